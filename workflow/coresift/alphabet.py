@@ -1,0 +1,64 @@
+"""Alphabets of the two modalities: letters, ambiguity codes and model vocabularies.
+
+A modality is data, not a fork of the code: every stage asks this table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+SPECIAL = {
+    "cls_token": "<cls>",
+    "pad_token": "<pad>",
+    "eos_token": "<eos>",
+    "unk_token": "<unk>",
+    "mask_token": "<mask>",
+}
+
+
+@dataclass(frozen=True)
+class Alphabet:
+    """Letters of one modality.
+
+    Attributes:
+        canonical: residues that carry information, e.g. ACGU.
+        ambiguous: codes that stand for several residues; allowed up to a fraction.
+        replace: normalisation after upper-casing, letter by letter (T -> U for RNA).
+        vocabulary: tokens in id order, for models made here (RNA-FM's and ESM-2's orders).
+    """
+
+    canonical: str
+    ambiguous: str
+    replace: dict[str, str]
+    vocabulary: tuple[str, ...]
+
+    @property
+    def letters(self) -> str:
+        """Every letter a normalised sequence may hold."""
+        return self.canonical + self.ambiguous
+
+
+ALPHABETS: dict[str, Alphabet] = {
+    "rna": Alphabet(
+        canonical="ACGU",
+        ambiguous="RYKMSWBDHVN",
+        replace={"T": "U", "X": "N"},
+        # Order of RNA-FM's own alphabet (ml4bio/RNA-FM, "roberta_large", 25 tokens).
+        vocabulary=(
+            *("<cls>", "<pad>", "<eos>", "<unk>"),
+            *"ACGURYKMSWBDHVN-",
+            *("<null_1>", "<null_2>", "<null_3>", "<null_4>", "<mask>"),
+        ),
+    ),
+    "protein": Alphabet(
+        canonical="ACDEFGHIKLMNPQRSTVWY",
+        ambiguous="XBZUO",
+        replace={"J": "X"},
+        # Order of ESM-2's alphabet (33 tokens). J is not in it and becomes X.
+        vocabulary=(
+            *("<cls>", "<pad>", "<eos>", "<unk>"),
+            *"LAGVSERTIDPKQNFYMHWCXBUZO.-",
+            *("<null_1>", "<mask>"),
+        ),
+    ),
+}

@@ -1,0 +1,230 @@
+"""File contracts: every table's schema, and atomic, deterministic readers and writers.
+
+All tables are Parquet (zstd); all tensors are safetensors with string metadata. A file appears
+under its final name only when it is whole (temporary file in the same folder, then rename).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+if TYPE_CHECKING:
+    import torch
+
+Schema = Mapping[str, pl.DataType | type[pl.DataType]]
+
+#: One normalised record of one FASTA file, before deduplication.
+PART: Schema = {
+    "seq_id": pl.String,  # 32 hex digits: xxh3-128 of the normalised sequence
+    "sequence": pl.String,
+    "source_id": pl.String,  # the record's own id, first word of its header
+}
+#: One input record that was not taken, and why.
+REJECT: Schema = {
+    "source": pl.String,  # name of the FASTA file
+    "record": pl.Int64,  # 1-based number of the record in its file
+    "source_id": pl.String,
+    "reason": pl.String,
+    "detail": pl.String,
+}
+#: One distinct sequence of the corpus. Rows are in seq_id (hash) order.
+SEQUENCE: Schema = {
+    "seq_id": pl.String,
+    "sequence": pl.String,
+    "length": pl.Int32,  # residues
+    "block": pl.Int32,  # leading bits of the hash: the unit of batching and resume
+    "n_copies": pl.Int32,
+    "source_ids": pl.List(pl.String),  # ids of all copies, sorted
+}
+#: Why a distinct sequence was taken out of the pool by decontamination.
+REMOVED: Schema = {
+    "seq_id": pl.String,
+    "task": pl.String,
+    "task_id": pl.String,
+    "containment": pl.Float64,
+}
+#: One row per scored sequence, in seq_id order.
+SCORE: Schema = {
+    "seq_id": pl.String,
+    "length": pl.Int32,
+    "influence": pl.Float64,  # self-influence; higher is more influential
+    "loss": pl.Float64,  # mean MLM loss per predicted token, nats
+    "grad_norm": pl.Float64,  # L2 norm of the gradient of the scored parameters
+    "error_norm": pl.Float64,  # mean L2 norm of softmax(logits) - onehot (EL2N for MLM)
+    "n_tokens": pl.Int32,  # tokens the loss is averaged over
+}
+#: One row per sequence of a coreset, ordered by rank.
+CORESET: Schema = {
+    "seq_id": pl.String,
+    "rank": pl.Int32,  # 0-based order of selection
+    "stratum": pl.Int32,  # CCI stratum, -1 where the strategy has none
+    "weight": pl.Float64,
+}
+#: Downstream predictions of one evaluation, one row per test example (or token, or pair).
+PREDICTION: Schema = {
+    "example_id": pl.String,
+    "seed": pl.Int32,
+    "position": pl.Int32,  # token or flattened pair index; label index for multi-label; else 0
+    "target": pl.Float64,
+    "prediction": pl.Float64,  # class id, score or value
+}
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary sibling of `path`; rename it to `path` if the block succeeds.
+
+    The temporary name is hidden and carries the process id, so that a killed job leaves nothing
+    that looks whole and two writers never meet.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.parent / f".{path.name}.{os.getpid()}.tmp"
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write UTF-8 text atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write JSON atomically with sorted keys, so equal values give equal bytes."""
+    write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
+
+
+def read_json(path: str | Path) -> Any:
+    """Read a JSON file."""
+    return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def conform(frame: pl.DataFrame, schema: Schema) -> pl.DataFrame:
+    """Return `frame` with exactly the columns of `schema`, in order and cast strictly.
+
+    Raises:
+        ValueError: a column is missing.
+    """
+    missing = [name for name in schema if name not in frame.columns]
+    if missing:
+        raise ValueError(f"columns missing: {missing}; present: {frame.columns}")
+    return frame.select(pl.col(name).cast(dtype) for name, dtype in schema.items())
+
+
+def write_table(
+    path: str | Path, frame: pl.DataFrame, schema: Schema, metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write a table of the given schema atomically; `metadata` goes into the Parquet footer."""
+    table = conform(frame, schema).rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
+    table = table.replace_schema_metadata(dict(sorted((metadata or {}).items())))
+    with atomic_path(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd", use_dictionary=False)
+
+
+class TableWriter:
+    """Append frames of one schema to one Parquet file, atomically and in bounded memory.
+
+    Row groups hold exactly `row_group_size` rows (the last one fewer), so the bytes do not depend
+    on how the rows were cut into frames.
+    """
+
+    def __init__(self, path: str | Path, schema: Schema, row_group_size: int = 1 << 17) -> None:
+        self._context = atomic_path(path)
+        self._schema = schema
+        self._size = row_group_size
+        self._pending = pl.DataFrame(schema=dict(schema))
+        self._arrow_schema: pa.Schema = self._to_arrow(self._pending).schema
+        self._writer: pq.ParquetWriter | None = None
+
+    @staticmethod
+    def _to_arrow(frame: pl.DataFrame) -> pa.Table:
+        return frame.to_arrow(compat_level=pl.CompatLevel.oldest())
+
+    def __enter__(self) -> TableWriter:
+        temporary = self._context.__enter__()
+        self._writer = pq.ParquetWriter(
+            temporary, self._arrow_schema, compression="zstd", use_dictionary=False
+        )
+        return self
+
+    def append(self, frame: pl.DataFrame) -> None:
+        """Append rows; whole row groups are written at once, the rest is held back."""
+        self._pending = pl.concat([self._pending, conform(frame, self._schema)])
+        while self._pending.height >= self._size:
+            self._write(self._pending.head(self._size))
+            self._pending = self._pending.slice(self._size)
+
+    def _write(self, frame: pl.DataFrame) -> None:
+        assert self._writer is not None
+        self._writer.write_table(self._to_arrow(frame.rechunk()).cast(self._arrow_schema))
+
+    def __exit__(self, kind: Any, value: Any, trace: Any) -> None:
+        if kind is None and self._pending.height:
+            self._write(self._pending)
+        if self._writer is not None:
+            self._writer.close()
+        self._context.__exit__(kind, value, trace)
+
+
+def read_table(path: str | Path, schema: Schema) -> pl.DataFrame:
+    """Read a table and hold it to its schema.
+
+    Raises:
+        ValueError: the file is not Parquet, or a column is missing or of the wrong type.
+    """
+    try:
+        frame = pl.read_parquet(path)
+    except Exception as error:
+        raise ValueError(f"{path}: not a readable Parquet table ({error})") from error
+    try:
+        return conform(frame, schema)
+    except (ValueError, pl.exceptions.PolarsError) as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def read_tables(paths: Sequence[str | Path], schema: Schema) -> pl.DataFrame:
+    """Read and concatenate tables of one schema."""
+    frames = [read_table(path, schema) for path in paths]
+    return pl.concat(frames) if frames else pl.DataFrame(schema=dict(schema))
+
+
+def write_tensors(
+    path: str | Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, Any]
+) -> None:
+    """Write tensors atomically as safetensors; metadata values are stored as JSON strings."""
+    from safetensors.torch import save_file
+
+    packed = {name: json.dumps(value, sort_keys=True) for name, value in metadata.items()}
+    contiguous = {name: tensors[name].detach().cpu().contiguous() for name in sorted(tensors)}
+    with atomic_path(path) as temporary:
+        save_file(contiguous, temporary, metadata=packed)
+
+
+def read_tensors(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Read tensors and metadata written by `write_tensors`.
+
+    Raises:
+        ValueError: the file is not a readable safetensors file.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(str(path), framework="pt") as handle:
+            tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
+            metadata = {k: json.loads(v) for k, v in (handle.metadata() or {}).items()}
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path}: not a readable safetensors file ({error})") from error
+    return tensors, metadata
