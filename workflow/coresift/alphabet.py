@@ -24,12 +24,14 @@ class Alphabet:
         canonical: residues that carry information, e.g. ACGU.
         ambiguous: codes that stand for several residues; allowed up to a fraction.
         replace: normalisation after upper-casing, letter by letter (T -> U for RNA).
+        trailing: letters dropped from the end of a record (a protein's stop).
         vocabulary: tokens in id order, for models made here (RNA-FM's and ESM-2's orders).
     """
 
     canonical: str
     ambiguous: str
     replace: dict[str, str]
+    trailing: str
     vocabulary: tuple[str, ...]
 
     @property
@@ -43,6 +45,7 @@ ALPHABETS: dict[str, Alphabet] = {
         canonical="ACGU",
         ambiguous="RYKMSWBDHVN",
         replace={"T": "U", "X": "N"},
+        trailing="",
         # Order of RNA-FM's own alphabet (ml4bio/RNA-FM, "roberta_large", 25 tokens).
         vocabulary=(
             *("<cls>", "<pad>", "<eos>", "<unk>"),
@@ -54,6 +57,7 @@ ALPHABETS: dict[str, Alphabet] = {
         canonical="ACDEFGHIKLMNPQRSTVWY",
         ambiguous="XBZUO",
         replace={"J": "X"},
+        trailing="*",
         # Order of ESM-2's alphabet (33 tokens). J is not in it and becomes X.
         vocabulary=(
             *("<cls>", "<pad>", "<eos>", "<unk>"),

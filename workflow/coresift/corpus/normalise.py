@@ -1,0 +1,69 @@
+"""Normalisation of one sequence, and the reasons to reject one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+from coresift.alphabet import ALPHABETS
+
+
+@cache
+def _tables(modality: str) -> tuple[bytes, bytes, bytes, bytes]:
+    """Translation table, and the canonical, all and trailing letters, as bytes."""
+    alphabet = ALPHABETS[modality]
+    table = bytearray(range(256))
+    for code in range(ord("a"), ord("z") + 1):
+        table[code] = code - 32
+    for old, new in alphabet.replace.items():
+        table[ord(old)] = table[ord(old.lower())] = ord(new)
+    return (
+        bytes(table),
+        alphabet.canonical.encode(),
+        alphabet.letters.encode(),
+        alphabet.trailing.encode(),
+    )
+
+
+def normalise(sequence: str, modality: str) -> str:
+    """Upper case, T -> U for RNA (see `ALPHABETS`), trailing stop removed.
+
+    Letters outside the alphabet are kept, for `reject_reason` to find; a character outside ASCII
+    becomes '?'.
+    """
+    table, _, _, trailing = _tables(modality)
+    raw = sequence.encode("ascii", "replace").translate(table)
+    return (raw.rstrip(trailing) if trailing else raw).decode("ascii")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a pool sequence must satisfy: lengths in residues, ambiguity as a fraction."""
+
+    min_length: int
+    max_length: int
+    max_ambiguous: float
+
+
+def reject_reason(sequence: str, modality: str, limits: Limits) -> tuple[str, str] | None:
+    """Why a normalised sequence is rejected, as (reason, detail); None if it is good.
+
+    Reasons: no_sequence, letters, too_short, too_long, ambiguous.
+    """
+    if not sequence:
+        return "no_sequence", "the record has a header and no residues"
+    _, canonical, letters, _ = _tables(modality)
+    rest = sequence.encode("ascii").translate(None, canonical)
+    if rest:
+        foreign = rest.translate(None, letters)
+        if foreign:
+            shown = "".join(sorted(set(foreign.decode("ascii"))))[:20]
+            return "letters", f"{len(foreign)} characters outside the {modality} alphabet: {shown}"
+    length = len(sequence)
+    if length < limits.min_length:
+        return "too_short", f"{length} residues, minimum {limits.min_length}"
+    if length > limits.max_length:
+        return "too_long", f"{length} residues, maximum {limits.max_length}"
+    if len(rest) > limits.max_ambiguous * length:
+        return "ambiguous", f"{len(rest)} of {length} residues are ambiguity codes"
+    return None

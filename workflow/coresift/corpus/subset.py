@@ -1,0 +1,57 @@
+"""The random subset D_sub, and reading chosen sequences back from the pool."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from coresift.corpus.dedup import iter_pool
+from coresift.hashing import uniform_hash
+from coresift.io import SEQUENCE, conform
+
+
+class PoolError(ValueError):
+    """The pool cannot give what is asked of it."""
+
+
+def random_subset(buckets: Sequence[str | Path], size: int, seed: int) -> pl.DataFrame:
+    """The `size` sequences of smallest seeded hash rank, in hash order (columns of `SEQUENCE`).
+
+    The same whatever the buckets, and nested: a smaller subset is part of a larger one. Memory is
+    that of one bucket and the subset.
+
+    Raises:
+        PoolError: the pool has fewer than `size` sequences.
+    """
+    best = pl.DataFrame(schema={**SEQUENCE, "rank": pl.UInt64})
+    total = 0
+    for frame in iter_pool(buckets, list(SEQUENCE)):
+        total += frame.height
+        ranks = uniform_hash(frame["seq_id"].to_list(), seed, "subset")
+        ranked = frame.with_columns(pl.Series("rank", ranks, dtype=pl.UInt64))
+        best = pl.concat([best, ranked]).sort("rank", "seq_id").head(size)
+    if total < size:
+        raise PoolError(f"subset.size is {size}, but the pool has only {total} sequences")
+    return conform(best.sort("seq_id"), SEQUENCE)
+
+
+def fetch_sequences(
+    buckets: Sequence[str | Path], seq_ids: Sequence[str], columns: Sequence[str]
+) -> pl.DataFrame:
+    """Rows of the pool for `seq_ids`, in hash order.
+
+    Raises:
+        PoolError: a seq_id is not in the pool.
+    """
+    wanted = pl.Series("seq_id", sorted(seq_ids))
+    found = pl.concat(
+        frame.filter(pl.col("seq_id").is_in(wanted.implode()))
+        for frame in iter_pool(buckets, columns)
+    ).sort("seq_id")
+    if found.height != len(wanted):
+        absent = np.setdiff1d(wanted.to_numpy(), found["seq_id"].to_numpy())
+        raise PoolError(f"{len(absent)} sequences are not in the pool, e.g. {list(absent[:3])}")
+    return found

@@ -1,0 +1,83 @@
+"""Counts over the corpus stages: what came in, what was rejected, merged and removed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from coresift.io import read_json
+
+
+def duplicate_ids(buckets: Sequence[str | Path]) -> pl.DataFrame:
+    """Record ids that stand for different sequences: columns source_id, n_sequences.
+
+    Ids are labels here, not keys: nothing is lost, but the user should know.
+    """
+    return (
+        pl.scan_parquet(list(buckets))
+        .select(pl.col("source_ids").list.unique().alias("source_id"))
+        .explode("source_id")
+        .group_by("source_id")
+        .len("n_sequences")
+        .filter(pl.col("n_sequences") > 1)
+        .sort("source_id")
+        .collect(engine="streaming")
+    )
+
+
+def summarise(
+    ingest_reports: Sequence[str | Path],
+    distinct: Sequence[str | Path],
+    pool: Sequence[str | Path],
+    n_duplicate_ids: int,
+) -> dict[str, Any]:
+    """Counts of every corpus stage; they add up, or an error says where rows were lost.
+
+    Args:
+        ingest_reports: the JSON of each ingest job.
+        distinct: buckets after deduplication.
+        pool: buckets after decontamination.
+        n_duplicate_ids: from `duplicate_ids`.
+
+    Raises:
+        ValueError: accepted records and copies of the distinct sequences do not agree.
+    """
+    reports = [read_json(path) for path in ingest_reports]
+    accepted = sum(report["accepted"] for report in reports)
+    rejected: dict[str, int] = {}
+    for report in reports:
+        for reason, count in report["rejected"].items():
+            rejected[reason] = rejected.get(reason, 0) + count
+    totals = (
+        pl.scan_parquet(list(distinct))
+        .select(pl.len().alias("n"), pl.col("n_copies").cast(pl.Int64).sum())
+        .collect()
+    )
+    n_distinct, n_copies = int(totals["n"][0]), int(totals["n_copies"][0] or 0)
+    if n_copies != accepted:
+        raise ValueError(f"rows lost: {accepted} records accepted, {n_copies} in the buckets")
+    kept = pl.scan_parquet(list(pool)).select(
+        pl.len().alias("n"),
+        pl.col("length").cast(pl.Int64).sum().alias("residues"),
+        *(
+            pl.col("length").quantile(q, "nearest").alias(f"q{int(100 * q)}")
+            for q in (0.0, 0.25, 0.5, 0.75, 1.0)
+        ),
+    )
+    row = kept.collect().row(0, named=True)
+    return {
+        "files": {r["source"]: {k: r[k] for k in ("records", "accepted")} for r in reports},
+        "records": sum(report["records"] for report in reports),
+        "rejected": rejected,
+        "accepted": accepted,
+        "distinct": n_distinct,
+        "duplicates": accepted - n_distinct,
+        "duplicate_ids": n_duplicate_ids,
+        "removed": n_distinct - int(row["n"]),
+        "pool": int(row["n"]),
+        "residues": int(row["residues"] or 0),
+        "length_quartiles": [row[f"q{q}"] for q in (0, 25, 50, 75, 100)],
+    }
