@@ -176,7 +176,7 @@ class Selection(Section):
     )
     budgets: list[Positive] = Field([200_000], min_length=1, description="sequences in a coreset")
     seeds: list[Annotated[int, Field(ge=0)]] = Field([0, 1, 2], min_length=1)
-    cci: Cci = Field(default_factory=lambda: Cci())
+    cci: Cci = Field(default_factory=Cci)
 
     @model_validator(mode="after")
     def _unique(self) -> Selection:
@@ -284,15 +284,15 @@ class Config(Section):
     seed: int = Field(42, ge=0)
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$")
     corpus: Corpus
-    decontaminate: Decontaminate = Field(default_factory=lambda: Decontaminate())
-    subset: Subset = Field(default_factory=lambda: Subset())
-    base: Base = Field(default_factory=lambda: Base())
-    finetune: Finetune = Field(default_factory=lambda: Finetune())
-    influence: Influence = Field(default_factory=lambda: Influence())
-    selection: Selection = Field(default_factory=lambda: Selection())
-    pretrain: Pretrain = Field(default_factory=lambda: Pretrain())
+    decontaminate: Decontaminate = Field(default_factory=Decontaminate)
+    subset: Subset = Field(default_factory=Subset)
+    base: Base = Field(default_factory=Base)
+    finetune: Finetune = Field(default_factory=Finetune)
+    influence: Influence = Field(default_factory=Influence)
+    selection: Selection = Field(default_factory=Selection)
+    pretrain: Pretrain = Field(default_factory=Pretrain)
     tasks: dict[Annotated[str, Field(pattern=r"^[a-z0-9_]+$")], Task] = Field(default_factory=dict)
-    evaluate: Evaluate = Field(default_factory=lambda: Evaluate())
+    evaluate: Evaluate = Field(default_factory=Evaluate)
 
     @model_validator(mode="after")
     def _check(self) -> Config:

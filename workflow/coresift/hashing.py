@@ -17,14 +17,14 @@ def uniform_hash(keys: Sequence[str], seed: int, purpose: str) -> np.ndarray:
     """(n,) uint64, uniform for each key, independent between purposes and seeds."""
     prefix = f"{purpose}\0{seed}\0"
     digest = xxhash.xxh3_64_intdigest
-    return np.fromiter((digest(prefix + key) for key in keys), np.uint64, len(keys))
+    return np.fromiter((digest((prefix + key).encode()) for key in keys), np.uint64, len(keys))
 
 
 def seeded_generator(seed: int, purpose: str, key: str = "") -> np.random.Generator:
     """A numpy generator whose stream is fixed by (seed, purpose, key)."""
-    return np.random.default_rng(xxhash.xxh3_64_intdigest(f"{purpose}\0{seed}\0{key}"))
+    return np.random.default_rng(xxhash.xxh3_64_intdigest(f"{purpose}\0{seed}\0{key}".encode()))
 
 
 def content_hash(value: Any) -> str:
     """32 hex digits of a JSON-ready value."""
-    return xxhash.xxh3_128_hexdigest(json.dumps(value, sort_keys=True))
+    return xxhash.xxh3_128_hexdigest(json.dumps(value, sort_keys=True).encode())

@@ -16,7 +16,7 @@ import polars as pl
 from coresift.io import REMOVED, conform
 
 #: Odd 64-bit multiplier of the polynomial k-mer hash (golden ratio).
-_BASE = np.uint64(0x9E3779B97F4A7C15)
+_BASE = 0x9E3779B97F4A7C15
 #: Pool sequences compared at a time: bounds the size of the join.
 _ROWS = 512
 
@@ -31,7 +31,7 @@ def kmer_hashes(sequences: Sequence[str], k: int) -> pl.DataFrame:
     codes = np.frombuffer("".join(sequences).encode("ascii"), np.uint8).astype(np.uint64)
     if len(codes) < k:
         return pl.DataFrame(schema={"row": pl.UInt32, "kmer": pl.UInt64})
-    power, width, step, multiplier = codes + np.uint64(1), 1, 0, _BASE
+    power, width, step = codes + np.uint64(1), 1, 0
     hashes: np.ndarray | None = None
     # `power` hashes windows of 2^i letters; `hashes` of the low bits of k so far.
     while True:
@@ -46,8 +46,8 @@ def kmer_hashes(sequences: Sequence[str], k: int) -> pl.DataFrame:
         if width * 2 > k:
             break
         n = len(power) - width
-        power = power[:n] * multiplier + power[width : width + n]
-        multiplier, width = multiplier * multiplier, width * 2
+        power = power[:n] * _pow(width) + power[width : width + n]
+        width *= 2
     assert hashes is not None
     rows = np.repeat(np.arange(len(lengths), dtype=np.uint32), lengths)
     last = np.repeat(np.cumsum(lengths), lengths)
@@ -58,7 +58,7 @@ def kmer_hashes(sequences: Sequence[str], k: int) -> pl.DataFrame:
 
 
 def _pow(exponent: int) -> np.uint64:
-    return np.uint64(pow(int(_BASE), exponent, 1 << 64))
+    return np.uint64(pow(_BASE, exponent, 1 << 64))
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,17 @@ import polars as pl
 from coresift.io import read_json
 
 
+def _paths(paths: Sequence[str | Path]) -> list[str]:
+    return [str(path) for path in paths]
+
+
 def duplicate_ids(buckets: Sequence[str | Path]) -> pl.DataFrame:
     """Record ids that stand for different sequences: columns source_id, n_sequences.
 
     Ids are labels here, not keys: nothing is lost, but the user should know.
     """
     return (
-        pl.scan_parquet(list(buckets))
+        pl.scan_parquet(_paths(buckets))
         .select(pl.col("source_ids").list.unique().alias("source_id"))
         .explode("source_id")
         .group_by("source_id")
@@ -52,14 +56,14 @@ def summarise(
         for reason, count in report["rejected"].items():
             rejected[reason] = rejected.get(reason, 0) + count
     totals = (
-        pl.scan_parquet(list(distinct))
+        pl.scan_parquet(_paths(distinct))
         .select(pl.len().alias("n"), pl.col("n_copies").cast(pl.Int64).sum())
         .collect()
     )
     n_distinct, n_copies = int(totals["n"][0]), int(totals["n_copies"][0] or 0)
     if n_copies != accepted:
         raise ValueError(f"rows lost: {accepted} records accepted, {n_copies} in the buckets")
-    kept = pl.scan_parquet(list(pool)).select(
+    kept = pl.scan_parquet(_paths(pool)).select(
         pl.len().alias("n"),
         pl.col("length").cast(pl.Int64).sum().alias("residues"),
         *(

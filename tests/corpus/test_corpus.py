@@ -1,0 +1,284 @@
+"""Ingest, deduplication, decontamination and the subset."""
+
+import gzip
+import hashlib
+
+import numpy as np
+import polars as pl
+import pytest
+from coresift.corpus.blocks import block_expression, bounds, overlapping, sequence_id
+from coresift.corpus.decontaminate import HeldOut, contaminated, kmer_hashes
+from coresift.corpus.dedup import HashCollisionError, deduplicate, read_shard
+from coresift.corpus.ingest import CorpusError, ingest, read_fasta
+from coresift.corpus.normalise import Limits, normalise, reject_reason
+from coresift.corpus.subset import PoolError, fetch_sequences, random_subset
+from coresift.corpus.summary import duplicate_ids, summarise
+from coresift.io import PART, REJECT, SEQUENCE, read_table, write_json, write_table
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+LIMITS = Limits(min_length=5, max_length=50, max_ambiguous=0.25)
+BLOCKS = 16
+
+
+def run_corpus(tmp_path, files, n_buckets=2, chunk_bytes=1 << 20):
+    """Ingest and deduplicate; returns the bucket paths and the ingest reports."""
+    tmp_path.mkdir(exist_ok=True)
+    reports, parts = [], []
+    for path in files:
+        names = [tmp_path / f"{path.stem}-{b}.parquet" for b in range(n_buckets)]
+        report = ingest(
+            path, names, tmp_path / f"{path.stem}-rejects.parquet", "rna", LIMITS, BLOCKS,
+            chunk_bytes,
+        )  # fmt: skip
+        write_json(tmp_path / f"{path.stem}.json", report)
+        reports.append(tmp_path / f"{path.stem}.json")
+        parts.append(names)
+    buckets = []
+    for b in range(n_buckets):
+        frame = deduplicate([names[b] for names in parts], BLOCKS)
+        buckets.append(tmp_path / f"bucket-{b}.parquet")
+        write_table(buckets[-1], frame, SEQUENCE)
+    return buckets, reports
+
+
+def write_fasta(path, records, line=None, newline="\n", compress=False):
+    text = ""
+    for header, sequence in records:
+        lines = [sequence[i : i + line] for i in range(0, len(sequence), line)] if line else None
+        text += f">{header}{newline}" + newline.join(lines or [sequence]) + newline
+    path.write_bytes(gzip.compress(text.encode()) if compress else text.encode())
+    return path
+
+
+def random_records(n, seed=0, letters="ACGT"):
+    rng = np.random.default_rng(seed)
+    return [
+        (f"id{i} text", "".join(rng.choice(list(letters), rng.integers(5, 50)))) for i in range(n)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("modality", "raw", "expected"),
+    [
+        ("rna", "acgtTUnX", "ACGUUUNN"),
+        ("protein", "mkvjX**", "MKVXX"),
+        ("rna", "AC-G é", "AC-G ?"),
+    ],
+)
+def test_normalise(modality, raw, expected):
+    assert normalise(raw, modality) == expected
+
+
+@pytest.mark.parametrize(
+    ("sequence", "reason"),
+    [
+        ("", "no_sequence"),
+        ("ACG", "too_short"),
+        ("A" * 51, "too_long"),
+        ("ACGUACGU-*", "letters"),
+        ("ACGUNN", "ambiguous"),
+        ("ACGUACGN", None),
+    ],
+)
+def test_reject_reason(sequence, reason):
+    found = reject_reason(sequence, "rna", LIMITS)
+    assert (found[0] if found else None) == reason
+
+
+def test_rejects_are_listed_with_record_and_reason(tmp_path):
+    path = tmp_path / "odd.fa"
+    path.write_text(">a\nACGUACGU\n>b\n>c\nACG\n>d\nACGU!CGU\n> \nACGUACGUA\n")
+    _, reports = run_corpus(tmp_path / "out", [path])
+    rejects = read_table(tmp_path / "out" / "odd-rejects.parquet", REJECT)
+    assert rejects.select("source", "record", "source_id", "reason").rows() == [
+        ("odd", 2, "b", "no_sequence"),
+        ("odd", 3, "c", "too_short"),
+        ("odd", 4, "d", "letters"),
+    ]
+    assert reports[0].read_text().count("no_sequence") == 1
+
+
+def test_crlf_wrapped_and_compressed_files_give_equal_bytes(tmp_path):
+    records = random_records(200)
+    variants = {
+        "plain": {},
+        "crlf": {"newline": "\r\n"},
+        "wrapped": {"line": 7},
+        "gz": {"compress": True},
+    }
+    digests = set()
+    for name, options in variants.items():
+        folder = tmp_path / name
+        folder.mkdir()
+        fasta = write_fasta(folder / ("x.fa.gz" if name == "gz" else "x.fa"), records, **options)
+        buckets, _ = run_corpus(folder / "out", [fasta])
+        digests.add(hashlib.sha256(b"".join(p.read_bytes() for p in buckets)).hexdigest())
+    assert len(digests) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("empty.fa", b"", "empty file"),
+        ("text.fa", b"hello world\nACGU\n", "not a readable FASTA"),
+        ("reads.fastq", b"@r1\nACGU\n+\nIIII\n", "not a readable FASTA"),
+        (
+            "cut.fa.gz",
+            gzip.compress(b"".join(b">%d\nACGUACGUCC\n" % i for i in range(9000)))[:9000],
+            "truncated or corrupt",
+        ),
+    ],
+)
+def test_unreadable_files_are_named_and_leave_nothing(tmp_path, name, content, message):
+    path = tmp_path / name
+    path.write_bytes(content)
+    out = tmp_path / "out"
+    with pytest.raises(CorpusError, match=message) as caught:
+        run_corpus(out, [path])
+    assert name in str(caught.value)
+    assert list(out.iterdir()) == []
+
+
+def test_missing_file_is_named(tmp_path):
+    with pytest.raises(CorpusError, match=r"absent\.fa: no such file"):
+        list(read_fasta(tmp_path / "absent.fa"))
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(st.text("ACGTacgtuN", min_size=5, max_size=12), min_size=1, max_size=40),
+    st.integers(1, 4),
+    st.randoms(),
+)
+def test_dedup_does_not_depend_on_files_order_or_buckets(tmp_path_factory, sequences, n, random):
+    tmp = tmp_path_factory.mktemp("dedup")
+    records = [(f"r{i}", s) for i, s in enumerate(sequences)]
+    one, _ = run_corpus(tmp / "one", [write_fasta(tmp / "all.fa", records)], 1)
+    expected = read_table(one[0], SEQUENCE)
+    random.shuffle(records)
+    pieces = [records[i::n] for i in range(n) if records[i::n]]
+    files = [write_fasta(tmp / f"piece{i}.fa", piece) for i, piece in enumerate(pieces)]
+    random.shuffle(files)
+    many, _ = run_corpus(tmp / "many", files, 3, chunk_bytes=200)
+    assert pl.concat(read_table(p, SEQUENCE) for p in many).equals(expected)
+    good = [normalise(s, "rna") for s in sequences]
+    good = [s for s in good if reject_reason(s, "rna", LIMITS) is None]
+    assert set(expected["sequence"]) == set(good)
+    assert expected["n_copies"].sum() == len(good)
+
+
+def test_hash_collision_is_an_error_not_a_merge(tmp_path):
+    frame = pl.DataFrame(
+        {"seq_id": ["0" * 32] * 2, "sequence": ["ACGUA", "ACGUC"], "source_id": ["a", "b"]}
+    )
+    write_table(tmp_path / "p.parquet", frame, PART)
+    with pytest.raises(HashCollisionError, match="different sequences"):
+        deduplicate([tmp_path / "p.parquet"], BLOCKS)
+
+
+@pytest.mark.parametrize("n_shards", [1, 3, 16])
+def test_shards_partition_the_pool(tmp_path, n_shards):
+    buckets, _ = run_corpus(tmp_path / "o", [write_fasta(tmp_path / "x.fa", random_records(300))])
+    whole = pl.concat(read_table(p, SEQUENCE) for p in buckets)
+    shards = [
+        read_shard([buckets[b] for b in overlapping(i, n_shards, 2, BLOCKS)], i, n_shards, BLOCKS)
+        for i in range(n_shards)
+    ]
+    assert pl.concat(shards).equals(whole)
+    for i, shard in enumerate(shards):
+        low, high = bounds(i, n_shards, BLOCKS)
+        assert shard["block"].is_between(low, high, closed="left").all()
+
+
+def test_block_is_monotone_in_the_hash():
+    ids = sorted(sequence_id(f"A{i}") for i in range(500))
+    blocks = pl.DataFrame({"seq_id": ids}).select(block_expression(7))["block"]
+    assert blocks.is_sorted()
+    assert set(blocks) == set(range(7))
+
+
+def test_duplicate_ids_and_summary_add_up(tmp_path):
+    fasta = write_fasta(
+        tmp_path / "x.fa",
+        [("a", "ACGUACGU"), ("a", "ACGUACGG"), ("b", "acgtacgt"), ("c", "AC"), ("c", "ACGUACC")],
+    )
+    buckets, reports = run_corpus(tmp_path / "o", [fasta])
+    found = duplicate_ids(buckets)
+    assert found.rows() == [("a", 2)]
+    summary = summarise(reports, buckets, buckets, found.height)
+    assert summary["records"] == 5
+    assert summary["rejected"] == {"too_short": 1}
+    assert (summary["distinct"], summary["duplicates"], summary["pool"]) == (3, 1, 3)
+    with pytest.raises(ValueError, match="rows lost"):
+        summarise(reports, buckets[:1], buckets, 0)
+
+
+def naive_kmers(sequence, k):
+    return {sequence[i : i + k] for i in range(len(sequence) - k + 1)}
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(st.text("ACGU", max_size=30), min_size=1, max_size=6), st.integers(1, 13)
+)  # fmt: skip
+def test_kmer_hashes_count_distinct_kmers(sequences, k):
+    frame = kmer_hashes(sequences, k)
+    words = [naive_kmers(s, k) for s in sequences]
+    counts = dict(frame.group_by("row").len().rows())
+    assert [counts.get(i, 0) for i in range(len(sequences))] == [len(w) for w in words]
+    assert frame["kmer"].n_unique() == len(set().union(*words))
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(st.text("AC", min_size=4, max_size=25), min_size=1, max_size=8, unique=True),
+    st.lists(st.text("AC", min_size=4, max_size=25), min_size=1, max_size=5, unique=True),
+    st.sampled_from([0.3, 0.5, 1.0]),
+)
+def test_contaminated_equals_brute_force(pool, examples, threshold):
+    pool_frame = pl.DataFrame({"seq_id": [f"p{i}" for i in range(len(pool))], "sequence": pool})
+    table = pl.DataFrame(
+        {
+            "task": ["t"] * len(examples),
+            "task_id": [f"e{i}" for i in range(len(examples))],
+            "sequence": examples,
+        }
+    )
+    found = contaminated(pool_frame, HeldOut.build(table, 4), threshold)
+    expected = {}
+    for i, p in enumerate(pool):
+        scores = [
+            len(naive_kmers(p, 4) & naive_kmers(e, 4))
+            / min(len(naive_kmers(p, 4)), len(naive_kmers(e, 4)))
+            for e in examples
+        ]
+        if max(scores) >= threshold:
+            expected[f"p{i}"] = (f"e{scores.index(max(scores))}", max(scores))
+    assert {row["seq_id"]: (row["task_id"], row["containment"]) for row in found.to_dicts()} == {
+        key: (name, pytest.approx(value)) for key, (name, value) in expected.items()
+    }
+
+
+def test_subset_is_nested_and_independent_of_buckets(tmp_path):
+    fasta = write_fasta(tmp_path / "x.fa", random_records(300))
+    two, _ = run_corpus(tmp_path / "two", [fasta], 2)
+    five, _ = run_corpus(tmp_path / "five", [fasta], 5)
+    large = random_subset(two, 100, seed=1)
+    assert large.equals(random_subset(five, 100, seed=1))
+    assert set(random_subset(two, 40, seed=1)["seq_id"]) <= set(large["seq_id"])
+    assert not large.equals(random_subset(two, 100, seed=2))
+    with pytest.raises(PoolError, match="301"):
+        random_subset(two, 301, seed=1)
+    rows = fetch_sequences(two, large["seq_id"].to_list(), ["seq_id", "sequence"])
+    assert rows["sequence"].equals(large["sequence"])
+    with pytest.raises(PoolError, match="1 sequences are not in the pool"):
+        fetch_sequences(two, ["f" * 32], ["seq_id"])
+
+
+def test_real_rnacentral_sample(shared_data, tmp_path):
+    path = shared_data / "rna_pool_sample/format_rnacentral_active.100.sample-Max50.fasta.gz"
+    buckets, reports = run_corpus(tmp_path / "o", [path])
+    summary = summarise(reports, buckets, buckets, 0)
+    assert summary["records"] == 1400
+    assert summary["accepted"] + sum(summary["rejected"].values()) == 1400

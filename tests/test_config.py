@@ -1,0 +1,47 @@
+"""Bad configuration fails with the key, the value and what is allowed."""
+
+import pytest
+from coresift.config import ConfigError, load_config, source_name
+
+GOOD = {"run": "r", "modality": "rna", "corpus": {"fasta": ["a.fa"]}}
+
+
+def changed(path, value):
+    config = {**GOOD, "corpus": dict(GOOD["corpus"])}
+    node = config
+    *parents, last = path.split(".")
+    for key in parents:
+        node = node.setdefault(key, {})
+    node[last] = value
+    return config
+
+
+def test_defaults_are_valid():
+    config = load_config(GOOD)
+    assert config.section("subset") == {"subset": {"size": 20000, "fasta": None}}
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "expected"),
+    [
+        ("selection.strategies", ["best"], ["selection.strategies.0", "top_influence", "'best'"]),
+        ("influence.damping", 0, ["influence.damping", "greater than 0"]),
+        ("influence.dampening", 1, ["influence.dampening: unknown key", "damping_mode"]),
+        ("selection.budgets", [10, 10], ["selection", "twice"]),
+        ("corpus.min_length", 5000, ["min_length 5000 is above max_length"]),
+        ("corpus.fasta", ["x/a.fa", "y/a.fa.gz"], ["file names must differ"]),
+        ("subset.fasta", ["b.fa"], ["not in corpus.fasta"]),
+        ("influence.shards", 100000, ["influence.shards 100000 is above corpus.blocks"]),
+        ("modality", "dna", ["modality", "'rna' or 'protein'"]),
+        ("tasks.t", {"kind": "class", "data": {"path": "x", "label_regex": "("}}, ["label_regex"]),
+    ],
+)
+def test_errors_name_key_and_allowed_values(path, value, expected):
+    with pytest.raises(ConfigError) as caught:
+        load_config(changed(path, value))
+    for text in expected:
+        assert text in str(caught.value)
+
+
+def test_source_name():
+    assert source_name("x/y/rna.v1.fasta.gz") == "rna.v1"

@@ -1,0 +1,82 @@
+"""Which parameters an influence score is taken over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from torch import nn
+
+#: The LM head's dense weight (the paper's choice), by its name in known architectures.
+HEAD_NAMES = (
+    "lm_head.dense.weight",  # ESM, RoBERTa, RNA-FM
+    "lm_head.transform.dense.weight",  # multimolecule
+    "cls.predictions.transform.dense.weight",  # BERT
+)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A linear layer of a parameter set and which of its tensors belong to it."""
+
+    name: str
+    module: nn.Linear
+    weight: bool
+    bias: bool
+
+    @property
+    def tensors(self) -> list[tuple[str, tuple[int, ...]]]:
+        """(parameter name, shape) of the chosen tensors."""
+        found: list[tuple[str, tuple[int, ...]]] = []
+        if self.weight:
+            found.append((f"{self.name}.weight", tuple(self.module.weight.shape)))
+        if self.bias:
+            found.append((f"{self.name}.bias", tuple(self.module.bias.shape)))
+        return found
+
+
+def resolve_layers(model: nn.Module, parameters: str | Sequence[str]) -> list[Layer]:
+    """Linear layers of a parameter set, in model order.
+
+    `head` is the weight of the LM head's dense layer. `linear` is the weight of every linear layer
+    on the path of the MLM loss; a decoder tied to the embedding and ESM's contact head are not
+    (the first is an embedding, the second gets no gradient). A list holds fnmatch patterns over
+    parameter names, weights and biases.
+
+    Raises:
+        ValueError: no head is found, a pattern matches nothing, or matches another kind of layer.
+    """
+    linears = {name: m for name, m in model.named_modules() if isinstance(m, nn.Linear)}
+    names = [name for name, _ in model.named_parameters(remove_duplicate=False)]
+    if parameters == "head":
+        chosen = {name for name in HEAD_NAMES if name in names}
+        if not chosen:
+            raise ValueError(
+                f"influence.parameters: 'head' needs one of {HEAD_NAMES} in the model; "
+                "give its name as a list of patterns instead"
+            )
+    elif parameters == "linear":
+        embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
+        chosen = {
+            f"{name}.weight"
+            for name, module in linears.items()
+            if id(module.weight) not in embeddings and "contact_head" not in name
+        }
+    else:
+        chosen = set()
+        for pattern in parameters:
+            matched = {name for name in names if fnmatchcase(name, pattern)}
+            if not matched:
+                raise ValueError(f"influence.parameters: pattern {pattern!r} matches no parameter")
+            chosen |= matched
+    other = sorted(name for name in chosen if name.rpartition(".")[0] not in linears)
+    if other:
+        raise ValueError(
+            f"influence.parameters: only linear layers can be scored, not {other[:5]}"
+        )
+    return [
+        Layer(name, module, f"{name}.weight" in chosen, f"{name}.bias" in chosen)
+        for name, module in linears.items()
+        if {f"{name}.weight", f"{name}.bias"} & chosen
+    ]
