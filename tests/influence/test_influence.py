@@ -4,10 +4,6 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from torch.func import functional_call, jacrev, vmap
-from torch.nn import functional as F
-from transformers import EsmConfig, EsmForMaskedLM
-
 from coresift.config import Influence
 from coresift.corpus.blocks import sequence_id
 from coresift.influence.engine import InfluenceEngine, mask_patterns, resolve_settings
@@ -16,6 +12,9 @@ from coresift.influence.parameters import resolve_layers
 from coresift.influence.scoring import ScoreError, score_shard
 from coresift.models.checkpoint import build_model
 from coresift.models.tokenizer import Encoder, build_tokenizer
+from torch.func import functional_call, jacrev, vmap
+from torch.nn import functional as F
+from transformers import EsmConfig, EsmForMaskedLM
 
 CPU = torch.device("cpu")
 
@@ -50,6 +49,10 @@ def sequences(n, seed=0, low=8, high=40):
     )
 
 
+def columns(frame):
+    return frame["sequence"].to_list(), frame["seq_id"].to_list()
+
+
 def engine_for(model, seed=7, **options):
     options = {"precision": "float64", "tokens_per_batch": 200, **options}
     encoder = Encoder.from_tokenizer(build_tokenizer("rna", 1024), "rna", 1024)
@@ -74,7 +77,7 @@ def brute_force(engine, sequence, seq_id, names):
     loss = torch.stack(losses).mean()
     gradients = torch.autograd.grad(loss, parameters)
     model.requires_grad_(False)
-    return float(loss), gradients
+    return loss.item(), gradients
 
 
 @pytest.mark.parametrize("position", ["rotary", "absolute"])
@@ -95,9 +98,8 @@ def test_scores_equal_brute_force_in_every_layer(position, loss, parameters):
     inverse = inverse_curvature(fisher, engine.settings, CPU)
     order = np.concatenate(list(engine.batches(frame)))
     parts = [
-        engine.score_rows(*(frame[rows.tolist()][c].to_list() for c in ("sequence", "seq_id")), inverse)
-        for rows in engine.batches(frame)
-    ]  # fmt: skip
+        engine.score_rows(*columns(frame[rows.tolist()]), inverse) for rows in engine.batches(frame)
+    ]
     scores = pl.concat(parts)[np.argsort(order).tolist()]
     quadratic = [
         sum(float((g.square() * inverse[n]).sum()) for n, g in zip(names, gs, strict=True))
@@ -132,9 +134,8 @@ def test_padding_does_not_matter():
         inverse = inverse_curvature(fisher, engine.settings, CPU)
         rows = np.concatenate(list(engine.batches(frame)))
         parts = [
-            engine.score_rows(*(frame[b.tolist()][c].to_list() for c in ("sequence", "seq_id")), inverse)
-            for b in engine.batches(frame)
-        ]  # fmt: skip
+            engine.score_rows(*columns(frame[b.tolist()]), inverse) for b in engine.batches(frame)
+        ]
         scores.append(pl.concat(parts)["influence"].to_numpy()[np.argsort(rows)])
     np.testing.assert_allclose(scores[0], scores[1], rtol=1e-9)
 
@@ -150,8 +151,7 @@ def reference_scores(model, encoder, rows, width=1024):
     rest = {k: v.detach() for k, v in weights.items() if k != name}
 
     def loss(weight, row):
-        attention = torch.ones_like(row)[None]  # padding is attended to
-        arguments = {"input_ids": row[None], "attention_mask": attention}
+        arguments = {"input_ids": row[None]}  # no attention mask: padding is attended to
         logits = functional_call(model, {**rest, name: weight}, (), arguments).logits
         return F.cross_entropy(logits[0], row)  # padding is counted
 
@@ -177,7 +177,9 @@ def test_fisher_merges_exactly(tmp_path):
     engine = engine_for(tiny(), parameters="linear", tokens_per_batch=1)
     frame = sequences(9)
     whole = Fisher(engine.fisher_sums(frame), frame.height, {"model": "m"})
-    parts = [Fisher(engine.fisher_sums(f), f.height, {"model": "m"}) for f in (frame[:4], frame[4:])]
+    parts = [
+        Fisher(engine.fisher_sums(f), f.height, {"model": "m"}) for f in (frame[:4], frame[4:])
+    ]
     merged = merge_fishers(parts)
     assert merged.count == whole.count
     for name, total in whole.sums.items():
@@ -237,7 +239,9 @@ def shard_setup(**options):
 def test_scores_do_not_depend_on_shards(tmp_path):
     engine, frame, fisher = shard_setup()
     whole = score_shard(engine, fisher, frame, tmp_path / "one")
-    pieces = [score_shard(engine, fisher, f, tmp_path / "four") for f in frame.partition_by("block")]
+    pieces = [
+        score_shard(engine, fisher, f, tmp_path / "four") for f in frame.partition_by("block")
+    ]
     assert len(pieces) == 4
     assert pl.concat(pieces).sort("seq_id").equals(whole)
     assert whole["seq_id"].equals(frame["seq_id"])

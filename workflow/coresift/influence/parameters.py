@@ -72,9 +72,7 @@ def resolve_layers(model: nn.Module, parameters: str | Sequence[str]) -> list[La
             chosen |= matched
     other = sorted(name for name in chosen if name.rpartition(".")[0] not in linears)
     if other:
-        raise ValueError(
-            f"influence.parameters: only linear layers can be scored, not {other[:5]}"
-        )
+        raise ValueError(f"influence.parameters: only linear layers can be scored, not {other[:5]}")
     return [
         Layer(name, module, f"{name}.weight" in chosen, f"{name}.bias" in chosen)
         for name, module in linears.items()

@@ -74,7 +74,7 @@ def score_shard(
     done, reused, start = 0, 0, time.monotonic()
     shown = start
     for (block,), frame in shard.sort("block", "seq_id").group_by("block", maintain_order=True):
-        path = folder / f"{int(block):05d}.parquet"  # type: ignore[call-overload]
+        path = folder / f"{int(block):05d}.parquet"
         known = read_table(path, SCORE) if path.is_file() else results[0].clear()
         missing = frame.join(known, on="seq_id", how="anti", maintain_order="left")
         if missing.height:
