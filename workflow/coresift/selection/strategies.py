@@ -108,10 +108,12 @@ def _random_tokens(pool: pl.DataFrame, reference: pl.DataFrame) -> pl.DataFrame:
 
 def _random_length(pool: pl.DataFrame, reference: pl.DataFrame) -> pl.DataFrame:
     """Random within bins of length, as many from each bin as the reference has."""
-    quantiles = np.linspace(0, 1, _LENGTH_BINS + 1)[1:-1]
-    edges = np.unique(np.quantile(reference["length"].to_numpy(), quantiles, method="nearest"))
+    quantiles = np.linspace(0, 1, _LENGTH_BINS + 1)[:-1]
+    lengths = reference["length"].to_numpy()
+    # The last edge closes the range, so lengths the reference lacks fall into bins it lacks.
+    edges = np.unique([*np.quantile(lengths, quantiles, method="nearest"), lengths.max() + 1])
     bins = pl.Series("bin", np.searchsorted(edges, pool["length"].to_numpy(), side="right"))
-    wanted_bins = np.searchsorted(edges, reference["length"].to_numpy(), side="right")
+    wanted_bins = np.searchsorted(edges, lengths, side="right")
     wanted = pl.DataFrame({"bin": wanted_bins}).group_by("bin").len("wanted")
     ordered = _RANKED["random"](pool.with_columns(bins))
     position = pl.int_range(pl.len()).over("bin").alias("position")

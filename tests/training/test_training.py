@@ -1,0 +1,163 @@
+"""Exact steps, the MLM collator, and resume after a kill, bit for bit."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from coresift.config import Optimisation, plain
+from coresift.models.checkpoint import build_model, load_model, model_hash, save_model
+from coresift.models.tokenizer import Encoder, VocabularyError, build_tokenizer
+from coresift.training import mlm
+from coresift.training.mlm import IGNORE, learning_rate, mask_tokens, train_mlm
+from coresift.training.stream import ResidueStream
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import AutoModelForMaskedLM, AutoTokenizer
+
+CPU = torch.device("cpu")
+
+
+def options(**values):
+    defaults = {"tokens_per_step": 400, "tokens_per_batch": 300, "checkpoint_steps": 4}
+    return plain(Optimisation(**{**defaults, **values}))
+
+
+def corpus(n=60, seed=0):
+    rng = np.random.default_rng(seed)
+    return ["".join(rng.choice(list("ACGU"), rng.integers(20, 60))) for _ in range(n)]
+
+
+def train(tmp_path, sequences=None, total=4000, **values):
+    torch.set_num_threads(1)
+    model, tokenizer = build_model("tiny", "rna", 0)
+    encoder = Encoder.from_tokenizer(tokenizer, "rna", 1024)
+    work = tmp_path / "work"
+    records = train_mlm(
+        model, encoder, sequences or corpus(), total, options(**values), 3, CPU, work
+    )
+    return model, records
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.integers(1, 40), min_size=1, max_size=12),
+    st.integers(1, 50),
+    st.integers(1, 300),
+    st.integers(1, 40),
+)
+def test_steps_hold_exactly_their_residues(lengths, per_step, total, longest):
+    stream = ResidueStream(np.array(lengths), per_step, total, longest, seed=1)
+    sizes = [sum(p.stop - p.start for p in stream.step(k)) for k in range(len(stream))]
+    assert sizes[:-1] == [per_step] * (len(stream) - 1)
+    assert sum(sizes) == total
+    assert all(p.stop - p.start <= longest for k in range(len(stream)) for p in stream.step(k))
+    # an epoch reads every residue once
+    seen = Counter()
+    read = 0
+    for k in range(len(stream)):
+        for p in stream.step(k):
+            for i in range(p.start, p.stop):
+                if read < sum(lengths):
+                    seen[p.row, i] += 1
+                read += 1
+    assert set(seen.values()) <= {1}
+
+
+def test_mask_tokens_follow_bert():
+    encoder = Encoder.from_tokenizer(build_tokenizer("rna", 1024), "rna", 4096)
+    ids = encoder.encode("ACGU" * 1000)
+    inputs, labels = mask_tokens(ids, encoder, 0.15, np.random.default_rng(0))
+    chosen = labels != IGNORE
+    assert not chosen[[0, -1]].any()
+    assert (labels[chosen] == ids[chosen]).all()
+    assert (inputs[~chosen] == ids[~chosen]).all()
+    assert chosen.mean() == pytest.approx(0.15, abs=0.02)
+    assert (inputs[chosen] == encoder.mask_id).mean() == pytest.approx(0.8, abs=0.05)
+    assert (inputs[chosen] == ids[chosen]).mean() == pytest.approx(0.125, abs=0.05)
+    assert (
+        mask_tokens(ids[[0, 1, -1]], encoder, 0.01, np.random.default_rng(0))[1] >= 0
+    ).sum() == 1
+
+
+def test_learning_rate_rises_then_falls():
+    rates = [learning_rate(k, 100, 1.0, 0.1) for k in range(100)]
+    assert rates[9] == 1.0
+    assert rates[:10] == sorted(rates[:10])
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert rates[-1] == pytest.approx(0.1, abs=0.01)
+
+
+def test_training_lowers_the_loss_and_is_deterministic(tmp_path):
+    sequences = ["ACGU" * 12] * 30
+    first, records = train(tmp_path / "a", sequences, total=12_000, learning_rate=3e-3)
+    second, again = train(tmp_path / "b", sequences, total=12_000, learning_rate=3e-3)
+    assert records == again
+    assert model_hash(first) == model_hash(second)
+    assert records[-1]["loss"] < 0.8 * records[0]["loss"]
+    assert {r["residues"] for r in records} == {400}
+
+
+def test_micro_batches_do_not_change_the_gradient(tmp_path):
+    _, small = train(tmp_path / "a", tokens_per_batch=100)
+    _, large = train(tmp_path / "b", tokens_per_batch=100_000)
+    np.testing.assert_allclose([r["loss"] for r in small], [r["loss"] for r in large], rtol=1e-4)
+
+
+def test_a_killed_run_resumes_bit_for_bit(tmp_path, monkeypatch):
+    whole, records = train(tmp_path / "whole")
+    original = mlm.learning_rate
+
+    def killed(step, *arguments):
+        if step == 7:
+            raise KeyboardInterrupt
+        return original(step, *arguments)
+
+    monkeypatch.setattr(mlm, "learning_rate", killed)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "cut")
+    steps = []
+    monkeypatch.setattr(mlm, "learning_rate", lambda k, *a: steps.append(k) or original(k, *a))
+    resumed, again = train(tmp_path / "cut")
+    assert steps == [4, 5, 6, 7, 8, 9]
+    assert again == records
+    assert model_hash(resumed) == model_hash(whole)
+
+
+def test_a_broken_or_foreign_checkpoint_is_not_used(tmp_path):
+    whole, _ = train(tmp_path / "a")
+    (tmp_path / "b/work").mkdir(parents=True)
+    (tmp_path / "b/work/checkpoint.safetensors").write_bytes(b"half a file")
+    assert model_hash(train(tmp_path / "b")[0]) == model_hash(whole)
+    train(tmp_path / "c", total=8000)  # leaves the checkpoint of step 16
+    assert model_hash(train(tmp_path / "c")[0]) == model_hash(whole)
+
+
+def test_divergence_is_an_error(tmp_path):
+    with pytest.raises(FloatingPointError, match="lower learning_rate"):
+        train(tmp_path, learning_rate=1e30, clip_norm=1e30)
+
+
+@pytest.mark.parametrize("modality", ["rna", "protein"])
+def test_saved_directory_loads_with_auto_classes(tmp_path, modality):
+    model, tokenizer = build_model("tiny", modality, 0)
+    save_model(tmp_path / "m", model, tokenizer)
+    loaded = AutoModelForMaskedLM.from_pretrained(tmp_path / "m")
+    assert model_hash(loaded) == model_hash(model)
+    auto = AutoTokenizer.from_pretrained(tmp_path / "m")
+    encoder = load_model(tmp_path / "m", modality, 1024)[2]
+    text = {"rna": "ACGUNRYKZ", "protein": "MKVLXBUOJ"}[modality]
+    assert auto(text)["input_ids"] == encoder.encode(text).tolist()
+    with pytest.raises(VocabularyError, match="no token for"):
+        load_model(tmp_path / "m", {"rna": "protein", "protein": "rna"}[modality], 1024)
+
+
+def test_wrong_letters_are_found(tmp_path):
+    model, tokenizer = build_model("tiny", "rna", 0)
+    encoder = Encoder.from_tokenizer(tokenizer, "rna", 1024)
+    with pytest.raises(VocabularyError, match=r"25\.0% of residues.*most: T"):
+        encoder.check_unknown(["ACGT"])
+    with pytest.raises(ValueError, match=r"not a Hugging Face checkpoint"):
+        load_model(tmp_path, "rna", 1024)
+    with pytest.raises(ValueError, match=r"no model preset 'huge'; allowed: .*tiny"):
+        build_model("huge", "rna", 0)

@@ -1,0 +1,244 @@
+"""Masked language modelling: one readable loop for fine-tuning on D_sub and for pretraining."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import nn
+from torch.nn import functional as F
+
+from coresift.hashing import content_hash, seeded_generator
+from coresift.io import read_tensors, write_tensors
+from coresift.models.batching import pad, token_budget_batches
+from coresift.models.tokenizer import Encoder
+from coresift.training.stream import ResidueStream
+
+logger = logging.getLogger(__name__)
+
+#: Label of tokens outside the loss.
+IGNORE = -100
+
+
+def mask_tokens(
+    ids: np.ndarray, encoder: Encoder, fraction: float, generator: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """BERT masking of one `<cls> residues <eos>` row: 80 % <mask>, 10 % random, 10 % kept.
+
+    Special tokens are never chosen; at least one residue always is, so every row has a loss.
+
+    Returns:
+        Input ids and labels (IGNORE where not chosen), int64.
+    """
+    n = len(ids) - 2
+    count = max(1, int(generator.binomial(n, fraction)))
+    chosen = 1 + generator.permutation(n)[:count]
+    labels = np.full_like(ids, IGNORE)
+    labels[chosen] = ids[chosen]
+    inputs = ids.copy()
+    kind = generator.random(count)
+    inputs[chosen[kind < 0.8]] = encoder.mask_id
+    random = (kind >= 0.8) & (kind < 0.9)
+    inputs[chosen[random]] = generator.choice(encoder.letter_ids, int(random.sum()))
+    return inputs, labels
+
+
+def learning_rate(step: int, n_steps: int, peak: float, warmup_fraction: float) -> float:
+    """Linear warm-up, then a cosine to a tenth of the peak."""
+    warmup = max(1, round(warmup_fraction * n_steps))
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    progress = (step - warmup) / max(1, n_steps - warmup)
+    return peak * (0.1 + 0.45 * (1 + math.cos(math.pi * progress)))
+
+
+def make_optimizer(model: nn.Module, weight_decay: float) -> torch.optim.AdamW:
+    """AdamW; vectors (biases, norms) are not decayed."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.98))
+
+
+def train_mlm(
+    model: nn.Module,
+    encoder: Encoder,
+    sequences: Sequence[str],
+    total_residues: int,
+    options: dict[str, Any],
+    seed: int,
+    device: torch.device,
+    work: str | Path,
+    precision: str = "float32",
+) -> list[dict[str, float]]:
+    """Train `model` in place; a killed run goes on from its last checkpoint, bit for bit on a CPU.
+
+    Order, masks and dropout of step k are functions of (seed, k) alone, so a checkpoint is weights,
+    moments and a step number. The loss of a step is the mean over its masked tokens, however they
+    are cut into forward passes.
+
+    Args:
+        sequences: normalised sequences, in a fixed order.
+        total_residues: residues to train on in all; with `tokens_per_step` it fixes the steps.
+        options: values of `config.Optimisation`.
+        work: folder of the resumable checkpoint; removed by `finish`.
+        precision: float32 or bf16 (autocast).
+
+    Returns:
+        One record a step: step, loss (nats a masked token), learning_rate, residues, tokens.
+
+    Raises:
+        FloatingPointError: the loss is not finite.
+    """
+    encoder.check_unknown(sequences)
+    accelerator = Accelerator(
+        mixed_precision="bf16" if precision == "bf16" else "no", cpu=device.type == "cpu"
+    )
+    lengths = np.array([len(s) for s in sequences])
+    stream = ResidueStream(
+        lengths,
+        options["tokens_per_step"],
+        total_residues,
+        min(options["max_tokens"], encoder.max_tokens) - 2,
+        seed,
+    )
+    model.to(device).train()
+    optimizer = make_optimizer(model, options["weight_decay"])
+    key = content_hash([list(sequences), total_residues, options, seed, precision])
+    records = _restore(Path(work), key, model, optimizer)
+    start = shown = time.monotonic()
+    first = len(records)
+    if first:
+        logger.info("resuming at step %d of %d", first, len(stream))
+    for step in range(first, len(stream)):
+        rate = learning_rate(
+            step, len(stream), options["learning_rate"], options["warmup_fraction"]
+        )
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        torch.manual_seed(int(seeded_generator(seed, "dropout", str(step)).integers(2**62)))
+        rows = _step_rows(stream, step, sequences, encoder, options["mask_fraction"], seed)
+        n_masked = sum(int((labels != IGNORE).sum()) for _, labels in rows)
+        loss_sum = torch.zeros((), device=device)
+        sizes = [len(ids) for ids, _ in rows]
+        for batch in token_budget_batches(sizes, options["tokens_per_batch"]):
+            ids, attention = pad([rows[i][0] for i in batch], encoder.pad_id)
+            labels, _ = pad([rows[i][1] for i in batch], IGNORE)
+            with accelerator.autocast():
+                logits = model(input_ids=ids.to(device), attention_mask=attention.to(device)).logits
+            chosen = (labels != IGNORE).to(device)
+            loss = F.cross_entropy(
+                logits[chosen].float(), labels.to(device)[chosen], reduction="sum"
+            )
+            accelerator.backward(loss / n_masked)
+            loss_sum += loss.detach()
+        accelerator.clip_grad_norm_(model.parameters(), options["clip_norm"])
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        value = float(loss_sum) / n_masked
+        if not math.isfinite(value):
+            raise FloatingPointError(f"the loss is {value} at step {step}; lower learning_rate")
+        residues = sum(sizes) - 2 * len(sizes)
+        records.append(
+            {
+                "step": step,
+                "loss": value,
+                "learning_rate": rate,
+                "residues": residues,
+                "masked": n_masked,
+            }
+        )
+        if time.monotonic() - shown > 10:
+            shown = time.monotonic()
+            speed = (step + 1 - first) / (shown - start)
+            left = (len(stream) - step - 1) / speed
+            logger.info(
+                "step %d/%d, loss %.4f, %.2f steps/s, %.0f s left",
+                step + 1, len(stream), value, speed, left,
+            )  # fmt: skip
+        if (step + 1) % options["checkpoint_steps"] == 0 and step + 1 < len(stream):
+            _save(Path(work), key, model, optimizer, records)
+    model.eval()
+    return records
+
+
+def _step_rows(
+    stream: ResidueStream,
+    step: int,
+    sequences: Sequence[str],
+    encoder: Encoder,
+    fraction: float,
+    seed: int,
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    generator = seeded_generator(seed, "mlm", str(step))
+    return [
+        mask_tokens(
+            encoder.encode(sequences[p.row][p.start : p.stop]), encoder, fraction, generator
+        )
+        for p in stream.step(step)
+    ]
+
+
+def _save(
+    work: Path,
+    key: str,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    records: list[dict[str, float]],
+) -> None:
+    """Write weights, moments and records as one file: a checkpoint is whole or absent."""
+    tensors = {f"model.{n}": t.clone() for n, t in model.state_dict().items()}
+    for i, state in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{i}.{name}": value for name, value in state.items()}
+    write_tensors(work / "checkpoint.safetensors", tensors, {"key": key, "records": records})
+
+
+def _restore(
+    work: Path, key: str, model: nn.Module, optimizer: torch.optim.Optimizer
+) -> list[dict[str, float]]:
+    """Load the checkpoint of the same run, if there is one; returns its records."""
+    path = work / "checkpoint.safetensors"
+    if not path.is_file():
+        return []
+    try:
+        tensors, metadata = read_tensors(path)
+    except ValueError as error:
+        logger.warning("starting afresh: %s", error)
+        return []
+    if metadata.get("key") != key:
+        logger.info("the checkpoint in %s is of another run; starting afresh", work)
+        return []
+    weights, state = {}, {}
+    for name, tensor in tensors.items():
+        kind, _, rest = name.partition(".")
+        if kind == "model":
+            weights[rest] = tensor
+        else:
+            index, _, field = rest.partition(".")
+            state.setdefault(int(index), {})[field] = tensor
+    model.load_state_dict(weights)
+    optimizer.load_state_dict(
+        {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
+    )
+    return list(metadata["records"])
+
+
+def finish(work: str | Path) -> None:
+    """Remove the resumable checkpoint of a finished run."""
+    shutil.rmtree(work, ignore_errors=True)
+
+
+def records_text(records: Sequence[dict[str, float]]) -> str:
+    """Records as JSON lines."""
+    return "".join(json.dumps(record, sort_keys=True) + "\n" for record in records)
