@@ -95,7 +95,7 @@ def test_random_tokens_matches_tokens_within_half_a_sequence():
 
 def test_random_length_matches_the_histogram():
     scores = make_scores(2000)
-    skewed = scores.with_columns(influence=pl.col("length").cast(pl.Float64))
+    skewed = scores.with_columns(influence=pl.col("length") + 100 * pl.col("loss"))
     top, matched = (
         scores.join(draw(skewed, s, 300), on="seq_id")["length"].sort()
         for s in ("top_influence", "random_length")

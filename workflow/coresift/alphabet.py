@@ -25,6 +25,7 @@ class Alphabet:
         ambiguous: codes that stand for several residues; allowed up to a fraction.
         replace: normalisation after upper-casing, letter by letter (T -> U for RNA).
         trailing: letters dropped from the end of a record (a protein's stop).
+        foreign: letters that only another modality's model has as tokens.
         vocabulary: tokens in id order, for models made here (RNA-FM's and ESM-2's orders).
     """
 
@@ -32,6 +33,7 @@ class Alphabet:
     ambiguous: str
     replace: dict[str, str]
     trailing: str
+    foreign: str
     vocabulary: tuple[str, ...]
 
     @property
@@ -46,6 +48,7 @@ ALPHABETS: dict[str, Alphabet] = {
         ambiguous="RYKMSWBDHVN",
         replace={"T": "U", "X": "N"},
         trailing="",
+        foreign="EFLPQ",
         # Order of RNA-FM's own alphabet (ml4bio/RNA-FM, "roberta_large", 25 tokens).
         vocabulary=(
             *("<cls>", "<pad>", "<eos>", "<unk>"),
@@ -58,6 +61,7 @@ ALPHABETS: dict[str, Alphabet] = {
         ambiguous="XBZUO",
         replace={"J": "X"},
         trailing="*",
+        foreign="",
         # Order of ESM-2's alphabet (33 tokens). J is not in it and becomes X.
         vocabulary=(
             *("<cls>", "<pad>", "<eos>", "<unk>"),

@@ -69,6 +69,11 @@ class Encoder:
         """
         known = tokenizer.get_vocab()
         alphabet = ALPHABETS[modality]
+        if alphabet.foreign and set(alphabet.foreign) <= set(known):
+            raise VocabularyError(
+                f"the checkpoint's vocabulary looks like another modality's than {modality}: "
+                f"it has the tokens {', '.join(alphabet.foreign)}"
+            )
         special = {}
         for name in SPECIAL:
             token = getattr(tokenizer, name)

@@ -219,7 +219,8 @@ def _restore(
     if metadata.get("key") != key:
         logger.info("the checkpoint in %s is of another run; starting afresh", work)
         return []
-    weights, state = {}, {}
+    weights: dict[str, torch.Tensor] = {}
+    state: dict[int, dict[str, torch.Tensor]] = {}
     for name, tensor in tensors.items():
         kind, _, rest = name.partition(".")
         if kind == "model":
