@@ -63,6 +63,9 @@ def parents(database: str) -> Iterator[tuple[str, str, str]]:
     assert process.stdout is not None
     for line in process.stdout:
         accession, title, sequence = line.rstrip("\n").split("@@")
+        match = re.match(r"\w+\|([^|]+)\|\s*(.*)", title)  # gb|AY175401| title
+        if match:
+            accession, title = match.groups()
         yield accession, re.sub(r"\s+", " ", title).strip(), sequence
 
 

@@ -148,7 +148,7 @@ def test_saved_directory_loads_with_auto_classes(tmp_path, modality):
     encoder = load_model(tmp_path / "m", modality, 1024)[2]
     text = {"rna": "ACGUNRYKZ", "protein": "MKVLXBUOJ"}[modality]
     assert auto(text)["input_ids"] == encoder.encode(text).tolist()
-    with pytest.raises(VocabularyError, match="is it a|looks like"):
+    with pytest.raises(VocabularyError, match=r"is it a|looks like"):
         load_model(tmp_path / "m", {"rna": "protein", "protein": "rna"}[modality], 1024)
 
 

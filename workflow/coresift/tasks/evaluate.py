@@ -121,7 +121,7 @@ def evaluate_task(
     runs = {}
     for seed in seeds:
         torch.manual_seed(seed)
-        width = base.config.hidden_size * len(columns)
+        width = int(model.config.hidden_size) * len(columns)
         head = make_head(width, targets.n_outputs, task.hidden).to(device)
         if cached is not None:
             tuned, features = None, cached

@@ -1,0 +1,101 @@
+"""What a rule's result depends on beyond its files: the code it imports, the bytes it reads."""
+
+from __future__ import annotations
+
+import ast
+import json
+from functools import cache
+from pathlib import Path
+
+import xxhash
+
+from coresift.io import write_json
+
+PACKAGE = Path(__file__).resolve().parent
+
+
+def _module_path(name: str) -> Path | None:
+    """File of a coresift module, or None if it is not one."""
+    parts = name.split(".")
+    if parts[0] != PACKAGE.name:
+        return None
+    path = PACKAGE.joinpath(*parts[1:])
+    for candidate in (path.with_suffix(".py"), path / "__init__.py"):
+        if candidate.is_file():
+            return candidate
+    return None
+
+
+@cache
+def _parse(path: Path) -> tuple[str, tuple[Path, ...]]:
+    """Source without comments and layout, and the coresift files it imports."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    names = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    found = {p for p in map(_module_path, names) if p is not None}
+    return ast.dump(tree), tuple(sorted(found))
+
+
+def imported_files(script: str | Path) -> list[Path]:
+    """The script and every coresift file it imports, transitively."""
+    seen: set[Path] = set()
+    queue = [Path(script).resolve()]
+    while queue:
+        path = queue.pop()
+        if path not in seen:
+            seen.add(path)
+            queue.extend(_parse(path)[1])
+    return sorted(seen)
+
+
+def code_digest(script: str | Path) -> str:
+    """16 hex digits of the code a script runs: it and its coresift imports, comments aside.
+
+    Snakemake watches a rule's script but not what the script imports; as a `params` value this
+    makes an edited module rerun the rules that use it, and no others.
+    """
+    root = PACKAGE.parent
+    digest = xxhash.xxh3_64()
+    for path in imported_files(script):
+        try:
+            name = path.relative_to(root).as_posix()
+        except ValueError:
+            name = path.name
+        digest.update(f"{name}\0{_parse(path)[0]}\0".encode())
+    return digest.hexdigest()
+
+
+class Fingerprints:
+    """Content hashes of input files, cached by size and modification time.
+
+    A touched file keeps its hash, so touching it reruns nothing; a changed one does not.
+    """
+
+    def __init__(self, cache_path: str | Path) -> None:
+        self._path = Path(cache_path)
+        try:
+            self._known: dict[str, list[object]] = json.loads(self._path.read_text())
+        except (OSError, ValueError):
+            self._known = {}
+
+    def __call__(self, path: str | Path) -> str:
+        """xxh3-128 of the file's bytes, or 'missing'."""
+        file = Path(path)
+        if not file.is_file():
+            return "missing"
+        stat = file.stat()
+        key = [stat.st_size, stat.st_mtime_ns]
+        known = self._known.get(str(path))
+        if known is not None and known[:2] == key:
+            return str(known[2])
+        digest = xxhash.xxh3_128()
+        with file.open("rb") as handle:
+            while chunk := handle.read(1 << 24):
+                digest.update(chunk)
+        self._known[str(path)] = [*key, digest.hexdigest()]
+        write_json(self._path, self._known)
+        return digest.hexdigest()

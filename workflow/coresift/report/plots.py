@@ -1,0 +1,78 @@
+"""Plots of the report. Bytes are fixed: no dates, a fixed hash salt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import polars as pl
+from matplotlib.figure import Figure
+
+from coresift.io import atomic_path
+
+mpl.rcParams.update({"svg.hashsalt": "coresift", "figure.constrained_layout.use": True})
+
+
+def save(figure: Figure, path: str | Path) -> None:
+    """Write a figure as SVG, atomically, and close it."""
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="svg", metadata={"Date": None})
+    plt.close(figure)
+
+
+def score_distribution(scores: pl.DataFrame) -> Figure:
+    """Histogram of self-influence and its relation to length."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2))
+    values = scores["influence"].to_numpy()
+    left.hist(values, bins=60, color="#3b6ea5")
+    left.set(xlabel="self-influence", ylabel="sequences", title=f"{len(values):,} sequences")
+    right.hexbin(
+        scores["length"].to_numpy(), values, gridsize=45, bins="log", cmap="viridis", mincnt=1
+    )
+    right.set(xlabel="length (residues)", ylabel="self-influence", title="score and length")
+    return figure
+
+
+def learning_curves(curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
+    """Training loss against residues seen, by coreset."""
+    figure, axes = plt.subplots(figsize=(7, 3.6))
+    for name, (x, y) in curves.items():
+        axes.plot(x, y, label=name, linewidth=1.2)
+    axes.set(xlabel="residues seen", ylabel="MLM loss (nats a masked token)")
+    axes.legend(fontsize=7, ncols=2)
+    return figure
+
+
+def task_bars(table: pl.DataFrame) -> Figure:
+    """Primary metric with its interval, by task and strategy."""
+    tasks: Sequence[str] = table["task"].unique(maintain_order=True).to_list()
+    figure, grid = plt.subplots(1, len(tasks), figsize=(1.2 + 3.2 * len(tasks), 3.4), squeeze=False)
+    for axes, task in zip(grid[0], tasks, strict=True):
+        rows = table.filter(pl.col("task") == task)
+        x = np.arange(rows.height)
+        mean = rows["mean"].to_numpy()
+        error = np.abs(np.stack([mean - rows["low"].to_numpy(), rows["high"].to_numpy() - mean]))
+        axes.bar(x, mean, yerr=error, color="#3b6ea5", capsize=3)
+        axes.set_xticks(x, rows["selection"].to_list(), rotation=60, ha="right", fontsize=7)
+        axes.set_title(task)
+        axes.set_ylabel(rows["metric"][0])
+    return figure
+
+
+def overlap_heatmap(matrix: pl.DataFrame) -> Figure:
+    """Jaccard index of every pair of coresets."""
+    names = matrix["a"].unique(maintain_order=True).to_list()
+    values = matrix["jaccard"].to_numpy().reshape(len(names), len(names))
+    size = 2 + 0.35 * len(names)
+    figure, axes = plt.subplots(figsize=(size, size))
+    axes.imshow(values, vmin=0, vmax=1, cmap="viridis")
+    axes.set_xticks(range(len(names)), names, rotation=90, fontsize=6)
+    axes.set_yticks(range(len(names)), names, fontsize=6)
+    axes.set_title("overlap of coresets (Jaccard)")
+    return figure

@@ -1,0 +1,84 @@
+"""The three trainings of the DAG: a base from scratch, fine-tuning on D_sub, pretraining."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import torch
+
+from coresift.io import write_text
+from coresift.models.checkpoint import atomic_directory, build_model, load_model, save_model
+from coresift.models.tokenizer import Encoder
+from coresift.training.mlm import finish, records_text, train_mlm
+
+
+def pretrain(
+    preset: str,
+    modality: str,
+    sequences: pl.DataFrame,
+    total_residues: int,
+    options: dict[str, Any],
+    seed: int,
+    device: torch.device,
+    out: str | Path,
+    metrics: str | Path,
+    work: str | Path,
+    precision: str = "float32",
+) -> None:
+    """Train a preset from seeded random weights and save checkpoint and metrics.
+
+    Args:
+        sequences: columns seq_id, sequence; trained on in seq_id order.
+        total_residues: residues of all steps together.
+        options: values of `config.Optimisation`.
+        out: checkpoint directory. metrics: JSON lines. work: folder of the resumable state.
+    """
+    model, tokenizer = build_model(preset, modality, seed)
+    limit = min(options["max_tokens"], tokenizer.model_max_length)
+    encoder = Encoder.from_tokenizer(tokenizer, modality, limit)
+    rows = sequences.sort("seq_id")["sequence"].to_list()
+    records = train_mlm(
+        model, encoder, rows, total_residues, options, seed, device, work, precision
+    )
+    _save(model, tokenizer, records, out, metrics, work)
+
+
+def finetune(
+    base: str | Path,
+    modality: str,
+    subset: pl.DataFrame,
+    epochs: float,
+    options: dict[str, Any],
+    seed: int,
+    device: torch.device,
+    out: str | Path,
+    metrics: str | Path,
+    work: str | Path,
+) -> None:
+    """Fine-tune a checkpoint for `epochs` over D_sub; 0 epochs is the paper's ablation: a copy."""
+    if epochs == 0:
+        with atomic_directory(out) as temporary:
+            shutil.copytree(base, temporary, dirs_exist_ok=True)
+        write_text(metrics, "")
+        return
+    model, tokenizer, encoder = load_model(base, modality, options["max_tokens"])
+    total = round(epochs * int(subset["length"].cast(pl.Int64).sum()))
+    rows = subset.sort("seq_id")["sequence"].to_list()
+    records = train_mlm(model, encoder, rows, total, options, seed, device, work)
+    _save(model, tokenizer, records, out, metrics, work)
+
+
+def _save(
+    model: Any,
+    tokenizer: Any,
+    records: list[dict[str, float]],
+    out: str | Path,
+    metrics: str | Path,
+    work: str | Path,
+) -> None:
+    save_model(out, model.cpu(), tokenizer)
+    write_text(metrics, records_text(records))
+    finish(work)
