@@ -1,0 +1,42 @@
+"""coresift: raw FASTA -> coreset -> pretrained models -> a table that says which is best."""
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+if "run" not in config:
+
+    configfile: "config/demo.yaml"
+
+
+include: "rules/common.smk"
+include: "rules/corpus.smk"
+include: "rules/finetune.smk"
+include: "rules/influence.smk"
+include: "rules/select.smk"
+include: "rules/pretrain.smk"
+include: "rules/evaluate.smk"
+include: "rules/report.smk"
+
+
+localrules:
+    all,
+    scores,
+    coreset,
+
+
+rule all:
+    default_target: True
+    input:
+        out("report/report.html"),
+
+
+rule scores:
+    input:
+        out("influence/scores.parquet"),
+        out("influence/summary.json"),
+
+
+rule coreset:
+    input:
+        expand(out("coresets/{name}/coreset.fasta.gz"), name=CORESETS),

@@ -1,0 +1,87 @@
+"""Validated config and the helpers every rule file uses."""
+
+import os
+import re
+import sys
+
+ROOT = workflow.basedir
+LIBRARY = os.path.join(ROOT, "workflow")
+sys.path.insert(0, LIBRARY)
+# Jobs, on this machine or another, find the library without an installation.
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    [LIBRARY, *(p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p)]
+)
+
+from coresift.config import ConfigError, load_config, plain, source_name
+from coresift.corpus.blocks import overlapping
+from coresift.provenance import Fingerprints, code_digest
+from snakemake.exceptions import WorkflowError
+
+try:
+    CFG = load_config(config)
+except ConfigError as error:
+    raise WorkflowError(str(error)) from None
+
+
+def out(path):
+    """A path under the run's own results folder."""
+    return f"results/{CFG.run}/{path}"
+
+
+def log_of(name):
+    """Log file of a rule."""
+    return out(f"logs/{name}.log")
+
+
+def bench(name):
+    """Benchmark file of a rule: wall time, CPU, peak memory."""
+    return out(f"benchmarks/{name}.tsv")
+
+
+def code(script):
+    """Digest of a script and what it imports, see coresift.provenance."""
+    return code_digest(os.path.join(LIBRARY, "scripts", f"{script}.py"))
+
+
+def memory(mb):
+    """Memory that grows with each retry."""
+    return lambda wildcards, attempt: mb * attempt
+
+
+def runtime(minutes):
+    """Minutes that grow with each retry."""
+    return lambda wildcards, attempt: minutes * attempt
+
+
+fingerprint = Fingerprints(out("fingerprints.json"))
+SOURCES = {source_name(path): path for path in CFG.corpus.fasta}
+BASE_SOURCES = [source_name(path) for path in CFG.subset.fasta or CFG.corpus.fasta]
+BUCKETS = range(CFG.corpus.buckets)
+SHARDS = range(CFG.influence.shards)
+BASE_SET = "corpus" if set(BASE_SOURCES) == set(SOURCES) else "base"
+STRATEGY_NAMES = CFG.selection.strategies
+CORESETS = [
+    f"{strategy}-{budget}-s{seed}"
+    for strategy in STRATEGY_NAMES
+    for budget in CFG.selection.budgets
+    for seed in CFG.selection.seeds
+]
+TASKS = {
+    name: task
+    for name, task in CFG.tasks.items()
+    if not (task.optional and not all(os.path.exists(f) for f in task.data.files()))
+}
+for name in sorted(set(CFG.tasks) - set(TASKS)):
+    print(f"task {name}: left out, its files are not here", file=sys.stderr)
+
+
+wildcard_constraints:
+    source="|".join(map(re.escape, SOURCES)),
+    bucket=r"\d+",
+    shard=r"\d+",
+    set="corpus|base",
+    strategy="[a-z_]+",
+    budget=r"\d+",
+    seed=r"\d+",
+    name=r"[a-z_]+-\d+-s\d+",
+    task="[a-z0-9_]+",

@@ -1,0 +1,108 @@
+"""Raw FASTA to a pool of distinct, decontaminated sequences in hash buckets."""
+
+TASK_FILES = sorted({f for task in TASKS.values() for f in task.data.files()})
+TASK_DATA = {name: {"data": plain(task.data), "kind": task.kind} for name, task in TASKS.items()}
+
+
+rule ingest:
+    input:
+        fasta=lambda w: ancient(SOURCES[w.source]),
+    output:
+        parts=expand(out("corpus/parts/{{source}}/{bucket}.parquet"), bucket=BUCKETS),
+        rejects=out("corpus/rejects/{source}.parquet"),
+        report=out("corpus/ingest/{source}.json"),
+    params:
+        content=lambda w: fingerprint(SOURCES[w.source]),
+        modality=CFG.modality,
+        corpus=CFG.corpus.model_dump(exclude={"fasta", "buckets"}),
+        code=code("ingest"),
+    log:
+        log_of("ingest-{source}"),
+    benchmark:
+        bench("ingest-{source}")
+    threads: 1
+    resources:
+        mem_mb=memory(2000),
+        runtime=runtime(30),
+    conda:
+        "../envs/coresift.yaml"
+    script:
+        "../workflow/scripts/ingest.py"
+
+rule deduplicate:
+    input:
+        lambda w: expand(
+            out("corpus/parts/{source}/{bucket}.parquet"),
+            source=SOURCES if w.set == "corpus" else BASE_SOURCES,
+            bucket=w.bucket,
+        ),
+    output:
+        out("corpus/distinct/{set}/{bucket}.parquet"),
+    params:
+        blocks=CFG.corpus.blocks,
+        code=code("deduplicate"),
+    log:
+        log_of("deduplicate-{set}-{bucket}"),
+    benchmark:
+        bench("deduplicate-{set}-{bucket}")
+    threads: 1
+    resources:
+        mem_mb=memory(4000),
+        runtime=runtime(30),
+    conda:
+        "../envs/coresift.yaml"
+    script:
+        "../workflow/scripts/deduplicate.py"
+
+rule decontaminate:
+    input:
+        bucket=out("corpus/distinct/{set}/{bucket}.parquet"),
+        tasks=ancient(TASK_FILES),
+    output:
+        pool=out("corpus/pool/{set}/{bucket}.parquet"),
+        removed=out("corpus/removed/{set}/{bucket}.parquet"),
+    params:
+        content=[fingerprint(path) for path in TASK_FILES],
+        modality=CFG.modality,
+        tasks=TASK_DATA,
+        options=plain(CFG.decontaminate),
+        code=code("decontaminate"),
+    log:
+        log_of("decontaminate-{set}-{bucket}"),
+    benchmark:
+        bench("decontaminate-{set}-{bucket}")
+    threads: 1
+    resources:
+        mem_mb=memory(4000),
+        runtime=runtime(30),
+    conda:
+        "../envs/coresift.yaml"
+    script:
+        "../workflow/scripts/decontaminate.py"
+
+rule summarise_corpus:
+    input:
+        reports=expand(out("corpus/ingest/{source}.json"), source=SOURCES),
+        rejects=expand(out("corpus/rejects/{source}.parquet"), source=SOURCES),
+        distinct=expand(out("corpus/distinct/corpus/{bucket}.parquet"), bucket=BUCKETS),
+        pool=expand(out("corpus/pool/corpus/{bucket}.parquet"), bucket=BUCKETS),
+        removed=expand(out("corpus/removed/corpus/{bucket}.parquet"), bucket=BUCKETS),
+    output:
+        summary=out("corpus/summary.json"),
+        rejects=out("corpus/rejects.parquet"),
+        duplicate_ids=out("corpus/duplicate_ids.tsv"),
+        removed=out("corpus/removed.parquet"),
+    params:
+        code=code("summarise_corpus"),
+    log:
+        log_of("summarise_corpus"),
+    benchmark:
+        bench("summarise_corpus")
+    threads: 1
+    resources:
+        mem_mb=memory(8000),
+        runtime=runtime(30),
+    conda:
+        "../envs/coresift.yaml"
+    script:
+        "../workflow/scripts/summarise_corpus.py"

@@ -1,0 +1,62 @@
+"""One evaluation rule a task, and its k-mer baseline."""
+
+EVALUATE = plain(CFG.evaluate)
+
+for task_name, task in TASKS.items():
+
+    rule:
+        name:
+            f"evaluate_{task_name}"
+        input:
+            checkpoint=out("models/{name}/checkpoint"),
+            data=ancient(task.data.files()),
+        output:
+            metrics=out(f"evaluation/{task_name}/{{name}}/metrics.json"),
+            predictions=out(f"evaluation/{task_name}/{{name}}/predictions.parquet"),
+        params:
+            content=[fingerprint(path) for path in task.data.files()],
+            modality=CFG.modality,
+            task=plain(task),
+            seeds=CFG.evaluate.seeds,
+            tokens_per_batch=CFG.evaluate.tokens_per_batch,
+            device=CFG.device,
+            code=code("evaluate"),
+        log:
+            log_of(f"evaluate_{task_name}-{{name}}"),
+        benchmark:
+            bench(f"evaluate_{task_name}-{{name}}")
+        threads: CFG.evaluate.threads
+        resources:
+            mem_mb=memory(8000),
+            runtime=runtime(240),
+            gpu=GPUS,
+        conda:
+            "../envs/coresift.yaml"
+        script:
+            "../workflow/scripts/evaluate.py"
+
+    rule:
+        name:
+            f"baseline_{task_name}"
+        input:
+            data=ancient(task.data.files()),
+        output:
+            metrics=out(f"evaluation/{task_name}/kmer/metrics.json"),
+            predictions=out(f"evaluation/{task_name}/kmer/predictions.parquet"),
+        params:
+            content=[fingerprint(path) for path in task.data.files()],
+            modality=CFG.modality,
+            task=plain(task),
+            code=code("baseline"),
+        log:
+            log_of(f"baseline_{task_name}"),
+        benchmark:
+            bench(f"baseline_{task_name}")
+        threads: 1
+        resources:
+            mem_mb=memory(8000),
+            runtime=runtime(60),
+        conda:
+            "../envs/coresift.yaml"
+        script:
+            "../workflow/scripts/baseline.py"

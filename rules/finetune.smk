@@ -1,0 +1,89 @@
+"""The subset D_sub, the base model and its fine-tuning on D_sub."""
+
+GPUS = 0 if CFG.device == "cpu" else 1
+
+
+rule subset:
+    input:
+        expand(out(f"corpus/pool/{BASE_SET}/{{bucket}}.parquet"), bucket=BUCKETS),
+    output:
+        out("influence/subset.parquet"),
+    params:
+        size=CFG.subset.size,
+        seed=CFG.seed,
+        code=code("subset"),
+    log:
+        log_of("subset"),
+    benchmark:
+        bench("subset")
+    threads: 1
+    resources:
+        mem_mb=memory(8000),
+        runtime=runtime(30),
+    conda:
+        "../envs/coresift.yaml"
+    script:
+        "../workflow/scripts/subset.py"
+
+if CFG.base.checkpoint is None:
+    BASE_CHECKPOINT = out("influence/base")
+
+    rule base:
+        input:
+            out("influence/subset.parquet"),
+        output:
+            checkpoint=directory(out("influence/base")),
+            metrics=out("influence/base.jsonl"),
+        params:
+            modality=CFG.modality,
+            base=plain(CFG.base),
+            options=CFG.finetune.model_dump(exclude={"epochs", "learning_rate"}),
+            seed=CFG.seed,
+            device=CFG.device,
+            work=out("work/base"),
+            code=code("base"),
+        log:
+            log_of("base"),
+        benchmark:
+            bench("base")
+        threads: CFG.finetune.threads
+        resources:
+            mem_mb=memory(8000),
+            runtime=runtime(240),
+            gpu=GPUS,
+        conda:
+            "../envs/coresift.yaml"
+        script:
+            "../workflow/scripts/base.py"
+
+else:
+    BASE_CHECKPOINT = CFG.base.checkpoint
+
+
+rule finetune:
+    input:
+        base=BASE_CHECKPOINT,
+        subset=out("influence/subset.parquet"),
+    output:
+        checkpoint=directory(out("influence/finetuned")),
+        metrics=out("influence/finetuned.jsonl"),
+    params:
+        modality=CFG.modality,
+        options=plain(CFG.finetune),
+        seed=CFG.seed,
+        device=CFG.device,
+        work=out("work/finetune"),
+        code=code("finetune"),
+    log:
+        log_of("finetune"),
+    benchmark:
+        bench("finetune")
+    threads: CFG.finetune.threads
+    resources:
+        mem_mb=memory(8000),
+        runtime=runtime(240),
+        gpu=GPUS,
+    conda:
+        "../envs/coresift.yaml"
+    script:
+        "../workflow/scripts/finetune.py"

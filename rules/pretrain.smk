@@ -1,0 +1,32 @@
+"""Pretraining from scratch on every coreset."""
+
+
+rule pretrain:
+    input:
+        coreset=out("coresets/{name}/coreset.parquet"),
+        pool=expand(out("corpus/pool/corpus/{bucket}.parquet"), bucket=BUCKETS),
+        corpus=out("corpus/summary.json"),
+    output:
+        checkpoint=directory(out("models/{name}/checkpoint")),
+        metrics=out("models/{name}/metrics.jsonl"),
+    params:
+        modality=CFG.modality,
+        options=plain(CFG.pretrain),
+        budget=lambda w: int(w.name.rsplit("-", 2)[1]),
+        seed=lambda w: int(w.name.rsplit("-s", 1)[1]),
+        device=CFG.device,
+        work=out("work/pretrain/{name}"),
+        code=code("pretrain"),
+    log:
+        log_of("pretrain-{name}"),
+    benchmark:
+        bench("pretrain-{name}")
+    threads: CFG.pretrain.threads
+    resources:
+        mem_mb=memory(16000),
+        runtime=runtime(1440),
+        gpu=GPUS,
+    conda:
+        "../envs/coresift.yaml"
+    script:
+        "../workflow/scripts/pretrain.py"

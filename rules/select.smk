@@ -1,0 +1,53 @@
+"""Coresets: strategy x budget x seed."""
+
+
+def reference_coreset(wildcards):
+    """The coreset a matched random strategy is matched to."""
+    if wildcards.strategy in ("random_tokens", "random_length"):
+        name = f"top_influence-{wildcards.budget}-s{wildcards.seed}"
+        return [out(f"coresets/{name}/coreset.parquet")]
+    return []
+
+
+rule select:
+    input:
+        scores=out("influence/scores.parquet"),
+        reference=reference_coreset,
+    output:
+        out("coresets/{strategy}-{budget}-s{seed}/coreset.parquet"),
+    params:
+        cci=lambda w: plain(CFG.selection.cci) if w.strategy == "cci" else {},
+        code=code("select"),
+    log:
+        log_of("select-{strategy}-{budget}-s{seed}"),
+    benchmark:
+        bench("select-{strategy}-{budget}-s{seed}")
+    threads: 1
+    resources:
+        mem_mb=memory(16000),
+        runtime=runtime(30),
+    conda:
+        "../envs/coresift.yaml"
+    script:
+        "../workflow/scripts/select.py"
+
+rule coreset_fasta:
+    input:
+        coreset=out("coresets/{name}/coreset.parquet"),
+        pool=expand(out("corpus/pool/corpus/{bucket}.parquet"), bucket=BUCKETS),
+    output:
+        out("coresets/{name}/coreset.fasta.gz"),
+    params:
+        code=code("coreset_fasta"),
+    log:
+        log_of("coreset_fasta-{name}"),
+    benchmark:
+        bench("coreset_fasta-{name}")
+    threads: 1
+    resources:
+        mem_mb=memory(8000),
+        runtime=runtime(30),
+    conda:
+        "../envs/coresift.yaml"
+    script:
+        "../workflow/scripts/coreset_fasta.py"

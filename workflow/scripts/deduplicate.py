@@ -1,0 +1,10 @@
+"""Rule deduplicate."""
+
+from coresift.logs import start
+
+start(snakemake.log[0])
+
+from coresift.corpus.dedup import deduplicate
+from coresift.io import SEQUENCE, write_table
+
+write_table(snakemake.output[0], deduplicate(snakemake.input, snakemake.params.blocks), SEQUENCE)

@@ -1,0 +1,24 @@
+"""Rule finetune."""
+
+from coresift.logs import start
+
+start(snakemake.log[0])
+
+from coresift.io import SEQUENCE, read_table
+from coresift.models.checkpoint import choose_device, configure_torch
+from coresift.training.runs import finetune
+
+params = snakemake.params
+configure_torch(params.options["threads"])
+finetune(
+    snakemake.input.base,
+    params.modality,
+    read_table(snakemake.input.subset, SEQUENCE),
+    params.options["epochs"],
+    params.options,
+    params.seed,
+    choose_device(params.device),
+    snakemake.output.checkpoint,
+    snakemake.output.metrics,
+    params.work,
+)

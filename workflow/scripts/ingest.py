@@ -1,0 +1,21 @@
+"""Rule ingest."""
+
+from coresift.logs import start
+
+start(snakemake.log[0])
+
+from coresift.corpus.ingest import ingest
+from coresift.corpus.normalise import Limits
+from coresift.io import write_json
+
+options = snakemake.params.corpus
+report = ingest(
+    snakemake.input.fasta,
+    snakemake.output.parts,
+    snakemake.output.rejects,
+    snakemake.params.modality,
+    Limits(options["min_length"], options["max_length"], options["max_ambiguous"]),
+    options["blocks"],
+    options["chunk_bytes"],
+)
+write_json(snakemake.output.report, report)

@@ -1,0 +1,22 @@
+"""Rule select."""
+
+from coresift.logs import start
+
+start(snakemake.log[0])
+
+from coresift.io import CORESET, SCORE, read_table, write_table
+from coresift.selection.strategies import select
+
+wildcards = snakemake.wildcards
+reference = snakemake.input.get("reference")
+coreset = select(
+    read_table(snakemake.input.scores, SCORE),
+    wildcards.strategy,
+    int(wildcards.budget),
+    int(wildcards.seed),
+    snakemake.params.cci,
+    read_table(reference if isinstance(reference, str) else reference[0], CORESET)
+    if reference
+    else None,
+)
+write_table(snakemake.output[0], coreset, CORESET)

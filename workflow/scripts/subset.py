@@ -1,0 +1,11 @@
+"""Rule subset."""
+
+from coresift.logs import start
+
+start(snakemake.log[0])
+
+from coresift.corpus.subset import random_subset
+from coresift.io import SEQUENCE, write_table
+
+subset = random_subset(snakemake.input, snakemake.params.size, snakemake.params.seed)
+write_table(snakemake.output[0], subset, SEQUENCE)
