@@ -1,7 +1,9 @@
 """Raw FASTA to a pool of distinct, decontaminated sequences in hash buckets."""
 
 TASK_FILES = sorted({f for task in TASKS.values() for f in task.data.files()})
-TASK_DATA = {name: {"data": plain(task.data), "kind": task.kind} for name, task in TASKS.items()}
+TASK_DATA = {
+    name: {"data": plain(task.data), "kind": task.kind} for name, task in TASKS.items()
+}
 
 
 rule ingest:
@@ -11,23 +13,24 @@ rule ingest:
         parts=expand(out("corpus/parts/{{source}}/{bucket}.parquet"), bucket=BUCKETS),
         rejects=out("corpus/rejects/{source}.parquet"),
         report=out("corpus/ingest/{source}.json"),
+    log:
+        log_of("ingest-{source}"),
+    benchmark:
+        bench("ingest-{source}")
+    conda:
+        "../envs/coresift.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(2000),
+        runtime=runtime(30),
     params:
         content=lambda w: fingerprint(SOURCES[w.source]),
         modality=CFG.modality,
         corpus=CFG.corpus.model_dump(exclude={"fasta", "buckets"}),
         code=code("ingest"),
-    log:
-        log_of("ingest-{source}"),
-    benchmark:
-        bench("ingest-{source}")
-    threads: 1
-    resources:
-        mem_mb=memory(2000),
-        runtime=runtime(30),
-    conda:
-        "../envs/coresift.yaml"
     script:
         "../workflow/scripts/ingest.py"
+
 
 rule deduplicate:
     input:
@@ -38,21 +41,22 @@ rule deduplicate:
         ),
     output:
         out("corpus/distinct/{set}/{bucket}.parquet"),
-    params:
-        blocks=CFG.corpus.blocks,
-        code=code("deduplicate"),
     log:
         log_of("deduplicate-{set}-{bucket}"),
     benchmark:
         bench("deduplicate-{set}-{bucket}")
+    conda:
+        "../envs/coresift.yaml"
     threads: 1
     resources:
         mem_mb=memory(4000),
         runtime=runtime(30),
-    conda:
-        "../envs/coresift.yaml"
+    params:
+        blocks=CFG.corpus.blocks,
+        code=code("deduplicate"),
     script:
         "../workflow/scripts/deduplicate.py"
+
 
 rule decontaminate:
     input:
@@ -61,24 +65,25 @@ rule decontaminate:
     output:
         pool=out("corpus/pool/{set}/{bucket}.parquet"),
         removed=out("corpus/removed/{set}/{bucket}.parquet"),
+    log:
+        log_of("decontaminate-{set}-{bucket}"),
+    benchmark:
+        bench("decontaminate-{set}-{bucket}")
+    conda:
+        "../envs/coresift.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(4000),
+        runtime=runtime(30),
     params:
         content=[fingerprint(path) for path in TASK_FILES],
         modality=CFG.modality,
         tasks=TASK_DATA,
         options=plain(CFG.decontaminate),
         code=code("decontaminate"),
-    log:
-        log_of("decontaminate-{set}-{bucket}"),
-    benchmark:
-        bench("decontaminate-{set}-{bucket}")
-    threads: 1
-    resources:
-        mem_mb=memory(4000),
-        runtime=runtime(30),
-    conda:
-        "../envs/coresift.yaml"
     script:
         "../workflow/scripts/decontaminate.py"
+
 
 rule summarise_corpus:
     input:
@@ -92,17 +97,17 @@ rule summarise_corpus:
         rejects=out("corpus/rejects.parquet"),
         duplicate_ids=out("corpus/duplicate_ids.tsv"),
         removed=out("corpus/removed.parquet"),
-    params:
-        code=code("summarise_corpus"),
     log:
         log_of("summarise_corpus"),
     benchmark:
         bench("summarise_corpus")
+    conda:
+        "../envs/coresift.yaml"
     threads: 1
     resources:
         mem_mb=memory(8000),
         runtime=runtime(30),
-    conda:
-        "../envs/coresift.yaml"
+    params:
+        code=code("summarise_corpus"),
     script:
         "../workflow/scripts/summarise_corpus.py"

@@ -13,6 +13,17 @@ for task_name, task in TASKS.items():
         output:
             metrics=out(f"evaluation/{task_name}/{{name}}/metrics.json"),
             predictions=out(f"evaluation/{task_name}/{{name}}/predictions.parquet"),
+        log:
+            log_of(f"evaluate_{task_name}-{{name}}"),
+        benchmark:
+            bench(f"evaluate_{task_name}-{{name}}")
+        conda:
+            "../envs/coresift.yaml"
+        threads: CFG.evaluate.threads
+        resources:
+            mem_mb=memory(8000),
+            runtime=runtime(240),
+            gpu=GPUS,
         params:
             content=[fingerprint(path) for path in task.data.files()],
             modality=CFG.modality,
@@ -21,17 +32,6 @@ for task_name, task in TASKS.items():
             tokens_per_batch=CFG.evaluate.tokens_per_batch,
             device=CFG.device,
             code=code("evaluate"),
-        log:
-            log_of(f"evaluate_{task_name}-{{name}}"),
-        benchmark:
-            bench(f"evaluate_{task_name}-{{name}}")
-        threads: CFG.evaluate.threads
-        resources:
-            mem_mb=memory(8000),
-            runtime=runtime(240),
-            gpu=GPUS,
-        conda:
-            "../envs/coresift.yaml"
         script:
             "../workflow/scripts/evaluate.py"
 
@@ -43,20 +43,20 @@ for task_name, task in TASKS.items():
         output:
             metrics=out(f"evaluation/{task_name}/kmer/metrics.json"),
             predictions=out(f"evaluation/{task_name}/kmer/predictions.parquet"),
+        log:
+            log_of(f"baseline_{task_name}"),
+        benchmark:
+            bench(f"baseline_{task_name}")
+        conda:
+            "../envs/coresift.yaml"
+        threads: 1
+        resources:
+            mem_mb=memory(8000),
+            runtime=runtime(60),
         params:
             content=[fingerprint(path) for path in task.data.files()],
             modality=CFG.modality,
             task=plain(task),
             code=code("baseline"),
-        log:
-            log_of(f"baseline_{task_name}"),
-        benchmark:
-            bench(f"baseline_{task_name}")
-        threads: 1
-        resources:
-            mem_mb=memory(8000),
-            runtime=runtime(60),
-        conda:
-            "../envs/coresift.yaml"
         script:
             "../workflow/scripts/baseline.py"

@@ -8,22 +8,23 @@ rule subset:
         expand(out(f"corpus/pool/{BASE_SET}/{{bucket}}.parquet"), bucket=BUCKETS),
     output:
         out("influence/subset.parquet"),
-    params:
-        size=CFG.subset.size,
-        seed=CFG.seed,
-        code=code("subset"),
     log:
         log_of("subset"),
     benchmark:
         bench("subset")
+    conda:
+        "../envs/coresift.yaml"
     threads: 1
     resources:
         mem_mb=memory(8000),
         runtime=runtime(30),
-    conda:
-        "../envs/coresift.yaml"
+    params:
+        size=CFG.subset.size,
+        seed=CFG.seed,
+        code=code("subset"),
     script:
         "../workflow/scripts/subset.py"
+
 
 if CFG.base.checkpoint is None:
     BASE_CHECKPOINT = out("influence/base")
@@ -34,6 +35,17 @@ if CFG.base.checkpoint is None:
         output:
             checkpoint=directory(out("influence/base")),
             metrics=out("influence/base.jsonl"),
+        log:
+            log_of("base"),
+        benchmark:
+            bench("base")
+        conda:
+            "../envs/coresift.yaml"
+        threads: CFG.finetune.threads
+        resources:
+            mem_mb=memory(8000),
+            runtime=runtime(240),
+            gpu=GPUS,
         params:
             modality=CFG.modality,
             base=plain(CFG.base),
@@ -42,17 +54,6 @@ if CFG.base.checkpoint is None:
             device=CFG.device,
             work=out("work/base"),
             code=code("base"),
-        log:
-            log_of("base"),
-        benchmark:
-            bench("base")
-        threads: CFG.finetune.threads
-        resources:
-            mem_mb=memory(8000),
-            runtime=runtime(240),
-            gpu=GPUS,
-        conda:
-            "../envs/coresift.yaml"
         script:
             "../workflow/scripts/base.py"
 
@@ -67,6 +68,17 @@ rule finetune:
     output:
         checkpoint=directory(out("influence/finetuned")),
         metrics=out("influence/finetuned.jsonl"),
+    log:
+        log_of("finetune"),
+    benchmark:
+        bench("finetune")
+    conda:
+        "../envs/coresift.yaml"
+    threads: CFG.finetune.threads
+    resources:
+        mem_mb=memory(8000),
+        runtime=runtime(240),
+        gpu=GPUS,
     params:
         modality=CFG.modality,
         options=plain(CFG.finetune),
@@ -74,16 +86,5 @@ rule finetune:
         device=CFG.device,
         work=out("work/finetune"),
         code=code("finetune"),
-    log:
-        log_of("finetune"),
-    benchmark:
-        bench("finetune")
-    threads: CFG.finetune.threads
-    resources:
-        mem_mb=memory(8000),
-        runtime=runtime(240),
-        gpu=GPUS,
-    conda:
-        "../envs/coresift.yaml"
     script:
         "../workflow/scripts/finetune.py"

@@ -9,25 +9,26 @@ rule fisher:
         subset=out("influence/subset.parquet"),
     output:
         out("influence/fisher.safetensors"),
+    log:
+        log_of("fisher"),
+    benchmark:
+        bench("fisher")
+    conda:
+        "../envs/coresift.yaml"
+    threads: CFG.influence.threads
+    resources:
+        mem_mb=memory(8000),
+        runtime=runtime(240),
+        gpu=GPUS,
     params:
         modality=CFG.modality,
         influence=CFG.influence.model_dump(exclude=FISHER_KEYS),
         seed=CFG.seed,
         device=CFG.device,
         code=code("fisher"),
-    log:
-        log_of("fisher"),
-    benchmark:
-        bench("fisher")
-    threads: CFG.influence.threads
-    resources:
-        mem_mb=memory(8000),
-        runtime=runtime(240),
-        gpu=GPUS,
-    conda:
-        "../envs/coresift.yaml"
     script:
         "../workflow/scripts/fisher.py"
+
 
 rule score:
     input:
@@ -36,11 +37,25 @@ rule score:
         pool=lambda w: expand(
             out("corpus/pool/corpus/{bucket}.parquet"),
             bucket=overlapping(
-                int(w.shard), CFG.influence.shards, CFG.corpus.buckets, CFG.corpus.blocks
+                int(w.shard),
+                CFG.influence.shards,
+                CFG.corpus.buckets,
+                CFG.corpus.blocks,
             ),
         ),
     output:
         out(f"influence/scores/{CFG.influence.shards}/{{shard}}.parquet"),
+    log:
+        log_of("score-{shard}"),
+    benchmark:
+        bench("score-{shard}")
+    conda:
+        "../envs/coresift.yaml"
+    threads: CFG.influence.threads
+    resources:
+        mem_mb=memory(8000),
+        runtime=runtime(240),
+        gpu=GPUS,
     params:
         modality=CFG.modality,
         influence=plain(CFG.influence),
@@ -49,43 +64,36 @@ rule score:
         device=CFG.device,
         cache=out("work/scores"),
         code=code("score"),
-    log:
-        log_of("score-{shard}"),
-    benchmark:
-        bench("score-{shard}")
-    threads: CFG.influence.threads
-    resources:
-        mem_mb=memory(8000),
-        runtime=runtime(240),
-        gpu=GPUS,
-    conda:
-        "../envs/coresift.yaml"
     script:
         "../workflow/scripts/score.py"
+
 
 rule merge:
     input:
         scores=expand(
-            out(f"influence/scores/{CFG.influence.shards}/{{shard}}.parquet"), shard=SHARDS
+            out(f"influence/scores/{CFG.influence.shards}/{{shard}}.parquet"),
+            shard=SHARDS,
         ),
         pool=expand(out("corpus/pool/corpus/{bucket}.parquet"), bucket=BUCKETS),
     output:
         scores=out("influence/scores.parquet"),
         summary=out("influence/summary.json"),
         plot=report(
-            out("influence/scores.svg"), caption="../resources/captions/scores.rst", category="Scores"
+            out("influence/scores.svg"),
+            caption="../resources/captions/scores.rst",
+            category="Scores",
         ),
-    params:
-        code=code("merge"),
     log:
         log_of("merge"),
     benchmark:
         bench("merge")
+    conda:
+        "../envs/coresift.yaml"
     threads: 1
     resources:
         mem_mb=memory(16000),
         runtime=runtime(30),
-    conda:
-        "../envs/coresift.yaml"
+    params:
+        code=code("merge"),
     script:
         "../workflow/scripts/merge.py"

@@ -9,6 +9,17 @@ rule pretrain:
     output:
         checkpoint=directory(out("models/{name}/checkpoint")),
         metrics=out("models/{name}/metrics.jsonl"),
+    log:
+        log_of("pretrain-{name}"),
+    benchmark:
+        bench("pretrain-{name}")
+    conda:
+        "../envs/coresift.yaml"
+    threads: CFG.pretrain.threads
+    resources:
+        mem_mb=memory(16000),
+        runtime=runtime(1440),
+        gpu=GPUS,
     params:
         modality=CFG.modality,
         options=plain(CFG.pretrain),
@@ -17,16 +28,5 @@ rule pretrain:
         device=CFG.device,
         work=out("work/pretrain/{name}"),
         code=code("pretrain"),
-    log:
-        log_of("pretrain-{name}"),
-    benchmark:
-        bench("pretrain-{name}")
-    threads: CFG.pretrain.threads
-    resources:
-        mem_mb=memory(16000),
-        runtime=runtime(1440),
-        gpu=GPUS,
-    conda:
-        "../envs/coresift.yaml"
     script:
         "../workflow/scripts/pretrain.py"

@@ -1,6 +1,8 @@
 """Tables, plots and the page."""
 
-BASELINES = [name for name, task in TASKS.items() if task.kind in ("class", "scalar", "pair")]
+BASELINES = [
+    name for name, task in TASKS.items() if task.kind in ("class", "scalar", "pair")
+]
 CELLS = [(task, name) for task in TASKS for name in CORESETS]
 CELLS += [(task, "kmer") for task in BASELINES]
 
@@ -16,14 +18,36 @@ rule make_report:
         score_plot=out("influence/scores.svg"),
         corpus=out("corpus/summary.json"),
     output:
-        csv=report(out("report/results.csv"), caption="../resources/captions/results.rst", category="Results"),
+        csv=report(
+            out("report/results.csv"),
+            caption="../resources/captions/results.rst",
+            category="Results",
+        ),
         wide=multiext(out("report/results"), ".md", ".tex"),
         overlap=out("report/overlap.csv"),
         drift=out("report/coresets.csv"),
         curves=out("report/curves.svg"),
-        bars=report(out("report/tasks.svg"), caption="../resources/captions/tasks.rst", category="Results"),
+        bars=report(
+            out("report/tasks.svg"),
+            caption="../resources/captions/tasks.rst",
+            category="Results",
+        ),
         heatmap=out("report/overlap.svg"),
-        page=report(out("report/report.html"), caption="../resources/captions/page.rst", category="Results"),
+        page=report(
+            out("report/report.html"),
+            caption="../resources/captions/page.rst",
+            category="Results",
+        ),
+    log:
+        log_of("report"),
+    benchmark:
+        bench("report")
+    conda:
+        "../envs/coresift.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(8000),
+        runtime=runtime(30),
     params:
         run=CFG.run,
         cells=CELLS,
@@ -32,15 +56,5 @@ rule make_report:
         compute=CFG.pretrain.compute,
         seed=CFG.seed,
         code=code("report"),
-    log:
-        log_of("report"),
-    benchmark:
-        bench("report")
-    threads: 1
-    resources:
-        mem_mb=memory(8000),
-        runtime=runtime(30),
-    conda:
-        "../envs/coresift.yaml"
     script:
         "../workflow/scripts/report.py"

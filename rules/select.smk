@@ -15,21 +15,22 @@ rule select:
         reference=reference_coreset,
     output:
         out("coresets/{strategy}-{budget}-s{seed}/coreset.parquet"),
-    params:
-        cci=lambda w: plain(CFG.selection.cci) if w.strategy == "cci" else {},
-        code=code("select"),
     log:
         log_of("select-{strategy}-{budget}-s{seed}"),
     benchmark:
         bench("select-{strategy}-{budget}-s{seed}")
+    conda:
+        "../envs/coresift.yaml"
     threads: 1
     resources:
         mem_mb=memory(16000),
         runtime=runtime(30),
-    conda:
-        "../envs/coresift.yaml"
+    params:
+        cci=lambda w: plain(CFG.selection.cci) if w.strategy == "cci" else {},
+        code=code("select"),
     script:
         "../workflow/scripts/select.py"
+
 
 rule coreset_fasta:
     input:
@@ -37,17 +38,17 @@ rule coreset_fasta:
         pool=expand(out("corpus/pool/corpus/{bucket}.parquet"), bucket=BUCKETS),
     output:
         out("coresets/{name}/coreset.fasta.gz"),
-    params:
-        code=code("coreset_fasta"),
     log:
         log_of("coreset_fasta-{name}"),
     benchmark:
         bench("coreset_fasta-{name}")
+    conda:
+        "../envs/coresift.yaml"
     threads: 1
     resources:
         mem_mb=memory(8000),
         runtime=runtime(30),
-    conda:
-        "../envs/coresift.yaml"
+    params:
+        code=code("coreset_fasta"),
     script:
         "../workflow/scripts/coreset_fasta.py"
