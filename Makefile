@@ -13,10 +13,15 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
 	touch $@
 
+demo: $(STAMP)
+	$(BIN)/snakemake --cores $(CORES)
+	@echo "results: results/demo/report/report.html"
+
 test: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/pytest -n $(CORES)
 
 lint: $(STAMP)

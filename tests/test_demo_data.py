@@ -1,0 +1,50 @@
+"""The embedded data are what their README says."""
+
+import hashlib
+import importlib.util
+import re
+import shutil
+from collections import Counter
+
+import pytest
+from coresift.corpus.ingest import read_fasta
+
+
+def test_checksums_and_size(root):
+    folder = root / "resources/demo"
+    rows = re.findall(r"^\| ([0-9a-f]{64}) \| (\S+) \|$", (folder / "README.md").read_text(), re.M)
+    assert len(rows) == 5
+    for digest, name in rows:
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
+    assert sum((folder / name).stat().st_size for _, name in rows) < 4 << 20
+
+
+def test_odd_material_is_there(root):
+    records = [
+        (header, sequence)
+        for n in (1, 2)
+        for _, header, sequence in read_fasta(root / f"resources/demo/rna_{n}.fasta.gz")
+    ]
+    sequences = [s.upper() for _, s in records]
+    assert any(s.islower() for _, s in records)
+    assert any(set(s) - set("ACGTN") for s in sequences)
+    assert max(Counter(sequences).values()) > 1
+    assert min(map(len, sequences)) < 30
+    assert max(map(len, sequences)) > 1022
+    ids = {header.split()[0] for header, _ in records}
+    leaks = (root / "resources/demo/planted_leaks.tsv").read_text().splitlines()[1:]
+    assert len(leaks) == 60
+    assert all(line.split("\t")[0] in ids for line in leaks)
+
+
+def test_remade_byte_for_byte(root, tmp_path):
+    if shutil.which("blastdbcmd") is None:
+        pytest.skip("needs the Debian packages ncbi-rrna-data, ncbi-blast+ and mmseqs2-examples")
+    path = root / "resources/demo/make_demo_data.py"
+    spec = importlib.util.spec_from_file_location("make_demo_data", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.make_rna(tmp_path)
+    module.make_protein(tmp_path)
+    for made in tmp_path.iterdir():
+        assert made.read_bytes() == (path.parent / made.name).read_bytes(), made.name
