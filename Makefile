@@ -1,4 +1,5 @@
 # `make demo` and `make test` create everything they need under .venv.
+# --nolock: a demo that was killed leaves a lock behind; the next one must go on.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -14,7 +15,7 @@ $(STAMP): requirements.lock pyproject.toml
 	touch $@
 
 demo: $(STAMP)
-	$(BIN)/snakemake --cores $(CORES)
+	$(BIN)/snakemake --cores $(CORES) --nolock
 	@echo "results: results/demo/report/report.html"
 
 test: $(STAMP)
@@ -22,7 +23,7 @@ test: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/snakefmt --check Snakefile rules
-	$(BIN)/pytest -n $(CORES)
+	$(BIN)/pytest -n $(CORES) --dist loadfile
 
 lint: $(STAMP)
 	$(BIN)/ruff check --fix .

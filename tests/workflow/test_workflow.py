@@ -1,0 +1,276 @@
+"""The real Snakefile in a copy of the project: a whole run, what reruns and why, kills."""
+
+import gzip
+import hashlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import polars as pl
+import pytest
+import yaml
+from coresift.corpus.ingest import read_fasta
+from coresift.io import CORESET, SCORE, read_json, read_table
+
+pytestmark = pytest.mark.workflow
+SNAKEMAKE = [sys.executable, "-m", "snakemake", "--cores", "2", "--nolock"]
+
+
+def small_config():
+    training = {"tokens_per_step": 1024, "tokens_per_batch": 1024, "checkpoint_steps": 2}
+    return {
+        "run": "small",
+        "modality": "rna",
+        "device": "cpu",
+        "corpus": {"fasta": ["a.fasta", "b.fasta"], "blocks": 8, "buckets": 2},
+        "subset": {"size": 40, "fasta": ["a.fasta", "b.fasta"]},
+        "base": {"warmup_epochs": 1},
+        "finetune": training,
+        "influence": {"shards": 2, "tokens_per_batch": 2048},
+        "selection": {
+            "strategies": ["top_influence", "random_tokens"],
+            "budgets": [40],
+            "seeds": [0],
+            "cci": {"n_strata": 5},
+        },
+        "pretrain": {**training, "epochs": 1},
+        "tasks": {
+            "domain": {
+                "kind": "class",
+                "epochs": 3,
+                "data": {
+                    "path": "resources/demo/rna_tasks.fasta.gz",
+                    "label_regex": r"domain=(\S+)",
+                    "split_regex": r"split=(\S+)",
+                },
+            }
+        },
+        "evaluate": {"seeds": [0], "bootstrap": 20},
+    }
+
+
+class Project:
+    """A copy of the project with small inputs, and ways to run it."""
+
+    def __init__(self, source: Path, folder: Path) -> None:
+        self.folder = folder
+        for name in ("rules", "workflow", "resources", "envs", "profiles"):
+            ignore = shutil.ignore_patterns("__pycache__", "*.egg-info")
+            shutil.copytree(source / name, folder / name, ignore=ignore)
+        shutil.copy(source / "Snakefile", folder)
+        records = list(read_fasta(source / "resources/demo/rna_1.fasta.gz"))
+        for name, rows in (("a", records[:100]), ("b", records[90:180]), ("c", records[180:220])):
+            text = "".join(f">{header}\n{sequence}\n" for _, header, sequence in rows)
+            (folder / f"{name}.fasta").write_text(text)
+
+    def command(self, config, *arguments):
+        path = self.folder / "config.yaml"
+        path.write_text(yaml.safe_dump(config))
+        return [*SNAKEMAKE, *arguments, "--configfile", str(path)]
+
+    def run(self, config, *arguments, check=True):
+        done = subprocess.run(
+            self.command(config, *arguments),
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=500,
+            check=False,
+        )
+        if check and done.returncode:
+            raise AssertionError(done.stdout[-3000:] + done.stderr[-6000:])
+        return done
+
+    def planned(self, config, *arguments):
+        """Rules that a dry run would execute."""
+        done = self.run(config, "-n", *arguments)
+        text = done.stdout + done.stderr
+        return set(re.findall(r"^(?:local)?rule (\w+):$", text, re.M)) - {
+            "all",
+            "scores",
+            "coreset",
+        }
+
+    def digests(self, run, patterns=("report/*.csv", "influence/scores.parquet")):
+        """Bytes of the final tables."""
+        found = sorted(
+            p for pattern in patterns for p in (self.folder / "results" / run).glob(pattern)
+        )
+        assert found
+        return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in found}
+
+
+@pytest.fixture(scope="module")
+def project(root, tmp_path_factory):
+    made = Project(root, tmp_path_factory.mktemp("project"))
+    made.run(small_config())
+    return made
+
+
+def test_whole_run(project):
+    out = project.folder / "results/small"
+    corpus = read_json(out / "corpus/summary.json")
+    assert corpus["records"] == 190
+    assert corpus["accepted"] + sum(corpus["rejected"].values()) == 190
+    assert corpus["duplicates"] > 0
+    scores = read_table(out / "influence/scores.parquet", SCORE)
+    assert scores.height == corpus["pool"]
+    coreset = read_table(out / "coresets/top_influence-40-s0/coreset.parquet", CORESET)
+    best = scores.sort("influence", descending=True).head(40)["seq_id"]
+    assert coreset["seq_id"].to_list() == best.to_list()
+    with gzip.open(out / "coresets/top_influence-40-s0/coreset.fasta.gz", "rt") as handle:
+        assert sum(line.startswith(">") for line in handle) == 40
+    curves = [(out / f"models/{n}-40-s0/metrics.jsonl").read_text().splitlines() for n in
+              ("top_influence", "random_tokens")]  # fmt: skip
+    residues = [[re.search(r'"residues": (\d+)', line).group(1) for line in c] for c in curves]
+    assert residues[0] == residues[1]  # equal tokens and steps
+    table = pl.read_csv(out / "report/results.csv")
+    assert set(table["selection"]) == {"top_influence-40", "random_tokens-40", "kmer"}
+    page = (out / "report/report.html").read_text()
+    assert page.count("<svg") == 4
+    assert all(list(out.glob(f"{kind}/*")) for kind in ("logs", "benchmarks"))
+    assert not list(out.rglob("*.tmp"))
+
+
+def test_nothing_reruns_without_a_change(project):
+    assert project.planned(small_config()) == set()
+
+
+def test_a_touched_fasta_reruns_nothing(project):
+    (project.folder / "a.fasta").touch()
+    assert project.planned(small_config()) == set()
+
+
+SCORING = {"ingest", "subset", "base", "finetune", "fisher", "score", "merge"}
+
+
+def test_a_new_budget_scores_nothing(project):
+    config = small_config()
+    config["selection"]["budgets"] = [40, 30]
+    planned = project.planned(config)
+    assert {"select", "pretrain", "evaluate_domain", "make_report"} <= planned
+    assert not planned & SCORING
+
+
+def test_a_new_damping_does_not_finetune(project):
+    config = small_config()
+    config["influence"]["damping"] = 0.5
+    planned = project.planned(config)
+    assert {"score", "merge", "select"} <= planned
+    assert not planned & {"ingest", "subset", "base", "finetune", "fisher"}
+
+
+def test_a_new_task_does_not_train(project):
+    config = small_config()
+    config["decontaminate"] = {"enabled": True}
+    config["evaluate"]["seeds"] = [0, 1]
+    assert project.planned(config) == {"evaluate_domain"} | {"make_report"}
+
+
+def test_an_edited_selection_module_reruns_selection_and_later(project):
+    path = project.folder / "workflow/coresift/selection/strategies.py"
+    text = path.read_text()
+    path.write_text(text + "\n# only a comment\n")
+    assert project.planned(small_config()) == set()
+    path.write_text(text + "\nEDITED = True\n")
+    planned = project.planned(small_config())
+    path.write_text(text)
+    assert "select" in planned
+    assert not planned & SCORING
+
+
+def test_an_added_fasta_scores_only_new_records(project):
+    config = small_config()
+    config["run"] = "grown"
+    project.run(config, "scores")
+    before = read_table(project.folder / "results/grown/influence/scores.parquet", SCORE)
+    config["corpus"]["fasta"].append("c.fasta")
+    planned = project.planned(config, "scores")
+    assert not planned & {"subset", "base", "finetune", "fisher"}
+    project.run(config, "scores")
+    logs = [p.read_text() for p in (project.folder / "results/grown/logs").glob("score-*.log")]
+    computed = sum(int(n) for log in logs for n in re.findall(r"(\d+) computed", log))
+    after = read_table(project.folder / "results/grown/influence/scores.parquet", SCORE)
+    assert computed == after.height - before.height > 0
+    assert after.join(before, on="seq_id", how="semi").equals(before)
+
+
+def test_a_killed_run_completes_with_equal_bytes(project):
+    config = small_config()
+    config["run"] = "killed"
+    process = subprocess.Popen(
+        project.command(config),
+        cwd=project.folder,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    cache = project.folder / "results/killed/work/scores"
+    deadline = time.monotonic() + 300
+    while not list(cache.rglob("*.parquet")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)  # snakemake and its jobs, in the middle of scoring
+    process.wait()
+    assert list(cache.rglob("*.parquet"))
+    project.run(config)
+    assert project.digests("killed") == project.digests("small")
+
+
+def test_shards_and_buckets_do_not_change_a_byte(project):
+    config = small_config()
+    config["run"] = "cut"
+    config["corpus"] |= {"buckets": 3, "fasta": ["b.fasta", "a.fasta"]}
+    config["influence"]["shards"] = 5
+    project.run(config, "scores")
+    names = ("influence/scores.parquet",)
+    assert project.digests("cut", names) == project.digests("small", names)
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "message"),
+    [
+        ("selection", "strategies", ["best"], "selection.strategies.0"),
+        ("influence", "dampening", 1, "influence.dampening: unknown key"),
+    ],
+)
+def test_bad_config_fails_before_any_job(project, section, key, value, message):
+    config = small_config()
+    config[section][key] = value
+    done = project.run(config, check=False)
+    assert done.returncode
+    assert message in done.stdout + done.stderr
+    assert "Select jobs" not in done.stderr
+
+
+def test_bad_input_is_named(project):
+    config = small_config()
+    config["run"] = "bad"
+    (project.folder / "empty.fasta").write_text("")
+    config["corpus"]["fasta"] = ["empty.fasta"]
+    config["subset"].pop("fasta")
+    done = project.run(config, "scores", check=False)
+    assert done.returncode
+    assert "empty.fasta: empty file" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", ["rna", "protein"])
+def test_paper_scale_configs_build_their_dag(root, tmp_path, name):
+    config = yaml.safe_load((root / f"config/{name}.yaml").read_text())
+    files = [*config["corpus"]["fasta"]]
+    for task in config["tasks"].values():
+        files += [v for k, v in task["data"].items() if k in ("path", "train", "valid", "test")]
+    for file in files:
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).write_text("")
+    done = subprocess.run(
+        [*SNAKEMAKE, "-n", "-q", "rules", "-s", str(root / "Snakefile"),
+         "--directory", str(tmp_path),
+         "--configfile", str(root / f"config/{name}.yaml")],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
