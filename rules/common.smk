@@ -58,7 +58,8 @@ SOURCES = {source_name(path): path for path in CFG.corpus.fasta}
 BASE_SOURCES = [source_name(path) for path in CFG.subset.fasta or CFG.corpus.fasta]
 BUCKETS = range(CFG.corpus.buckets)
 SHARDS = range(CFG.influence.shards)
-BASE_SET = "corpus" if set(BASE_SOURCES) == set(SOURCES) else "base"
+# A pinned D_sub has its own pool even while the files are the same: adding one changes no path.
+BASE_SET = "corpus" if CFG.subset.fasta is None else "base"
 STRATEGY_NAMES = CFG.selection.strategies
 CORESETS = [
     f"{strategy}-{budget}-s{seed}"
