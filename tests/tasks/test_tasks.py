@@ -7,7 +7,6 @@ from coresift.config import Task
 from coresift.models.checkpoint import build_model, save_model
 from coresift.tasks.data import TaskDataError, read_task
 from coresift.tasks.evaluate import evaluate_task, kmer_baseline
-from coresift.tasks.metrics import METRICS, bootstrap_interval
 from coresift.tasks.targets import make_targets
 
 
@@ -99,32 +98,6 @@ def test_bad_labels(tmp_path, kind, label, message):
     task = Task(kind=kind, data={"path": table(tmp_path, rows)})
     with pytest.raises(TaskDataError, match=message):
         make_targets(task, read_task(task, "rna").examples)
-
-
-def test_metrics_by_hand():
-    targets, classes = np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1])
-    assert METRICS["class"]["accuracy"](targets, classes) == 0.75
-    assert METRICS["class"]["macro_f1"](targets, classes) == pytest.approx((2 / 3 + 0.8) / 2)
-    labels = np.array([[0, 1], [1, 1], [1, 1]])
-    scores = np.array([[0.1, 0.5], [0.4, 0.5], [0.05, 0.2]])
-    assert METRICS["multilabel"]["mean_auc"](labels, scores) == 0.5  # (0.5 + one-class 0.5) / 2
-    x, y = np.array([1.0, 2, 3]), np.array([1.0, 2, 5])
-    scalar = METRICS["scalar"]
-    assert scalar["spearman"](x, y) == pytest.approx(1)
-    assert scalar["mae"](x, y) == pytest.approx(2 / 3)
-    assert scalar["rmse"](x, y) ** 2 == pytest.approx(scalar["mse"](x, y))
-    assert scalar["spearman"](x, np.ones(3)) == 0
-
-
-def test_bootstrap_interval_covers_and_reproduces():
-    rng = np.random.default_rng(0)
-    targets = rng.integers(0, 2, 400)
-    run = np.where(rng.random(400) < 0.8, targets, 1 - targets)
-    arguments = (METRICS["class"]["accuracy"], targets, [run], np.arange(400), 300, 0.95, 1)
-    low, high = bootstrap_interval(*arguments)
-    assert low < (targets == run).mean() < high
-    assert high - low == pytest.approx(4 * 0.02, abs=0.02)  # binomial: +- 1.96 * sqrt(pq/n)
-    assert bootstrap_interval(*arguments) == (low, high)
 
 
 def test_real_nrc(shared_data):

@@ -243,18 +243,59 @@ class TaskData(Section):
         return [p for p in (self.path, self.train, self.valid, self.test) if p is not None]
 
 
+class Pairwise(Section):
+    """What a task of kind pairwise predicts for every two residues, and BEACON's head for it."""
+
+    target: Literal["structure", "contact", "distance"] = Field(
+        "structure", description="base pairs or contacts (0, 1), or a distance"
+    )
+    min_separation: Positive = Field(
+        23, description="contact precision: least j - i (BEACON's code; its comment says 24)"
+    )
+    blocks: Positive = Field(16, description="residual blocks of the head")
+    channels: Positive = Field(48, description="channels of the head")
+    dropout: float = Field(0.25, ge=0, lt=1)
+    pairs_per_batch: Positive = Field(
+        1 << 18, description="padded residue pairs in one forward pass: bounds memory"
+    )
+
+
+#: Names of the metrics of each set (`Task.metrics`); the first is the primary one by default.
+METRIC_NAMES: dict[str, tuple[str, ...]] = {
+    "class": ("accuracy", "macro_f1", "mcc"),
+    "scalar": ("spearman", "r2", "mse", "mae", "rmse"),
+    "multilabel": ("mean_auc", "mean_mcc"),
+    "token": ("micro_accuracy", "macro_accuracy", "macro_f1"),
+    "pairwise_structure": ("pooled_f1", "pooled_f1_shift1", "mean_f1", "mean_f1_shift1"),
+    "pairwise_contact": (
+        *("beacon_top_l", "beacon_top_l2", "beacon_top_l5"),
+        *("top_l", "top_l2", "top_l5", "top_l10"),
+    ),
+    "pairwise_distance": ("r2", "spearman", "mse"),
+}
+
+
 class Task(Section):
     """One downstream task."""
 
-    kind: Literal["class", "multilabel", "scalar", "token", "pair"]
+    kind: Literal["class", "multilabel", "scalar", "token", "pair", "pairwise"] = Field(
+        description="what a label is: a class, 0/1 labels, a number, one class a residue, the "
+        "class of two sequences, or an L x L map over one sequence"
+    )
     data: TaskData
+    pairwise: Pairwise = Field(default_factory=Pairwise, description="for kind pairwise")
+    metric: str | None = Field(None, description="primary metric; default: the set's first")
     mode: Literal["frozen", "finetune"] = Field(
         "frozen", description="frozen encoder (linear probe on pooled states) or full fine-tuning"
     )
     pooling: Literal["mean", "cls"] = "mean"
     classes: list[str] | None = Field(None, description="class names; default: those of train")
     n_labels: Positive | None = Field(None, description="labels of a multilabel task")
-    hidden: int = Field(0, ge=0, description="width of the head's hidden layer; 0 = linear")
+    head: Literal["linear", "pooler", "mlp"] = Field(
+        "linear",
+        description="linear probe, BEACON's pooler (linear, tanh, linear) or PEER's MLP (linear, "
+        "ReLU, linear); kind pairwise has its own",
+    )
     epochs: Positive = 30
     learning_rate: float = Field(1e-3, gt=0)
     weight_decay: float = Field(0.01, ge=0)
@@ -265,6 +306,25 @@ class Task(Section):
         False, description="left out, with a notice, where its files do not exist"
     )
 
+    @model_validator(mode="after")
+    def _check(self) -> Task:
+        allowed = METRIC_NAMES[self.metrics]
+        if self.metric not in (None, *allowed):
+            raise ValueError(f"metric {self.metric!r} is not one of {', '.join(allowed)}")
+        return self
+
+    @property
+    def metrics(self) -> str:
+        """Name of the task's set of metrics, a key of `METRIC_NAMES`."""
+        if self.kind == "pairwise":
+            return f"pairwise_{self.pairwise.target}"
+        return {"pair": "class"}.get(self.kind, self.kind)
+
+    @property
+    def primary(self) -> str:
+        """Name of the primary metric."""
+        return self.metric or METRIC_NAMES[self.metrics][0]
+
 
 class Evaluate(Section):
     """What every evaluation shares."""
@@ -272,7 +332,9 @@ class Evaluate(Section):
     seeds: list[int] = Field([0, 1, 2], min_length=1)
     bootstrap: Positive = Field(1000, description="resamples of the test set")
     confidence: float = Field(0.95, gt=0, lt=1)
-    tokens_per_batch: Positive = 16384
+    tokens_per_batch: Positive = Field(
+        16384, description="padded tokens in one forward pass: bounds memory"
+    )
     threads: Positive = Field(1, description="CPU threads; part of the result's bits")
 
 

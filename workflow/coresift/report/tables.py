@@ -11,22 +11,7 @@ import polars as pl
 
 from coresift.io import PREDICTION, read_json, read_table
 from coresift.tasks.metrics import METRICS, bootstrap_interval
-
-
-def _runs(path: str | Path, kind: str) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
-    """Targets, predictions by seed and example of each row, from one predictions table."""
-    table = read_table(path, PREDICTION)
-    seeds = table["seed"].unique().sort()
-    frames = [table.filter(pl.col("seed") == seed) for seed in seeds]
-    first = frames[0]
-    targets = first["target"].to_numpy()
-    runs = [frame["prediction"].to_numpy() for frame in frames]
-    groups = first["example_id"].rle_id().to_numpy()
-    if kind == "multilabel":
-        width = int(first["position"].to_numpy().max()) + 1
-        targets, groups = targets.reshape(-1, width), groups[::width]
-        runs = [run.reshape(-1, width) for run in runs]
-    return targets, runs, groups
+from coresift.tasks.sample import from_table
 
 
 def summarise_cell(
@@ -59,16 +44,10 @@ def summarise_cell(
             "runs": sum(len(v) for v in values),
         }
         if row["primary"]:
-            parts = [_runs(path, first["kind"]) for path in prediction_files]
-            runs = [run for part in parts for run in part[1]]
+            tables = [read_table(path, PREDICTION) for path in prediction_files]
+            runs = [run for table in tables for run in from_table(table, first["kind"])]
             row["low"], row["high"] = bootstrap_interval(
-                METRICS[first["kind"]][name],
-                parts[0][0],
-                runs,
-                parts[0][2],
-                n_resamples,
-                confidence,
-                seed,
+                METRICS[first["kind"]][name], runs, n_resamples, confidence, seed
             )
         rows.append(row)
     return rows

@@ -102,7 +102,10 @@ def _read(task: Task, path: str, split: str | None, modality: str) -> Iterator[R
             raise TaskDataError(f"{path}: {place}: split is {chosen!r}, allowed: {SPLITS}")
         if label is None or not label.strip():
             raise TaskDataError(f"{path}: {place}: no label")
-        yield f"{Path(path).name}:{name}", normal, other, label.strip(), chosen
+        text = label.strip()
+        if task.kind == "pairwise" and text.endswith(".npy"):
+            text = str(Path(path).parent / text)
+        yield f"{Path(path).name}:{name}", normal, other, text, chosen
 
 
 Raw = tuple[str, str, str, str, str | None, str | None]
