@@ -8,7 +8,9 @@ from coresift.tasks.heads import OuterConv, PairHead, make_head
 TASK = {"data": {"path": "x.csv"}}
 
 
-def test_outer_convolution_is_that_of_the_outer_product():
+@pytest.mark.parametrize("band", [1, 300, 1 << 24])
+def test_outer_convolution_is_that_of_the_outer_product(monkeypatch, band):
+    monkeypatch.setattr(OuterConv, "BAND", band)
     torch.manual_seed(0)
     layer = OuterConv(6, 4).double()
     states = torch.randn(2, 7, 6, dtype=torch.float64, requires_grad=True)

@@ -27,9 +27,12 @@ class RowHead(nn.Module):
 class OuterConv(nn.Module):
     """A 3x3 convolution of the channel-wise outer product m_ij = h_i * h_j (BEACON).
 
-    Equal to `conv(einsum("bik,bjk->bkij", h, h))`, as nine matrix products: the (B, H, L, L)
-    product, 1 GiB for H = 640 and L = 650, is never made.
+    Equal to `conv(einsum("bik,bjk->bkij", h, h))`, in bands of rows: the (B, H, L, L) product,
+    1 GiB for H = 640 and L = 650, is never whole.
     """
+
+    #: Elements of the product made at once.
+    BAND = 1 << 24
 
     def __init__(self, features: int, channels: int) -> None:
         super().__init__()
@@ -37,21 +40,17 @@ class OuterConv(nn.Module):
 
     def forward(self, states: torch.Tensor) -> torch.Tensor:
         """(B, L, H) -> (B, channels, L, L)."""
-        length = states.shape[1]
         padded = F.pad(states, (0, 0, 1, 1))
-        shifted = [padded[:, k : k + length] for k in range(3)]
-        bias = self.conv.bias
-        assert bias is not None
-        total = bias.view(1, -1, 1, 1).expand(len(states), -1, length, length)
-        for a in range(3):
-            for b in range(3):
-                weight = self.conv.weight[:, :, a, b]
-                total = total + _recomputed(_outer_term, weight, shifted[a], shifted[b])
-        return total
+        rows = max(1, self.BAND // padded.numel())
+        bands = [
+            _recomputed(self._band, padded[:, start : start + rows + 2], padded)
+            for start in range(0, states.shape[1], rows)
+        ]
+        return torch.cat(bands, dim=2)
 
-
-def _outer_term(weight: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-    return (left[:, None] * weight[:, None, :]) @ right[:, None].transpose(-1, -2)
+    def _band(self, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+        product = torch.einsum("bik,bjk->bkij", left, right)
+        return F.conv2d(product, self.conv.weight, self.conv.bias)
 
 
 def _recomputed(function: Callable[..., torch.Tensor], *arguments: torch.Tensor) -> torch.Tensor:
