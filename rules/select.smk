@@ -1,14 +1,6 @@
 """Coresets: strategy x budget x seed."""
 
 
-def reference_coreset(wildcards):
-    """The coreset a matched random strategy is matched to."""
-    if wildcards.strategy in ("random_tokens", "random_length"):
-        name = f"top_influence-{wildcards.budget}-s{wildcards.seed}"
-        return [out(f"coresets/{name}/coreset.parquet")]
-    return []
-
-
 rule select:
     input:
         scores=out("influence/scores.parquet"),
