@@ -8,6 +8,7 @@ ROOT = workflow.basedir
 LIBRARY = os.path.join(ROOT, "workflow")
 sys.path.insert(0, LIBRARY)
 
+from coresift.alphabet import ALPHABETS
 from coresift.config import ConfigError, load_config, plain, source_name
 from coresift.corpus.blocks import overlapping
 from coresift.environment import export_library

@@ -7,7 +7,7 @@ from coresift.config import Task
 from coresift.models.checkpoint import build_model, save_model
 from coresift.tasks.data import TaskDataError, read_task
 from coresift.tasks.evaluate import evaluate_task, kmer_baseline
-from coresift.tasks.metrics import METRICS, bootstrap_interval
+from coresift.tasks.metrics import METRICS
 from coresift.tasks.targets import make_targets
 
 
@@ -114,17 +114,6 @@ def test_metrics_by_hand():
     assert scalar["mae"](x, y) == pytest.approx(2 / 3)
     assert scalar["rmse"](x, y) ** 2 == pytest.approx(scalar["mse"](x, y))
     assert scalar["spearman"](x, np.ones(3)) == 0
-
-
-def test_bootstrap_interval_covers_and_reproduces():
-    rng = np.random.default_rng(0)
-    targets = rng.integers(0, 2, 400)
-    run = np.where(rng.random(400) < 0.8, targets, 1 - targets)
-    arguments = (METRICS["class"]["accuracy"], targets, [run], np.arange(400), 300, 0.95, 1)
-    low, high = bootstrap_interval(*arguments)
-    assert low < (targets == run).mean() < high
-    assert high - low == pytest.approx(4 * 0.02, abs=0.02)  # binomial: +- 1.96 * sqrt(pq/n)
-    assert bootstrap_interval(*arguments) == (low, high)
 
 
 def test_real_nrc(shared_data):

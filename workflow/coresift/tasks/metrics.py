@@ -1,9 +1,9 @@
-"""Metrics of each kind of task, and bootstrap intervals over test examples."""
+"""Metrics of each kind of task."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 from scipy import stats
@@ -72,37 +72,3 @@ LOWER_IS_BETTER = frozenset({"mse", "mae", "rmse"})
 def primary(kind: str) -> str:
     """Name of the primary metric of a kind of task."""
     return next(iter(METRICS[kind]))
-
-
-def bootstrap_interval(
-    metric: Metric,
-    targets: np.ndarray,
-    runs: Sequence[np.ndarray],
-    groups: np.ndarray,
-    n_resamples: int,
-    confidence: float,
-    seed: int,
-) -> tuple[float, float]:
-    """Percentile interval of the mean of `metric` over runs, resampling test examples.
-
-    Args:
-        targets: (rows, ...) targets, the same for every run.
-        runs: predictions of each run, aligned with `targets`.
-        groups: (rows,) example of each row: examples are resampled whole (a sequence's tokens
-            are not independent).
-        n_resamples: bootstrap samples.
-        confidence: e.g. 0.95.
-        seed: of the resampling.
-    """
-    generator = np.random.default_rng(seed)
-    _, first = np.unique(groups, return_index=True)
-    members = np.split(np.arange(len(groups)), np.sort(first)[1:])
-    single = len(members) == len(groups)
-    values = []
-    for _ in range(n_resamples):
-        drawn = generator.integers(len(members), size=len(members))
-        rows = drawn if single else np.concatenate([members[i] for i in drawn])
-        values.append(np.mean([metric(targets[rows], run[rows]) for run in runs]))
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(values, [tail, 1 - tail])
-    return float(low), float(high)
