@@ -7,16 +7,15 @@ import sys
 ROOT = workflow.basedir
 LIBRARY = os.path.join(ROOT, "workflow")
 sys.path.insert(0, LIBRARY)
-# Jobs, on this machine or another, find the library without an installation.
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    [LIBRARY, *(p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p)]
-)
 
+from coresift.alphabet import ALPHABETS
 from coresift.config import ConfigError, load_config, plain, source_name
 from coresift.corpus.blocks import overlapping
+from coresift.environment import export_library
 from coresift.provenance import Fingerprints, code_digest
 from snakemake.exceptions import WorkflowError
 
+export_library()
 try:
     CFG = load_config(config)
 except ConfigError as error:
@@ -51,6 +50,14 @@ def memory(mb):
 def runtime(minutes):
     """Minutes that grow with each retry."""
     return lambda wildcards, attempt: minutes * attempt
+
+
+def reference_coreset(wildcards):
+    """The coreset a matched random strategy is matched to."""
+    if wildcards.strategy in ("random_tokens", "random_length"):
+        name = f"top_influence-{wildcards.budget}-s{wildcards.seed}"
+        return [out(f"coresets/{name}/coreset.parquet")]
+    return []
 
 
 fingerprint = Fingerprints(out("fingerprints.json"))

@@ -1,7 +1,5 @@
 """One evaluation rule a task, and its k-mer baseline."""
 
-EVALUATE = plain(CFG.evaluate)
-
 for task_name, task in TASKS.items():
 
     rule:

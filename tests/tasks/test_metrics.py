@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from coresift.config import METRIC_NAMES, Task
-from coresift.tasks.metrics import METRICS, bootstrap_interval
+from coresift.tasks.metrics import METRICS
 from coresift.tasks.sample import Sample, from_table, make_sample, to_table
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -203,13 +203,3 @@ def test_bootstrap_of_sums_is_that_of_rows(seed, name):
     drawn = np.random.default_rng(seed).integers(3, size=3)
     (value,) = metric.resample(make_sample(task, examples), [drawn])
     assert value == pytest.approx(metric(make_sample(task, [examples[i] for i in drawn])))
-
-
-def test_bootstrap_interval_covers_and_reproduces():
-    targets = RNG.integers(0, 2, 400)
-    run = np.where(RNG.random(400) < 0.8, targets, 1 - targets)
-    arguments = (METRICS["class"]["accuracy"], [rows(targets, run)], 300, 0.95, 1)
-    low, high = bootstrap_interval(*arguments)
-    assert low < (targets == run).mean() < high
-    assert high - low == pytest.approx(4 * 0.02, abs=0.02)  # binomial: +- 1.96 * sqrt(pq/n)
-    assert bootstrap_interval(*arguments) == (low, high)

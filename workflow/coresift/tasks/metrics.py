@@ -1,9 +1,9 @@
-"""Metrics of each kind of task, and bootstrap intervals over test examples."""
+"""Metrics of each kind of task: values, and values of resampled examples."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -240,33 +240,3 @@ LOWER_IS_BETTER = frozenset({"mse", "mae", "rmse"})
 def _drop(targets: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     known = targets != MASKED
     return targets[known], values[known]
-
-
-def bootstrap_interval(
-    metric: Metric,
-    runs: Sequence[Sample],
-    n_resamples: int,
-    confidence: float,
-    seed: int,
-) -> tuple[float, float]:
-    """Percentile interval of the mean of `metric` over runs, resampling test examples.
-
-    Examples are drawn whole (a sequence's residues are not independent), the same ones for every
-    run.
-
-    Args:
-        metric: of `METRICS`.
-        runs: one sample a run, of the same examples in the same order.
-        n_resamples: bootstrap samples.
-        confidence: e.g. 0.95.
-        seed: of the resampling.
-    """
-
-    def draws(size: int) -> Iterator[np.ndarray]:
-        generator = np.random.default_rng(seed)
-        return (generator.integers(size, size=size) for _ in range(n_resamples))
-
-    values = np.mean([metric.resample(run, draws(run.n_examples)) for run in runs], axis=0)
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(values, [tail, 1 - tail])
-    return float(low), float(high)
