@@ -21,6 +21,19 @@ def rows(targets, predictions, groups=None):
     return Sample(targets, predictions, groups, zeros, zeros + 1)
 
 
+class Known:
+    """Targets and lengths by example number, for `make_sample`."""
+
+    def __init__(self, examples):
+        self.raw = [target for target, _, _ in examples].__getitem__
+        self.length = [length for _, _, length in examples].__getitem__
+
+
+def gathered(task, examples):
+    outputs = [output for _, output, _ in examples]
+    return make_sample(task, Known(examples), np.arange(len(examples)), outputs)
+
+
 def pairwise(target, **options):
     return Task(kind="pairwise", data=DATA, pairwise={"target": target, **options})
 
@@ -77,7 +90,7 @@ def test_token_accuracies_weigh_residues_or_proteins():
 
 def test_structure_f1_is_that_of_all_pixels():
     examples = list(maps())
-    sample = make_sample(pairwise("structure"), examples)
+    sample = gathered(pairwise("structure"), examples)
     pixels = np.concatenate([t.ravel() for t, _, _ in examples])
     called = np.concatenate([p.ravel() > 0.5 for _, p, _ in examples])
     found = METRICS["pairwise_structure"]
@@ -111,7 +124,7 @@ def test_shifted_f1_against_brute_force():
         ]
     hit, predicted, found, true = counts.sum(0)
     precision, recall = hit / predicted, found / true
-    sample = make_sample(pairwise("structure"), examples)
+    sample = gathered(pairwise("structure"), examples)
     assert METRICS["pairwise_structure"]["pooled_f1_shift1"](sample) == pytest.approx(
         2 * precision * recall / (precision + recall)
     )
@@ -121,7 +134,7 @@ def test_one_position_off_counts_only_with_the_shift():
     target, output = np.zeros((8, 8)), np.zeros((8, 8))
     target[1, 6] = target[6, 1] = 1
     output[1, 7] = output[7, 1] = 0.9
-    sample = make_sample(pairwise("structure"), [(target, output, 8)])
+    sample = gathered(pairwise("structure"), [(target, output, 8)])
     found = {name: metric(sample) for name, metric in METRICS["pairwise_structure"].items()}
     assert found == {"pooled_f1": 0, "mean_f1": 0, "pooled_f1_shift1": 1, "mean_f1_shift1": 1}
 
@@ -129,7 +142,7 @@ def test_one_position_off_counts_only_with_the_shift():
 def test_an_example_without_pairs_counts():
     empty = (np.zeros((5, 5)), np.zeros((5, 5)), 5)
     wrong = (np.eye(5)[::-1], np.zeros((5, 5)), 5)
-    sample = make_sample(pairwise("structure"), [empty, wrong])
+    sample = gathered(pairwise("structure"), [empty, wrong])
     assert METRICS["pairwise_structure"]["mean_f1"](sample) == 0.5
 
 
@@ -148,7 +161,7 @@ def literal_beacon(examples, separation, fraction):
 
 def test_contact_precision_plain_and_beacon():
     examples = list(maps(5, 10, 16))
-    sample = make_sample(pairwise("contact", min_separation=3), examples)
+    sample = gathered(pairwise("contact", min_separation=3), examples)
     found = METRICS["pairwise_contact"]
     assert len(sample.targets) <= sum(n + 1 for _, _, n in examples)
     for name, fraction in (("", 1), ("2", 2), ("5", 5)):
@@ -169,7 +182,7 @@ def test_distance_metrics_over_known_entries():
         target = RNG.random((size, size)) * 30
         target[RNG.random((size, size)) < 0.2] = -1
         examples.append((target, target * 0.8 + 10 * noise, size))
-    sample = make_sample(pairwise("distance"), examples)
+    sample = gathered(pairwise("distance"), examples)
     t = np.concatenate([t[t != -1] for t, _, _ in examples])
     p = np.concatenate([p[t != -1] for t, p, _ in examples])
     found = {name: metric(sample) for name, metric in METRICS["pairwise_distance"].items()}
@@ -187,7 +200,7 @@ def test_predictions_table_keeps_what_metrics_read(target):
     import polars as pl
 
     task = pairwise(target, min_separation=2)
-    sample = make_sample(task, list(maps()))
+    sample = gathered(task, list(maps()))
     table = to_table(sample, pl.Series([f"x:{i}" for i in range(4)]), seed=3)
     (again,) = from_table(table, task.metrics)
     for metric in METRICS[task.metrics].values():
@@ -201,5 +214,5 @@ def test_bootstrap_of_sums_is_that_of_rows(seed, name):
     examples = list(maps(3))
     task, metric = pairwise("structure"), METRICS["pairwise_structure"][name]
     drawn = np.random.default_rng(seed).integers(3, size=3)
-    (value,) = metric.resample(make_sample(task, examples), [drawn])
-    assert value == pytest.approx(metric(make_sample(task, [examples[i] for i in drawn])))
+    (value,) = metric.resample(gathered(task, examples), [drawn])
+    assert value == pytest.approx(metric(gathered(task, [examples[i] for i in drawn])))

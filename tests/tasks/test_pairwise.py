@@ -49,7 +49,7 @@ def test_bad_maps_name_file_and_record(tmp_path, label, message):
     path.write_text(f'sequence,label,split\nGGACC,"{label}",train\nA,.,valid\nC,.,test\n')
     task = Task(kind="pairwise", data={"path": str(path)})
     with pytest.raises(TaskDataError, match=f"t.csv:2: .*{message}"):
-        make_targets(task, read_task(task, "rna").examples)
+        make_targets(task, read_task(task, "rna").frame, "rna")
 
 
 def hairpins(n):
@@ -102,7 +102,7 @@ def test_each_target_learns(tmp_path, target, mode):
         batch_size=4,
         learning_rate=1e-2,
     )
-    arguments = (tmp_path / "m", task, "rna", [0], 2048, torch.device("cpu"))
+    arguments = (tmp_path / "m", task, "rna", [0], 2048, torch.device("cpu"), tmp_path)
     metrics, predictions = evaluate_task(*arguments)
     assert metrics["kind"] == f"pairwise_{target}"
     assert metrics["metrics"][metrics["primary"]]["mean"] > 0.6

@@ -10,23 +10,25 @@ from typing import Any
 import numpy as np
 import polars as pl
 import torch
-from sklearn.feature_extraction.text import CountVectorizer
-from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import MaxAbsScaler
 
 from coresift.config import Task
 from coresift.models.checkpoint import load_model, model_hash
-from coresift.tasks.data import SPLITS, TaskData, read_task
+from coresift.tasks.data import SPLITS, Examples, read_task
+from coresift.tasks.encoder import EncoderStates, StoredStates
 from coresift.tasks.heads import make_head
+from coresift.tasks.kmers import kmer_frequencies
 from coresift.tasks.metrics import METRICS
-from coresift.tasks.probe import Batches, EncoderStates, Features, Probe
-from coresift.tasks.sample import Sample, make_sample, to_table
+from coresift.tasks.probe import Batches, Features, Probe
+from coresift.tasks.sample import Sample, to_table
 from coresift.tasks.targets import ScaledTargets, Targets, make_targets
 
 
-def _result(
-    task: Task, data: TaskData, targets: Targets, runs: dict[int, Sample], extra: dict[str, Any]
+def result(
+    task: Task,
+    examples: Examples,
+    targets: Targets,
+    runs: dict[int, Sample],
+    extra: dict[str, Any],
 ) -> tuple[dict[str, Any], pl.DataFrame]:
     """Metrics over seeds and the table of predictions, from samples of the test split by seed."""
     values = {
@@ -37,8 +39,8 @@ def _result(
         "kind": task.metrics,
         "primary": task.primary,
         "classes": targets.classes,
-        "examples": {s: data.split(s).height for s in SPLITS},
-        "notes": data.notes,
+        "examples": {s: examples.split(s).height for s in SPLITS},
+        "notes": examples.notes,
         "seeds": list(runs),
         "metrics": {
             name: {
@@ -50,12 +52,8 @@ def _result(
         },
         **extra,
     }
-    ids = data.split("test")["example_id"]
+    ids = examples.frame["example_id"]
     return metrics, pl.concat(to_table(run, ids, seed) for seed, run in runs.items())
-
-
-def _indices(data: TaskData, split: str) -> np.ndarray:
-    return np.flatnonzero((data.examples["split"] == split).to_numpy())
 
 
 def evaluate_task(
@@ -65,93 +63,103 @@ def evaluate_task(
     seeds: Sequence[int],
     tokens_per_batch: int,
     device: torch.device,
+    store: str | Path,
 ) -> tuple[dict[str, Any], pl.DataFrame]:
     """Train a head (or the whole model) on a task once a seed and predict its test split.
 
-    Frozen states are computed once for all seeds and standardised by train's mean and deviation.
+    Args:
+        checkpoint: any Hugging Face folder whose vocabulary fits the modality.
+        seeds: of the head's weights, the order of examples and dropout.
+        tokens_per_batch: padded tokens of one forward pass.
+        store: folder of the states of frozen encoders (`StoredStates`).
 
     Returns:
         Metrics (JSON-ready: by seed, mean, std) and predictions (columns of `PREDICTION`).
     """
-    data = read_task(task, modality)
-    targets = make_targets(task, data.examples)
+    examples = read_task(task, modality)
+    targets = make_targets(task, examples.frame, modality)
     model, _, encoder = load_model(checkpoint, modality, task.max_tokens)
-    encoder.check_unknown(data.examples["sequence"].to_list())
     digest = model_hash(model)
-    base = model.base_model.to(device)
-    train, valid, test = (_indices(data, split) for split in SPLITS)
-    room = min(task.max_tokens, encoder.max_tokens) - 2
-    scaled = ScaledTargets(task, targets, room, train)
-    lengths = data.examples["sequence"].str.len_chars().to_numpy().clip(max=room)
+    states = EncoderStates(model.base_model.to(device), encoder, task)
+    train, valid, test = (examples.indices(split) for split in SPLITS)
+    lengths = examples.frame["sequence"].str.len_chars().to_numpy()
+    scaled = ScaledTargets(task, targets, lengths, states.room, train)
+    tokens = np.array([scaled.length(i) + 2 for i in range(len(lengths))])
     if task.kind == "pairwise":
-        batches = Batches((lengths + 2) ** 2, task.pairwise.pairs_per_batch)
+        batches = Batches(tokens**2, task.pairwise.pairs_per_batch)
     else:
-        batches = Batches(lengths + 2, tokens_per_batch)
-    columns = ["sequence", "sequence_b"] if task.kind == "pair" else ["sequence"]
-    sequences = [data.examples[c].to_list() for c in columns]
-    cached: Features | None = None
+        batches = Batches(tokens, tokens_per_batch)
+    encoded, fixed = _columns(task, examples, modality, train)
+    for column in encoded:
+        encoder.check_unknown(column)
+    frozen: list[Features] | None = None
     if task.mode == "frozen":
-        states = EncoderStates(base.requires_grad_(False), encoder, task)
-        cached = _cached_features(states, sequences, train, tokens_per_batch, device)
+        states.requires_grad_(False)
+        stored = (StoredStates(states, digest, store, tokens_per_batch, c) for c in encoded)
+        frozen = [_frozen_features(column, train, device) for column in stored]
     runs = {}
     for seed in seeds:
         torch.manual_seed(seed)
-        width = int(model.config.hidden_size) * len(columns)
+        tuned = None if frozen is not None else copy.deepcopy(states)
+        columns = [_live_features(tuned, c) for c in encoded] if tuned is not None else frozen
+        assert columns is not None
+        features = _side_by_side([*columns, *(_fixed_features(rows, device) for rows in fixed)])
+        width = features(train[:1])[0].shape[1]
         head = make_head(task, width, targets.n_outputs).to(device)
-        if cached is not None:
-            probe = Probe(task, head, None, cached, batches)
-        else:
-            tuned = EncoderStates(copy.deepcopy(base), encoder, task)
-            probe = Probe(task, head, tuned, _live_features(tuned, sequences), batches)
-        probe.fit(scaled, train, valid, seed)
-        rows = zip(test, probe.predict(test), strict=True)
-        runs[seed] = make_sample(
-            task, ((scaled.raw(i), scaled.unscale(p), int(lengths[i])) for i, p in rows)
-        )
-    return _result(task, data, targets, runs, {"model": digest, "mode": task.mode})
+        probe = Probe(task, head, tuned, features, scaled, batches)
+        probe.fit(train, valid, seed)
+        runs[seed] = probe.sample(test)
+    return result(task, examples, targets, runs, {"model": digest, "mode": task.mode})
 
 
-def _cached_features(
-    states: EncoderStates,
-    columns: list[list[str]],
-    train: np.ndarray,
-    tokens_per_batch: int,
-    device: torch.device,
-) -> Features:
-    cached = [states.cache(sequences, tokens_per_batch) for sequences in columns]
-    rows = [torch.cat(parts, dim=1) for parts in zip(*cached, strict=True)]
-    known = torch.cat([rows[i] for i in train])
-    mean, std = known.mean(0), known.std(0).clamp_min(1e-6)
-    rows = [((row - mean) / std).to(device) for row in rows]
-    return lambda batch: [rows[i] for i in batch]
+def _columns(
+    task: Task, examples: Examples, modality: str, train: np.ndarray
+) -> tuple[list[list[str]], list[np.ndarray]]:
+    """Sequences that the encoder reads, and (n, features) standardised rows of other partners."""
+    encoded = [examples.frame["sequence"].to_list()]
+    if not task.two_sequences:
+        return encoded, []
+    partners = examples.frame["partner"].to_list()
+    other = task.data.modality_b or modality
+    if other == modality:
+        return [*encoded, partners], []
+    rows = kmer_frequencies(partners, other)
+    mean, std = rows[train].mean(0), rows[train].std(0)
+    return encoded, [(rows - mean) / np.where(std > 0, std, 1)]
 
 
-def _live_features(states: EncoderStates, columns: list[list[str]]) -> Features:
+def _frozen_features(stored: StoredStates, train: np.ndarray, device: torch.device) -> Features:
+    """Stored states, standardised by the moments of train's rows."""
+    n, total, squares = 0, torch.zeros(()), torch.zeros(())
+    for i in train:
+        rows = stored[i].double()
+        n, total, squares = n + len(rows), total + rows.sum(0), squares + rows.square().sum(0)
+    mean = total / n
+    std = (squares / n - mean.square()).clamp_min(0).sqrt().clamp_min(1e-6)
+    shift, scale = mean.float(), std.float()
+
+    def standardised(example: int) -> torch.Tensor:
+        return ((stored[example] - shift) / scale).to(device)
+
+    if not stored.pooled:
+        return lambda batch: [standardised(i) for i in batch]
+    pooled = [standardised(i) for i in range(len(stored))]
+    return lambda batch: [pooled[i] for i in batch]
+
+
+def _live_features(states: EncoderStates, sequences: list[str]) -> Features:
+    return lambda batch: states([sequences[i] for i in batch])
+
+
+def _fixed_features(rows: np.ndarray, device: torch.device) -> Features:
+    return lambda batch: list(torch.from_numpy(rows[batch]).unsqueeze(1).to(device))
+
+
+def _side_by_side(columns: list[Features]) -> Features:
+    """Features of several columns next to each other (PEER's order: not symmetric)."""
+
     def features(batch: np.ndarray) -> list[torch.Tensor]:
-        parts = [states([sequences[i] for i in batch]) for sequences in columns]
+        parts = [column(batch) for column in columns]
         return [torch.cat(rows, dim=1) for rows in zip(*parts, strict=True)]
 
     return features
-
-
-def kmer_baseline(task: Task, modality: str) -> tuple[dict[str, Any], pl.DataFrame] | None:
-    """Logistic or ridge regression on 1- to 3-mer counts: what a model must beat.
-
-    Returns:
-        As `evaluate_task`, or None for kinds without one (token, multilabel, pairwise).
-    """
-    if task.kind in ("token", "multilabel", "pairwise"):
-        return None
-    data = read_task(task, modality)
-    targets = make_targets(task, data.examples)
-    y = np.concatenate(targets.rows)
-    text = (data.examples["sequence"] + " " + data.examples["sequence_b"]).to_list()
-    train, test = _indices(data, "train"), _indices(data, "test")
-    last = Ridge() if task.kind == "scalar" else LogisticRegression(max_iter=1000)
-    counts = CountVectorizer(analyzer="char", ngram_range=(1, 3), lowercase=False)
-    model = make_pipeline(counts, MaxAbsScaler(), last)
-    model.fit([text[i] for i in train], y[train])
-    prediction = model.predict([text[i] for i in test]).astype(float)
-    rows = zip(test, prediction[:, None], strict=True)
-    sample = make_sample(task, ((targets.rows[i], p, len(text[i])) for i, p in rows))
-    return _result(task, data, targets, {0: sample}, {"model": "kmer", "mode": "kmer"})

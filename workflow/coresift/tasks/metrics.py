@@ -25,9 +25,9 @@ class RowMetric:
 
     def resample(self, sample: Sample, draws: Iterable[np.ndarray]) -> np.ndarray:
         """(n,) values, one for each of n drawn sets of example numbers."""
-        _, first = np.unique(sample.groups, return_index=True)
-        members = np.split(np.arange(len(sample.groups)), first[1:])
-        single = len(members) == len(sample.groups)
+        _, first = np.unique(sample.numbers, return_index=True)
+        members = np.split(np.arange(len(sample.numbers)), first[1:])
+        single = len(members) == len(sample.numbers)
         values = []
         for drawn in draws:
             rows = drawn if single else np.concatenate([members[i] for i in drawn])
@@ -176,7 +176,7 @@ def _moments(sample: Sample) -> np.ndarray:
     t, p = np.where(known, sample.targets, 0.0), np.where(known, sample.predictions, 0.0)
     terms = (known, t, p, t * t, p * p, t * p)
     size = sample.n_examples
-    return np.stack([np.bincount(sample.groups, term, size) for term in terms], axis=1)
+    return np.stack([np.bincount(sample.numbers, term, size) for term in terms], axis=1)
 
 
 def _squared_pearson(sums: np.ndarray) -> np.ndarray:
@@ -191,8 +191,8 @@ def _mse(sums: np.ndarray) -> np.ndarray:
 
 
 def _example_accuracy(sample: Sample) -> np.ndarray:
-    right = np.bincount(sample.groups, sample.targets == sample.predictions)
-    return _mean_terms(right / np.bincount(sample.groups))
+    right = np.bincount(sample.numbers, sample.targets == sample.predictions)
+    return _mean_terms(right / np.bincount(sample.numbers))
 
 
 _CLASS: dict[str, Metric] = {

@@ -1,73 +1,30 @@
-"""Training a head on a pretrained encoder: frozen (cached states) or fine-tuned, one loop for both.
-
-An example gives rows of features: its pooled state, or the states of its tokens for kinds token
-and pairwise; two states side by side for kind pair (PEER's order: not symmetric).
-"""
+"""Training a head on an encoder's states, stored or fine-tuned: one loop for both."""
 
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
+from transformers import get_scheduler
 
 from coresift.config import Task
 from coresift.hashing import seeded_generator
-from coresift.models.batching import pad, token_budget_batches
-from coresift.models.tokenizer import Encoder
-from coresift.tasks.sample import MASKED
+from coresift.models.batching import token_budget_batches
+from coresift.tasks.metrics import LOWER_IS_BETTER, METRICS
+from coresift.tasks.sample import MASKED, Sample, make_sample
+from coresift.tasks.targets import ScaledTargets
+
+logger = logging.getLogger(__name__)
 
 #: Example numbers -> one (rows, features) tensor an example.
 Features = Callable[[np.ndarray], list[torch.Tensor]]
-
-
-class EncoderStates(nn.Module):
-    """Feature rows of sequences from an encoder's last hidden states."""
-
-    def __init__(self, encoder_model: nn.Module, encoder: Encoder, task: Task) -> None:
-        super().__init__()
-        self.model = encoder_model
-        self._encoder = encoder
-        self._kind = task.kind
-        self._pooling = task.pooling
-        self._max = min(task.max_tokens, encoder.max_tokens)
-
-    def forward(self, sequences: Sequence[str]) -> list[torch.Tensor]:
-        """One (rows, hidden) tensor a sequence.
-
-        Its residues for kind token, all its tokens for kind pairwise, else its pooled state
-        (<cls> and <eos> are not part of the mean).
-        """
-        rows = [self._encoder.encode(s[: self._max - 2]) for s in sequences]
-        ids, attention = pad(rows, self._encoder.pad_id)
-        device = next(self.model.parameters()).device
-        states = self.model(
-            input_ids=ids.to(device), attention_mask=attention.to(device)
-        ).last_hidden_state
-        if self._kind == "pairwise":
-            return [states[i, : len(row)] for i, row in enumerate(rows)]
-        inner = [states[i, 1 : len(row) - 1] for i, row in enumerate(rows)]
-        if self._kind == "token":
-            return inner
-        if self._pooling == "cls":
-            return [states[i, :1] for i in range(len(rows))]
-        return [state.mean(0, keepdim=True) for state in inner]
-
-    @torch.no_grad()
-    def cache(self, sequences: Sequence[str], tokens_per_batch: int) -> list[torch.Tensor]:
-        """States of all sequences on the CPU, in input order; each distinct sequence once."""
-        self.eval()
-        distinct = sorted(set(sequences))
-        sizes = [min(len(s) + 2, self._max) for s in distinct]
-        found: dict[str, torch.Tensor] = {}
-        for batch in token_budget_batches(sizes, tokens_per_batch):
-            names = [distinct[i] for i in batch]
-            found.update(zip(names, (s.cpu() for s in self(names)), strict=True))
-        return [found[s] for s in sequences]
 
 
 @dataclass(frozen=True)
@@ -87,11 +44,11 @@ class Batches:
         return [examples[part] for part in token_budget_batches(self.costs[examples], self.budget)]
 
 
-def units(kind: str, target: np.ndarray) -> int:
+def units(task: Task, target: np.ndarray) -> int:
     """What an example counts for in a mean loss: its known rows, or 1 for a whole map."""
-    if kind == "pairwise":
+    if task.kind == "pairwise":
         return int((target != MASKED).any())
-    return int((target != MASKED).sum()) if kind == "token" else len(target)
+    return int((target != MASKED).sum()) if task.kind == "token" else len(target)
 
 
 def loss_sum(task: Task, outputs: list[torch.Tensor], targets: list[torch.Tensor]) -> torch.Tensor:
@@ -110,10 +67,10 @@ def loss_sum(task: Task, outputs: list[torch.Tensor], targets: list[torch.Tensor
                 total = total + loss(output[known], target[known].float())
         return total
     output, target = torch.cat(outputs), torch.cat(targets)
-    if task.kind == "multilabel":
+    if task.target == "multilabel":
         losses = F.binary_cross_entropy_with_logits(output, target.float(), reduction="none")
         return losses.mean(1).sum()
-    if task.kind == "scalar":
+    if task.target == "scalar":
         return F.mse_loss(output[:, 0], target.float(), reduction="sum")
     return F.cross_entropy(output, target.long(), ignore_index=MASKED, reduction="sum")
 
@@ -128,99 +85,111 @@ def predicted(task: Task, output: torch.Tensor) -> torch.Tensor:
             return output
         contact = task.pairwise.target == "contact"
         return ((output + output.T) / 2 if contact else output).sigmoid()
-    if task.kind == "multilabel":
+    if task.target == "multilabel":
         return output.sigmoid()
-    return output[:, 0] if task.kind == "scalar" else output.argmax(1)
+    return output[:, 0] if task.target == "scalar" else output.argmax(1)
 
 
 @dataclass
 class Probe:
-    """A head, and the encoder where it is fine-tuned, on the features of a task's examples."""
+    """A head, and the encoder where it is fine-tuned, on the features of a task's examples.
+
+    Attributes:
+        features: example numbers -> one (rows, features) tensor an example.
+        tuned: the encoder whose weights are trained with the head's; None if frozen.
+    """
 
     task: Task
     head: nn.Module
-    states: EncoderStates | None
+    tuned: nn.Module | None
     features: Features
+    targets: ScaledTargets
     batches: Batches
-    best_epoch: int = 0
-    valid_losses: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._modules = nn.ModuleList(
-            [self.head] if self.states is None else [self.head, self.states]
-        )
+        modules = [self.head] if self.tuned is None else [self.head, self.tuned]
+        self._modules = nn.ModuleList(modules)
 
-    def _tensors(self, targets: Sequence[np.ndarray]) -> list[torch.Tensor]:
-        device = next(self.head.parameters()).device
-        return [torch.from_numpy(target).to(device) for target in targets]
-
-    def fit(
-        self,
-        target: Callable[[int], np.ndarray],
-        train: np.ndarray,
-        valid: np.ndarray,
-        seed: int,
-    ) -> None:
+    def fit(self, train: np.ndarray, valid: np.ndarray, seed: int) -> list[float]:
         """Train with early stopping on valid, and keep the best weights.
 
         Args:
-            target: example number -> its target.
             train, valid: example numbers. The test split never comes here.
+            seed: of the order of examples.
+
+        Returns:
+            The value on valid after each epoch, lower being better.
         """
         task, modules = self.task, self._modules
-        groups = [{"params": list(self.head.parameters()), "lr": task.learning_rate}]
-        if self.states is not None:  # PEER: the encoder at a tenth of the head's rate
-            groups.append(
-                {"params": list(self.states.parameters()), "lr": 0.1 * task.learning_rate}
-            )
-        optimizer = torch.optim.AdamW(groups, weight_decay=task.weight_decay)
-        best, best_state = float("inf"), copy.deepcopy(modules.state_dict())
+        optimizer, scheduler = self._optimizer(len(train))
+        best, best_epoch, best_state = float("inf"), 0, copy.deepcopy(modules.state_dict())
+        values: list[float] = []
         for epoch in range(task.epochs):
             modules.train()
             order = seeded_generator(seed, "task_epoch", str(epoch)).permutation(train)
             for start in range(0, len(order), task.batch_size):
-                self._step(optimizer, target, order[start : start + task.batch_size])
-            self.valid_losses.append(self.mean_loss(target, valid))
-            if self.valid_losses[-1] < best:
-                best, self.best_epoch = self.valid_losses[-1], epoch
+                self._step(optimizer, order[start : start + task.batch_size])
+                scheduler.step()
+            values.append(self._valid_value(valid))
+            logger.info("seed %d epoch %d: %s on valid %.5f", seed, epoch, task.stop_on, values[-1])
+            if values[-1] < best:
+                best, best_epoch = values[-1], epoch
                 best_state = copy.deepcopy(modules.state_dict())
-            elif epoch - self.best_epoch >= task.patience:
+            elif epoch - best_epoch >= task.patience:
                 break
         modules.load_state_dict(best_state)
+        return values
 
-    def _step(
-        self,
-        optimizer: torch.optim.Optimizer,
-        target: Callable[[int], np.ndarray],
-        batch: np.ndarray,
-    ) -> None:
+    def _optimizer(self, n_train: int) -> tuple[torch.optim.Optimizer, Any]:
+        task = self.task
+        groups = [{"params": list(self.head.parameters()), "lr": task.learning_rate}]
+        if self.tuned is not None:
+            rate = task.encoder_rate * task.learning_rate
+            groups.append({"params": list(self.tuned.parameters()), "lr": rate})
+        optimizer = torch.optim.AdamW(groups, weight_decay=task.weight_decay)
+        schedule = "constant_with_warmup" if task.schedule == "constant" else task.schedule
+        steps = task.epochs * -(-n_train // task.batch_size)
+        return optimizer, get_scheduler(schedule, optimizer, task.warmup_steps, steps)
+
+    def _step(self, optimizer: torch.optim.Optimizer, batch: np.ndarray) -> None:
         """One optimiser step on a batch, its gradient summed over forward passes."""
-        targets = {i: target(i) for i in batch}
-        total = sum(units(self.task.kind, t) for t in targets.values())
+        targets = {i: self.targets(i) for i in batch}
+        total = sum(units(self.task, t) for t in targets.values())
         if total == 0:
             return
         optimizer.zero_grad(set_to_none=True)
         for part in self.batches.cut(batch):
-            outputs = self.head(self.features(part))
-            loss = loss_sum(self.task, outputs, self._tensors([targets[i] for i in part]))
-            (loss / total).backward()
+            (self._loss(part, [targets[i] for i in part]) / total).backward()
+        if self.task.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self._modules.parameters(), self.task.clip_norm)
         optimizer.step()
 
+    def _loss(self, examples: np.ndarray, targets: Sequence[np.ndarray]) -> torch.Tensor:
+        outputs = self.head(self.features(examples))
+        device = outputs[0].device
+        return loss_sum(self.task, outputs, [torch.from_numpy(t).to(device) for t in targets])
+
+    def _valid_value(self, valid: np.ndarray) -> float:
+        name = self.task.primary
+        if self.task.stop_on == "loss":
+            return self.mean_loss(valid)
+        value = METRICS[self.task.metrics][name](self.sample(valid))
+        return value if name in LOWER_IS_BETTER else -value
+
     @torch.no_grad()
-    def mean_loss(self, target: Callable[[int], np.ndarray], examples: np.ndarray) -> float:
+    def mean_loss(self, examples: np.ndarray) -> float:
         """Mean loss over the units of `examples`."""
         self._modules.eval()
         total, n = 0.0, 0
         for part in self.batches.cut(examples):
-            targets = [target(i) for i in part]
-            outputs = self.head(self.features(part))
-            total += float(loss_sum(self.task, outputs, self._tensors(targets)))
-            n += sum(units(self.task.kind, t) for t in targets)
+            targets = [self.targets(i) for i in part]
+            total += float(self._loss(part, targets))
+            n += sum(units(self.task, t) for t in targets)
         return total / max(1, n)
 
     @torch.no_grad()
     def predict(self, examples: np.ndarray) -> Iterator[np.ndarray]:
-        """Predictions of `examples` one by one, in their order."""
+        """Predictions of `examples` one by one, in their order, in the label's unit."""
         self._modules.eval()
         for start in range(0, len(examples), self.task.batch_size):
             batch = examples[start : start + self.task.batch_size]
@@ -228,5 +197,10 @@ class Probe:
             for part in self.batches.cut(batch):
                 outputs = self.head(self.features(part))
                 for i, output in zip(part, outputs, strict=True):
-                    found[i] = predicted(self.task, output).float().cpu().numpy()
+                    value = predicted(self.task, output).float().cpu().numpy()
+                    found[i] = self.targets.unscale(value)
             yield from (found[i] for i in batch)
+
+    def sample(self, examples: np.ndarray) -> Sample:
+        """Targets and predictions of `examples`."""
+        return make_sample(self.task, self.targets, examples, self.predict(examples))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 import polars as pl
@@ -22,7 +24,7 @@ class Sample:
     Attributes:
         targets, predictions: (rows,) class ids, values or probabilities; (rows, labels) for
             multilabel.
-        groups: (rows,) ascending number of each row's example, from 0.
+        groups: (rows,) example of each row: ascending, not every number need be there.
         positions: (rows,) residue, or i * length + j for a pair; 0 for one row an example.
         lengths: (rows,) residues of the example that the model read.
     """
@@ -33,10 +35,15 @@ class Sample:
     positions: np.ndarray
     lengths: np.ndarray
 
+    @cached_property
+    def numbers(self) -> np.ndarray:
+        """(rows,) number of each row's example among those that have rows, from 0."""
+        return np.unique(self.groups, return_inverse=True)[1]
+
     @property
     def n_examples(self) -> int:
-        """Number of examples."""
-        return int(self.groups[-1]) + 1 if len(self.groups) else 0
+        """Number of examples that have rows."""
+        return int(self.numbers[-1]) + 1 if len(self.numbers) else 0
 
     def take(self, rows: np.ndarray) -> Sample:
         """Some of the rows, in the order given."""
@@ -70,14 +77,28 @@ def _pair_rows(task: Task, target: np.ndarray, output: np.ndarray) -> np.ndarray
     return np.flatnonzero(needed)
 
 
-def make_sample(task: Task, examples: Iterable[tuple[np.ndarray, np.ndarray, int]]) -> Sample:
-    """Gather (target, prediction, length) of examples; what no metric reads is left out.
+class Known(Protocol):
+    """What is known of a task's examples, by number."""
 
-    Targets and predictions are rows of equal number, or (L, L) for kind pairwise. Masked rows
-    are dropped (for pairwise all but entry 0).
+    def raw(self, example: int) -> np.ndarray:
+        """Target in the label's unit: rows, or (L, L) for kind pairwise."""
+        ...
+
+    def length(self, example: int) -> int:
+        """Residues that the model reads."""
+        ...
+
+
+def make_sample(
+    task: Task, known: Known, examples: np.ndarray, predictions: Iterable[np.ndarray]
+) -> Sample:
+    """Gather targets and predictions of examples; what no metric reads is left out.
+
+    Masked rows are dropped (for pairwise all but entry 0).
     """
     parts = []
-    for group, (target, output, length) in enumerate(examples):
+    for example, output in zip(examples, predictions, strict=True):
+        target, length = known.raw(example), known.length(example)
         if task.kind == "pairwise":
             positions = _pair_rows(task, target, output)
             target, output = target.ravel()[positions], output.ravel()[positions]
@@ -87,12 +108,12 @@ def make_sample(task: Task, examples: Iterable[tuple[np.ndarray, np.ndarray, int
         else:
             positions = np.arange(len(target))
         size = len(positions)
-        parts.append((target, output, np.full(size, group), positions, np.full(size, length)))
+        parts.append((target, output, np.full(size, example), positions, np.full(size, length)))
     return Sample(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
 def to_table(sample: Sample, example_ids: pl.Series, seed: int) -> pl.DataFrame:
-    """Rows of `PREDICTION`; `example_ids` are in the order of the sample's groups."""
+    """Rows of `PREDICTION`; the sample's groups are indices of `example_ids`."""
     names = example_ids.gather(sample.groups)
     target, value, position = sample.targets, sample.predictions, sample.positions
     lengths = sample.lengths

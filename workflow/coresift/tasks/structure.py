@@ -43,3 +43,19 @@ def pair_matrix(partners: np.ndarray) -> np.ndarray:
     paired = np.flatnonzero(partners >= 0)
     matrix[paired, partners[paired]] = 1
     return matrix
+
+
+def partner_text(partners: np.ndarray) -> str:
+    """A list of partners as a label: 1-based, 0 where unpaired (the third column of .bpseq)."""
+    return " ".join(map(str, partners + 1))
+
+
+def partners_of(label: str) -> np.ndarray:
+    """(L,) partners of a label: dot-bracket, or `partner_text`.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if label[:1].isdigit():
+        return np.array(label.split(), dtype=np.int64) - 1
+    return dot_bracket_partners(label)

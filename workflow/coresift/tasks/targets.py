@@ -8,31 +8,12 @@ import numpy as np
 import polars as pl
 
 from coresift.config import Task
-from coresift.tasks.data import TaskDataError
+from coresift.tasks.maps import Maps
+from coresift.tasks.readers.record import TaskDataError
 from coresift.tasks.sample import MASKED
-from coresift.tasks.structure import dot_bracket_partners, pair_matrix
 
 #: Characters of a token label that are masked out.
 UNKNOWN = frozenset("-x?")
-
-
-class Maps:
-    """(L, L) float32 maps made when asked for: memory is one map, not the data set's.
-
-    A label is a dot-bracket string or the path of an .npy file (the map, -1 or NaN where unknown).
-    """
-
-    def __init__(self, labels: list[str]) -> None:
-        self._labels = labels
-
-    def __len__(self) -> int:
-        return len(self._labels)
-
-    def __getitem__(self, index: int) -> np.ndarray:
-        label = self._labels[index]
-        if label.endswith(".npy"):
-            return np.nan_to_num(np.load(label).astype(np.float32), nan=-1.0)
-        return pair_matrix(dot_bracket_partners(label))
 
 
 @dataclass(frozen=True)
@@ -51,19 +32,16 @@ class Targets:
     classes: list[str]
 
 
-def make_targets(task: Task, examples: pl.DataFrame) -> Targets:
+def make_targets(task: Task, examples: pl.DataFrame, modality: str) -> Targets:
     """Parse the labels of all examples; classes come from the config or the train split.
 
     Raises:
         TaskDataError: a label cannot be read, or its class is not known.
     """
-    parse = {
-        "multilabel": _multilabel,
-        "scalar": _scalar,
-        "token": _token,
-        "pairwise": _pairwise,
-    }.get(task.kind, _class)
-    return parse(task, examples)
+    if task.kind == "pairwise":
+        return _pairwise(task, examples, modality)
+    parse = {"multilabel": _multilabel, "scalar": _scalar, "token": _token}
+    return parse.get(task.target, _class)(task, examples)
 
 
 def _classes(task: Task, examples: pl.DataFrame, per_token: bool) -> list[str]:
@@ -128,20 +106,14 @@ def _token(task: Task, examples: pl.DataFrame) -> Targets:
     return Targets(rows, len(classes), classes)
 
 
-def _pairwise(task: Task, examples: pl.DataFrame) -> Targets:
-    maps = Maps(examples["label"].to_list())
-    columns = examples.select("example_id", "label", "sequence")
-    for example, label, sequence in columns.iter_rows():
-        size = len(sequence)
+def _pairwise(task: Task, examples: pl.DataFrame, modality: str) -> Targets:
+    labels, sequences = examples["label"].to_list(), examples["sequence"].to_list()
+    maps = Maps(labels, sequences, modality, task.pairwise)
+    for i, example in enumerate(examples["example_id"]):
         try:
-            if label.endswith(".npy"):
-                shape = np.load(label, mmap_mode="r").shape
-            else:
-                shape = (len(dot_bracket_partners(label)),) * 2
+            maps.check(i)
         except (OSError, ValueError) as error:
-            raise TaskDataError(f"{example}: no map of residue pairs: {error}") from error
-        if shape != (size, size):
-            raise TaskDataError(f"{example}: a map of {shape} for a sequence of {size} residues")
+            raise TaskDataError(f"{example}: {error}") from error
     return Targets(maps, 1, [])
 
 
@@ -152,12 +124,14 @@ class ScaledTargets:
     deviation only, so that they stay apart from the mask.
     """
 
-    def __init__(self, task: Task, targets: Targets, room: int, train: np.ndarray) -> None:
+    def __init__(
+        self, task: Task, targets: Targets, lengths: np.ndarray, room: int, train: np.ndarray
+    ) -> None:
         self._targets = targets
+        self._lengths = lengths.clip(max=room)
         self._per_residue = task.kind in ("token", "pairwise")
-        self._room = room
         self._distance = task.metrics == "pairwise_distance"
-        self._number = task.kind == "scalar" or self._distance
+        self._number = task.target == "scalar" or self._distance
         self._shift, self._scale = 0.0, 1.0
         if self._number:
             mean, self._scale = self._moments(train)
@@ -173,10 +147,16 @@ class ScaledTargets:
         mean = total / max(1, n)
         return mean, max(squares / max(1, n) - mean**2, 0.0) ** 0.5 or 1.0
 
+    def length(self, example: int) -> int:
+        """Residues that the model reads."""
+        return int(self._lengths[example])
+
     def raw(self, example: int) -> np.ndarray:
         """Target in the label's unit."""
         target = self._targets.rows[example]
-        return target[(slice(self._room),) * target.ndim] if self._per_residue else target
+        if self._per_residue:
+            target = target[(slice(self.length(example)),) * target.ndim]
+        return target
 
     def __call__(self, example: int) -> np.ndarray:
         """Target in the loss's unit."""
