@@ -70,10 +70,9 @@ def read_task(task: Task, modality: str) -> Examples:
     frame = frame.with_columns(key=pl.col("sequence") + pl.lit("|") + pl.col("partner"))
     if source.draw is not None:
         frame = _draw(frame, source.draw)
-    test = frame.filter(pl.col("split") == "test").select("key").unique()
-    leaked = frame.filter(pl.col("split") != "test").join(test, on="key", how="semi")
-    notes["dropped_in_test"] = leaked.height
-    kept = frame.join(leaked.select("example_id"), on="example_id", how="anti")
+    test = frame.filter(pl.col("split") == "test")["key"]
+    kept = frame.filter((pl.col("split") == "test") | ~pl.col("key").is_in(test.implode()))
+    notes["dropped_in_test"] = frame.height - kept.height
     if "valid" not in set(kept["split"]):
         kept = _hash_valid(kept, source.valid_fraction)
     for split in SPLITS:
@@ -93,16 +92,14 @@ def _hash_valid(frame: pl.DataFrame, fraction: float) -> pl.DataFrame:
 
 def _draw(frame: pl.DataFrame, draw: Draw) -> pl.DataFrame:
     """Exactly draw.test and draw.valid examples, by smallest seeded hash; the rest is train."""
-    if draw.test + draw.valid >= frame.height:
-        raise TaskDataError(
-            f"draw: {draw.test} test and {draw.valid} valid examples of {frame.height}"
-        )
-    ranks = uniform_hash(frame["key"].to_list(), draw.seed, "draw")
-    order = np.argsort(ranks, kind="stable")
-    split = np.full(frame.height, "train", dtype=object)
-    split[order[: draw.test]] = "test"
-    split[order[draw.test : draw.test + draw.valid]] = "valid"
-    return frame.with_columns(split=pl.Series(split.tolist(), dtype=pl.String))
+    test, valid = draw.counts(frame.height)
+    if test + valid >= frame.height:
+        raise TaskDataError(f"draw: {test} test and {valid} valid examples of {frame.height}")
+    order = np.argsort(uniform_hash(frame["key"].to_list(), draw.seed, "draw"), kind="stable")
+    ranks = pl.Series(np.argsort(order))
+    first = pl.when(ranks < test).then(pl.lit("test"))
+    split = first.when(ranks < test + valid).then(pl.lit("valid")).otherwise(pl.lit("train"))
+    return frame.with_columns(split=split)
 
 
 Row = tuple[str, str, str, str, str]
