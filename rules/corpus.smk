@@ -18,7 +18,7 @@ rule ingest:
     benchmark:
         bench("ingest-{source}")
     conda:
-        "../envs/coresift.yaml"
+        "../envs/corpus.yaml"
     threads: 1
     resources:
         mem_mb=memory(2000),
@@ -46,7 +46,7 @@ rule deduplicate:
     benchmark:
         bench("deduplicate-{set}-{bucket}")
     conda:
-        "../envs/coresift.yaml"
+        "../envs/corpus.yaml"
     threads: 1
     resources:
         mem_mb=memory(4000),
@@ -70,7 +70,7 @@ rule decontaminate:
     benchmark:
         bench("decontaminate-{set}-{bucket}")
     conda:
-        "../envs/coresift.yaml"
+        "../envs/corpus.yaml"
     threads: 1
     resources:
         mem_mb=memory(4000),
@@ -102,7 +102,7 @@ rule summarise_corpus:
     benchmark:
         bench("summarise_corpus")
     conda:
-        "../envs/coresift.yaml"
+        "../envs/corpus.yaml"
     threads: 1
     resources:
         mem_mb=memory(8000),

@@ -43,7 +43,7 @@ rule make_report:
     benchmark:
         bench("report")
     conda:
-        "../envs/coresift.yaml"
+        "../envs/report.yaml"
     threads: 1
     resources:
         mem_mb=memory(8000),

@@ -20,7 +20,7 @@ rule select:
     benchmark:
         bench("select-{strategy}-{budget}-s{seed}")
     conda:
-        "../envs/coresift.yaml"
+        "../envs/corpus.yaml"
     threads: 1
     resources:
         mem_mb=memory(16000),
@@ -43,7 +43,7 @@ rule coreset_fasta:
     benchmark:
         bench("coreset_fasta-{name}")
     conda:
-        "../envs/coresift.yaml"
+        "../envs/corpus.yaml"
     threads: 1
     resources:
         mem_mb=memory(8000),
