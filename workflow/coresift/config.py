@@ -54,7 +54,7 @@ class Corpus(Section):
     )
     buckets: Positive = Field(16, description="deduplication jobs; does not change any result")
     chunk_bytes: Positive = Field(
-        256 << 20, description="memory bound of ingest: characters held before a flush"
+        64 << 20, description="memory bound of ingest: characters held before a flush"
     )
 
     @model_validator(mode="after")
