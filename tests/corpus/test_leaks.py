@@ -1,5 +1,7 @@
 """Planted leaks are taken out of the demo's pool, with the demo's own settings."""
 
+import shutil
+
 import polars as pl
 import pytest
 import yaml
@@ -7,6 +9,7 @@ from coresift.config import load_config
 from coresift.corpus.decontaminate import HeldOut, contaminated
 from coresift.corpus.dedup import deduplicate
 from coresift.corpus.ingest import ingest
+from coresift.corpus.mmseqs import similar
 from coresift.corpus.normalise import Limits
 from coresift.io import REJECT, read_tables
 from coresift.tasks.data import held_out_examples
@@ -30,7 +33,10 @@ def demo(root, tmp_path_factory):
     return config, pl.concat(distinct), set(read_tables(rejects, REJECT)["source_id"])
 
 
-def test_all_planted_leaks_are_removed(root, demo, monkeypatch):
+@pytest.mark.parametrize("method", ["kmer", "mmseqs2"])
+def test_all_planted_leaks_are_removed(root, demo, monkeypatch, method):
+    if method == "mmseqs2" and shutil.which("mmseqs") is None:
+        pytest.skip("needs mmseqs on PATH (Debian package mmseqs2)")
     config, distinct, rejected = demo
     monkeypatch.chdir(root)
     leaks = pl.read_csv(root / "resources/demo/planted_leaks.tsv", separator="\t")["pool_id"]
@@ -40,7 +46,12 @@ def test_all_planted_leaks_are_removed(root, demo, monkeypatch):
     tasks = {name: task for name, task in config.tasks.items() if not task.optional}
     options = config.decontaminate
     examples = held_out_examples(tasks, options.splits, config.modality)
-    removed = contaminated(distinct, HeldOut.build(examples, options.k), options.containment)
+    if method == "kmer":
+        removed = contaminated(distinct, HeldOut.build(examples, options.k), options.containment)
+    else:
+        limits = options.identity, options.coverage
+        removed = similar(distinct, examples, config.modality, *limits, threads=2)
+        assert removed["identity"].min() >= options.identity
     assert set(found["seq_id"]) <= set(removed["seq_id"])
     pool = distinct.join(removed, on="seq_id", how="anti")
     assert not set(leaks) & set(pool["source_ids"].explode())

@@ -51,7 +51,13 @@ REMOVED: Schema = {
     "seq_id": pl.String,
     "task": pl.String,
     "task_id": pl.String,
-    "containment": pl.Float64,
+    "containment": pl.Float64,  # share of the shorter sequence: its k-mers, or residues aligned
+    "identity": pl.Float64,  # identical positions of the alignment; null for method kmer
+}
+#: Near duplicates of the pool, in seq_id order.
+CLUSTER: Schema = {
+    "seq_id": pl.String,
+    "cluster_id": pl.String,  # seq_id of the cluster's representative
 }
 #: One row per scored sequence, in seq_id order.
 SCORE: Schema = {
