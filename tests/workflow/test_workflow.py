@@ -212,9 +212,10 @@ def start_scoring(project, config, *arguments):
     )
     cache = project.folder / f"results/{config['run']}/work/scores"
     deadline = time.monotonic() + 300
-    while not list(cache.rglob("*.parquet")) and time.monotonic() < deadline:
+    while not list(cache.rglob("*.parquet")):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
         time.sleep(0.02)
-    assert list(cache.rglob("*.parquet"))
     return process
 
 
@@ -234,6 +235,7 @@ def test_a_killed_scoring_job_or_snakemake_alone(project, victim):
     config = small_config()
     config["run"] = "killed"
     out = project.folder / "results/killed"
+    (out / "influence/scores.parquet").unlink()
     shutil.rmtree(out / "influence/scores")
     shutil.rmtree(out / "work/scores")
     process = start_scoring(project, config, "scores")
