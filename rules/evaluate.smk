@@ -16,7 +16,7 @@ for task_name, task in TASKS.items():
         benchmark:
             bench(f"evaluate_{task_name}-{{name}}")
         conda:
-            "../envs/coresift.yaml"
+            "../envs/torch.yaml"
         threads: CFG.evaluate.threads
         resources:
             mem_mb=memory(8000),
@@ -46,7 +46,7 @@ for task_name, task in TASKS.items():
         benchmark:
             bench(f"baseline_{task_name}")
         conda:
-            "../envs/coresift.yaml"
+            "../envs/torch.yaml"
         threads: 1
         resources:
             mem_mb=memory(8000),

@@ -13,7 +13,7 @@ rule subset:
     benchmark:
         bench("subset")
     conda:
-        "../envs/coresift.yaml"
+        "../envs/corpus.yaml"
     threads: 1
     resources:
         mem_mb=memory(8000),
@@ -40,7 +40,7 @@ if CFG.base.checkpoint is None:
         benchmark:
             bench("base")
         conda:
-            "../envs/coresift.yaml"
+            "../envs/torch.yaml"
         threads: CFG.finetune.threads
         resources:
             mem_mb=memory(8000),
@@ -73,7 +73,7 @@ rule finetune:
     benchmark:
         bench("finetune")
     conda:
-        "../envs/coresift.yaml"
+        "../envs/torch.yaml"
     threads: CFG.finetune.threads
     resources:
         mem_mb=memory(8000),

@@ -14,7 +14,7 @@ rule fisher:
     benchmark:
         bench("fisher")
     conda:
-        "../envs/coresift.yaml"
+        "../envs/torch.yaml"
     threads: CFG.influence.threads
     resources:
         mem_mb=memory(8000),
@@ -50,7 +50,7 @@ rule score:
     benchmark:
         bench("score-{shard}")
     conda:
-        "../envs/coresift.yaml"
+        "../envs/torch.yaml"
     threads: CFG.influence.threads
     resources:
         mem_mb=memory(8000),
@@ -88,7 +88,7 @@ rule merge:
     benchmark:
         bench("merge")
     conda:
-        "../envs/coresift.yaml"
+        "../envs/torch.yaml"
     threads: 1
     resources:
         mem_mb=memory(16000),

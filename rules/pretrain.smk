@@ -14,7 +14,7 @@ rule pretrain:
     benchmark:
         bench("pretrain-{name}")
     conda:
-        "../envs/coresift.yaml"
+        "../envs/torch.yaml"
     threads: CFG.pretrain.threads
     resources:
         mem_mb=memory(16000),

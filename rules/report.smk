@@ -79,7 +79,7 @@ rule make_report:
     benchmark:
         bench("make_report")
     conda:
-        "../envs/coresift.yaml"
+        "../envs/report.yaml"
     threads: 1
     resources:
         mem_mb=memory(4000),

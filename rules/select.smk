@@ -12,7 +12,7 @@ rule select:
     benchmark:
         bench("select-{strategy}-{budget}-s{seed}")
     conda:
-        "../envs/coresift.yaml"
+        "../envs/corpus.yaml"
     threads: 1
     resources:
         mem_mb=memory(16000),
@@ -35,7 +35,7 @@ rule coreset_fasta:
     benchmark:
         bench("coreset_fasta-{name}")
     conda:
-        "../envs/coresift.yaml"
+        "../envs/corpus.yaml"
     threads: 1
     resources:
         mem_mb=memory(8000),

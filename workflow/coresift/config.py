@@ -38,6 +38,14 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Cluster(Section):
+    """Near-duplicate clusters of the pool (MMseqs2 linclust)."""
+
+    identity: Fraction = Field(0.9, description="identical positions, member to representative")
+    coverage: Fraction = Field(0.8, description="share of the member's residues aligned")
+    threads: Positive = Field(8, description="threads; does not change any result")
+
+
 class Corpus(Section):
     """Raw FASTA -> distinct sequences in hash buckets."""
 
@@ -54,7 +62,11 @@ class Corpus(Section):
     )
     buckets: Positive = Field(16, description="deduplication jobs; does not change any result")
     chunk_bytes: Positive = Field(
-        256 << 20, description="memory bound of ingest: characters held before a flush"
+        64 << 20, description="memory bound of ingest: characters held before a flush"
+    )
+
+    cluster: Cluster | None = Field(
+        None, description="cluster the pool by MMseqs2 (`mmseqs` on PATH); default: not"
     )
 
     @model_validator(mode="after")
@@ -71,12 +83,21 @@ class Corpus(Section):
 
 
 class Decontaminate(Section):
-    """Removal of pool sequences that share k-mers with a task's held-out examples."""
+    """Removal of pool sequences that resemble a task's held-out examples."""
 
     enabled: bool = Field(True, description="remove pool sequences close to a task's examples")
-    k: int = Field(15, ge=4, le=32, description="k-mer length, residues")
+    method: Literal["kmer", "mmseqs2"] = Field(
+        "kmer", description="shared k-mers, or alignment by MMseqs2 (`mmseqs` on PATH)"
+    )
+    k: int = Field(15, ge=4, le=32, description="kmer: k-mer length, residues")
     containment: Fraction = Field(
-        0.5, description="removed if this fraction of the shorter sequence's k-mers is shared"
+        0.5, description="kmer: removed if this fraction of the shorter one's k-mers is shared"
+    )
+    identity: Fraction = Field(
+        0.8, description="mmseqs2: removed if an alignment has this share of identical positions"
+    )
+    coverage: Fraction = Field(
+        0.5, description="mmseqs2: ... over this fraction of the shorter sequence"
     )
     splits: list[Literal["train", "valid", "test"]] = Field(
         ["valid", "test"], description="the task splits held out from pretraining"
