@@ -42,7 +42,7 @@ rule results:
     benchmark:
         bench("results")
     conda:
-        "../envs/coresift.yaml"
+        "../envs/report.yaml"
     threads: 1
     resources:
         mem_mb=memory(8000),

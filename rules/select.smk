@@ -75,7 +75,7 @@ rule describe_coresets:
     benchmark:
         bench("describe_coresets")
     conda:
-        "../envs/coresift.yaml"
+        "../envs/report.yaml"
     threads: 1
     resources:
         mem_mb=memory(16000),
