@@ -60,6 +60,12 @@ def reference_coreset(wildcards):
     return []
 
 
+def checkpoint_of(wildcards):
+    """The checkpoint an evaluation is of: a coreset's, or one given by path."""
+    trained = out(f"models/{wildcards.name}/checkpoint")
+    return CFG.evaluate.checkpoints.get(wildcards.name, trained)
+
+
 fingerprint = Fingerprints(out("fingerprints.json"))
 SOURCES = {source_name(path): path for path in CFG.corpus.fasta}
 BASE_SOURCES = [source_name(path) for path in CFG.subset.fasta or CFG.corpus.fasta]
@@ -91,5 +97,5 @@ wildcard_constraints:
     strategy="[a-z_]+",
     budget=r"\d+",
     seed=r"\d+",
-    name=r"[a-z_]+-\d+-s\d+",
+    name="|".join([r"[a-z_]+-\d+-s\d+", *map(re.escape, CFG.evaluate.checkpoints)]),
     task="[a-z0-9_]+",

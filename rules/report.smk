@@ -1,10 +1,7 @@
 """Tables, plots and the page."""
 
-BASELINES = [
-    name for name, task in TASKS.items() if task.kind in ("class", "scalar", "pair")
-]
-CELLS = [(task, name) for task in TASKS for name in CORESETS]
-CELLS += [(task, "kmer") for task in BASELINES]
+EVALUATED = [*CORESETS, *CFG.evaluate.checkpoints, "kmer"]
+CELLS = [(task, name) for task in TASKS for name in EVALUATED]
 PLOTS = {
     "Tasks": out("report/tasks.svg"),
     "Self-influence": out("influence/scores.svg"),

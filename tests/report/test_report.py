@@ -11,6 +11,7 @@ from coresift.report.bootstrap import interval, resampled_metric, two_sided_p
 from coresift.report.page import paper_table, verdict
 from coresift.report.results import COMPARISON, write_results
 from coresift.tasks.metrics import METRICS
+from coresift.tasks.sample import Sample
 
 ACCURACY = METRICS["class"]["accuracy"]
 
@@ -20,10 +21,16 @@ def noisy(targets, share, seed):
     return np.where(rng.random(len(targets)) < share, targets, 1 - targets)
 
 
+def sample(targets, run, groups=None):
+    zeros = np.zeros(len(targets), dtype=int)
+    groups = np.arange(len(targets)) if groups is None else groups
+    return Sample(targets, run, groups, zeros, zeros + 1)
+
+
 def test_interval_is_the_binomial_one_and_reproduces():
     targets = np.random.default_rng(0).integers(0, 2, 400)
     run = noisy(targets, 0.8, 1)
-    arguments = (ACCURACY, targets, [[run]], np.arange(400), 400, 1)
+    arguments = (ACCURACY, [[sample(targets, run)]], 400, 1)
     values = resampled_metric(*arguments)
     low, high = interval(values, 0.95)
     assert low < (targets == run).mean() < high
@@ -34,12 +41,12 @@ def test_interval_is_the_binomial_one_and_reproduces():
 def test_examples_are_resampled_whole_and_seeds_too():
     targets, groups = np.ones(6), np.array([0, 0, 0, 1, 1, 1])
     run = np.array([1, 1, 1, 0, 0, 0])  # example 0 right, example 1 wrong
-    values = resampled_metric(ACCURACY, targets, [[run]], groups, 200, 0)
+    values = resampled_metric(ACCURACY, [[sample(targets, run, groups)]], 200, 0)
     assert set(values) == {0.0, 0.5, 1.0}
-    good, bad = np.ones(6), np.zeros(6)
-    values = resampled_metric(ACCURACY, targets, [[good], [bad]], groups, 200, 0)
+    good, bad = (sample(targets, values, groups) for values in (np.ones(6), np.zeros(6)))
+    values = resampled_metric(ACCURACY, [[good], [bad]], 200, 0)
     assert set(values) == {0.0, 0.5, 1.0}  # seed drawn twice, once each, twice
-    values = resampled_metric(ACCURACY, targets, [[good, bad]], groups, 50, 0)
+    values = resampled_metric(ACCURACY, [[good, bad]], 50, 0)
     assert set(values) == {0.5}  # evaluation seeds are averaged
 
 
@@ -57,7 +64,7 @@ def written(tmp_path):
                         ("random-10-s1", 0.6), ("kmer", 0.6)):  # fmt: skip
         run = noisy(targets, share, len(keys) % 4 + (name == "kmer") * 2)
         frame = pl.DataFrame({"target": targets, "prediction": run}).with_row_index("example_id")
-        frame = frame.with_columns(seed=0, position=0)
+        frame = frame.with_columns(seed=0, position=0, length=1)
         folder = tmp_path / name
         write_table(folder / "p.parquet", conform(frame, PREDICTION), PREDICTION)
         report = {"kind": "class", "primary": "accuracy", "metrics": {

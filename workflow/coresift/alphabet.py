@@ -23,6 +23,8 @@ class Alphabet:
     Attributes:
         canonical: residues that carry information, e.g. ACGU.
         ambiguous: codes that stand for several residues; allowed up to a fraction.
+        unknown: the code that stands for any residue.
+        complements: two letters that can pair.
         replace: normalisation after upper-casing, letter by letter (T -> U for RNA).
         trailing: letters dropped from the end of a record (a protein's stop).
         foreign: letters that only another modality's model has as tokens.
@@ -34,6 +36,8 @@ class Alphabet:
 
     canonical: str
     ambiguous: str
+    unknown: str
+    complements: tuple[str, ...]
     replace: dict[str, str]
     trailing: str
     foreign: str
@@ -51,6 +55,8 @@ ALPHABETS: dict[str, Alphabet] = {
     "rna": Alphabet(
         canonical="ACGU",
         ambiguous="RYKMSWBDHVN",
+        unknown="N",
+        complements=("AU", "UA", "GC", "CG", "GU", "UG"),
         replace={"T": "U", "X": "N"},
         trailing="",
         foreign="EFLPQ",
@@ -66,6 +72,8 @@ ALPHABETS: dict[str, Alphabet] = {
     "protein": Alphabet(
         canonical="ACDEFGHIKLMNPQRSTVWY",
         ambiguous="XBZUO",
+        unknown="X",
+        complements=(),
         replace={"J": "X"},
         trailing="*",
         foreign="",

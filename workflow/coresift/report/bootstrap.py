@@ -7,44 +7,42 @@ them is underestimated: three or more are worth their cost.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from coresift.hashing import seeded_generator
 from coresift.tasks.metrics import Metric
+from coresift.tasks.sample import Sample
 
 
 def resampled_metric(
-    metric: Metric,
-    targets: np.ndarray,
-    runs: Sequence[Sequence[np.ndarray]],
-    groups: np.ndarray,
-    n_resamples: int,
-    seed: int,
+    metric: Metric, runs: Sequence[Sequence[Sample]], n_resamples: int, seed: int
 ) -> np.ndarray:
     """(n_resamples,) values of `metric`, averaged over runs.
 
+    Examples are resampled whole: a sequence's residues are not independent.
+
     Args:
-        targets: (rows, ...) targets, the same for every run.
-        runs: by coreset seed, then by evaluation seed: predictions aligned with `targets`.
-        groups: (rows,) example of each row: examples are resampled whole (a sequence's tokens
-            are not independent).
+        runs: by coreset seed, then by evaluation seed: samples of the same examples in one order.
         n_resamples: bootstrap samples.
         seed: of the resampling; equal seeds draw equal examples and coreset seeds.
     """
-    examples, seeds = (seeded_generator(seed, name) for name in ("examples", "coreset_seeds"))
-    _, first = np.unique(groups, return_index=True)
-    members = np.split(np.arange(len(groups)), np.sort(first)[1:])
-    single = len(members) == len(groups)
-    values = np.empty(n_resamples)
-    for i in range(n_resamples):
-        drawn = examples.integers(len(members), size=len(members))
-        rows = drawn if single else np.concatenate([members[j] for j in drawn])
-        chosen, counts = np.unique(seeds.integers(len(runs), size=len(runs)), return_counts=True)
-        means = [np.mean([metric(targets[rows], run[rows]) for run in runs[s]]) for s in chosen]
-        values[i] = np.average(means, weights=counts)
-    return values
+
+    def examples(size: int) -> Iterator[np.ndarray]:
+        generator = seeded_generator(seed, "examples")
+        return (generator.integers(size, size=size) for _ in range(n_resamples))
+
+    values = np.array(
+        [
+            np.mean([metric.resample(run, examples(run.n_examples)) for run in part], axis=0)
+            for part in runs
+        ]
+    )
+    seeds = seeded_generator(seed, "coreset_seeds").integers(
+        len(runs), size=(n_resamples, len(runs))
+    )
+    return np.take_along_axis(values.T, seeds, axis=1).mean(axis=1)
 
 
 def interval(values: np.ndarray, confidence: float) -> tuple[float, float]:

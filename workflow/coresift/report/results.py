@@ -17,6 +17,7 @@ from coresift.report import plots
 from coresift.report.bootstrap import interval, resampled_metric, two_sided_p
 from coresift.report.tables import to_latex, to_markdown, wide
 from coresift.tasks.metrics import METRICS
+from coresift.tasks.sample import from_table
 
 RESULT = {
     "task": pl.String,
@@ -57,22 +58,6 @@ class Cell:
     resamples: np.ndarray
 
 
-def _runs(path: str | Path, kind: str) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
-    """Targets, predictions by seed and example of each row, from one predictions table."""
-    table = read_table(path, PREDICTION)
-    seeds = table["seed"].unique().sort()
-    frames = [table.filter(pl.col("seed") == seed) for seed in seeds]
-    first = frames[0]
-    targets = first["target"].to_numpy()
-    runs = [frame["prediction"].to_numpy() for frame in frames]
-    groups = first["example_id"].rle_id().to_numpy()
-    if kind == "multilabel":
-        width = int(first["position"].to_numpy().max()) + 1
-        targets, groups = targets.reshape(-1, width), groups[::width]
-        runs = [run.reshape(-1, width) for run in runs]
-    return targets, runs, groups
-
-
 def read_cell(
     task: str,
     selection: str,
@@ -84,10 +69,8 @@ def read_cell(
     """Read one selection's files, one of each a coreset seed, and resample its primary metric."""
     reports = [read_json(path) for path in metrics]
     kind, primary = reports[0]["kind"], reports[0]["primary"]
-    parts = [_runs(path, kind) for path in predictions]
-    targets, _, groups = parts[0]
-    runs = [part[1] for part in parts]
-    values = resampled_metric(METRICS[kind][primary], targets, runs, groups, n_resamples, seed)
+    runs = [from_table(read_table(path, PREDICTION), kind) for path in predictions]
+    values = resampled_metric(METRICS[kind][primary], runs, n_resamples, seed)
     return Cell(task, selection, reports, values)
 
 
