@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -321,3 +322,29 @@ def test_snakemake_report_has_the_captions(project):
     page = (project.folder / "snakemake-report.html").read_text()
     for caption in (project.folder / "resources/captions").glob("*.rst"):
         assert caption.read_text().split(".")[0][:40] in page, caption.name
+
+
+def test_own_fasta_in_one_command(project, root):
+    readme = (root / "README.md").read_text()
+    command = re.search(r"\.venv/bin/snakemake (.*?)\n\n", readme, re.S).group(1)
+    command = command.replace("\\\n", " ").replace("my_sequences.fasta.gz", "a.fasta")
+    done = subprocess.run(
+        [*SNAKEMAKE, "-n", "-q", "rules", *shlex.split(command)],
+        cwd=project.folder, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert re.search(r"^select +8$", done.stdout + done.stderr, re.M)
+
+
+def test_a_checkpoint_by_path_is_the_base(project):
+    config = small_config()
+    config["run"] = "given"
+    config["base"] = {"checkpoint": "results/small/models/top_influence-40-s0/checkpoint"}
+    assert "base" not in project.planned(config, "scores")
+    project.run(config, "scores")
+    names = ("influence/scores.parquet",)
+    assert project.digests("given", names) != project.digests("small", names)
+    config["run"], config["modality"] = "wrong", "protein"
+    config["tasks"] = {}
+    done = project.run(config, "scores", check=False)
+    assert "the checkpoint's vocabulary has no token for" in done.stdout + done.stderr
