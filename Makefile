@@ -30,5 +30,9 @@ lint: $(STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/mypy
 
+# The picture in the README; needs graphviz.
+docs/dag.svg: $(STAMP) Snakefile rules/*.smk config/demo.yaml
+	$(BIN)/snakemake --rulegraph --quiet all | tred | dot -Grankdir=LR -Gbgcolor=transparent -Nfontname=Helvetica -Tsvg > $@
+
 clean:
 	rm -rf results .snakemake

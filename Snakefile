@@ -41,3 +41,4 @@ rule scores:
 rule coreset:
     input:
         expand(out("coresets/{name}/coreset.fasta.gz"), name=CORESETS),
+        out("coresets/drift.csv"),

@@ -7,16 +7,15 @@ import sys
 ROOT = workflow.basedir
 LIBRARY = os.path.join(ROOT, "workflow")
 sys.path.insert(0, LIBRARY)
-# Jobs, on this machine or another, find the library without an installation.
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    [LIBRARY, *(p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p)]
-)
 
+from coresift.alphabet import ALPHABETS
 from coresift.config import ConfigError, load_config, plain, source_name
 from coresift.corpus.blocks import overlapping
+from coresift.environment import export_library
 from coresift.provenance import Fingerprints, code_digest
 from snakemake.exceptions import WorkflowError
 
+export_library()
 try:
     CFG = load_config(config)
 except ConfigError as error:
@@ -67,6 +66,20 @@ def available(path):
     return path in CFG.downloads or os.path.exists(path)
 
 
+def reference_coreset(wildcards):
+    """The coreset a matched random strategy is matched to."""
+    if wildcards.strategy in ("random_tokens", "random_length"):
+        name = f"top_influence-{wildcards.budget}-s{wildcards.seed}"
+        return [out(f"coresets/{name}/coreset.parquet")]
+    return []
+
+
+def checkpoint_of(wildcards):
+    """The checkpoint an evaluation is of: a coreset's, or one given by path."""
+    trained = out(f"models/{wildcards.name}/checkpoint")
+    return CFG.evaluate.checkpoints.get(wildcards.name, trained)
+
+
 SOURCES = {source_name(path): path for path in CFG.corpus.fasta}
 BASE_SOURCES = [source_name(path) for path in CFG.subset.fasta or CFG.corpus.fasta]
 BUCKETS = range(CFG.corpus.buckets)
@@ -97,5 +110,5 @@ wildcard_constraints:
     strategy="[a-z_]+",
     budget=r"\d+",
     seed=r"\d+",
-    name=r"[a-z_]+-\d+-s\d+",
+    name="|".join([r"[a-z_]+-\d+-s\d+", *map(re.escape, CFG.evaluate.checkpoints)]),
     task="[a-z0-9_]+",

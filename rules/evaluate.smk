@@ -1,6 +1,4 @@
-"""One evaluation rule a task, and its k-mer baseline."""
-
-EVALUATE = plain(CFG.evaluate)
+"""One evaluation rule a task, and its baseline from sequence alone."""
 
 for task_name, task in TASKS.items():
 
@@ -8,7 +6,7 @@ for task_name, task in TASKS.items():
         name:
             f"evaluate_{task_name}"
         input:
-            checkpoint=out("models/{name}/checkpoint"),
+            checkpoint=checkpoint_of,
             data=ancient(task.data.files()),
         output:
             metrics=out(f"evaluation/{task_name}/{{name}}/metrics.json"),
@@ -31,6 +29,7 @@ for task_name, task in TASKS.items():
             seeds=CFG.evaluate.seeds,
             tokens_per_batch=CFG.evaluate.tokens_per_batch,
             device=CFG.device,
+            store=out("work/embeddings"),
             code=code("evaluate"),
         script:
             "../workflow/scripts/evaluate.py"

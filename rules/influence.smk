@@ -94,6 +94,7 @@ rule merge:
         mem_mb=memory(16000),
         runtime=runtime(30),
     params:
+        modality=CFG.modality,
         code=code("merge"),
     script:
         "../workflow/scripts/merge.py"

@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 from coresift.corpus.blocks import block_expression, bounds, overlapping, sequence_id
+from coresift.corpus.composition import composition
 from coresift.corpus.decontaminate import HeldOut, contaminated, kmer_hashes
 from coresift.corpus.dedup import HashCollisionError, deduplicate, read_shard
 from coresift.corpus.ingest import CorpusError, ingest, read_fasta
@@ -282,3 +283,15 @@ def test_real_rnacentral_sample(shared_data, tmp_path):
     summary = summarise(reports, buckets, buckets, [], 0)
     assert summary["records"] == 1400
     assert summary["accepted"] + sum(summary["rejected"].values()) == 1400
+
+
+@pytest.mark.parametrize(("modality", "expected"), [("rna", 0.5), ("protein", 0.25)])
+def test_composition(tmp_path, modality, expected):
+    frame = pl.DataFrame(
+        {"seq_id": ["a"], "sequence": ["GCAU"], "length": [4], "block": [0], "n_copies": [1],
+         "source_ids": [["x"]]}
+    ).select(pl.col(name).cast(kind) for name, kind in SEQUENCE.items())  # fmt: skip
+    sequence = "GCAU" if modality == "rna" else "KTMD"
+    frame = frame.with_columns(sequence=pl.lit(sequence))
+    write_table(tmp_path / "b.parquet", frame, SEQUENCE)
+    assert composition([tmp_path / "b.parquet"], modality)["composition"].to_list() == [expected]

@@ -76,11 +76,13 @@ CORESET: Schema = {
     "stratum": pl.Int32,  # CCI stratum, -1 where the strategy has none
     "weight": pl.Float64,
 }
-#: Downstream predictions of one evaluation, one row per test example (or token, or pair).
+#: Downstream predictions of one evaluation, one row per test example (or residue,
+#: or pair of residues that a metric needs).
 PREDICTION: Schema = {
     "example_id": pl.String,
     "seed": pl.Int32,
-    "position": pl.Int32,  # token or flattened pair index; label index for multi-label; else 0
+    "position": pl.Int32,  # residue; i * length + j of a pair; label of a multi-label task; else 0
+    "length": pl.Int32,  # residues of the example that the model read
     "target": pl.Float64,
     "prediction": pl.Float64,  # class id, score or value
 }
