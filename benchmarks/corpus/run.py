@@ -111,6 +111,7 @@ def main() -> None:
                 shutil.rmtree(out, ignore_errors=True)
                 out.mkdir()
                 row = measure(command, options.folder / "log.txt")
+                print(f"{n} {name}: {row}", file=sys.stderr)
                 best[name] = min(best.get(name, row), row)
         shutil.rmtree(out, ignore_errors=True)
         reference = next(iter(best.values()))[0]

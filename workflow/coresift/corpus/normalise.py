@@ -88,12 +88,14 @@ def reject_reason(sequence: str, modality: str, limits: Limits) -> tuple[str, st
 def suspects(lines: bytes, modality: str, limits: Limits) -> np.ndarray:
     """(k,) int64: numbers of the lines, normalised sequences, that `reject_reason` may reject.
 
-    All others are of canonical letters and of allowed length.
+    Those it rejects, and those with trailing stops.
     """
-    canonical = _tables(modality)[1]
-    lengths = _line_lengths(lines)
-    odd = _line_lengths(lines.translate(None, canonical)) > 0
-    return np.flatnonzero(odd | (lengths < limits.min_length) | (lengths > limits.max_length))
+    _, canonical, letters, _ = _tables(modality)
+    rest = lines.translate(None, canonical)
+    lengths, odd = _line_lengths(lines), _line_lengths(rest)
+    foreign = _line_lengths(rest.translate(None, letters))
+    size = (lengths < limits.min_length) | (lengths > limits.max_length)
+    return np.flatnonzero(size | (odd > limits.max_ambiguous * lengths) | (foreign > 0))
 
 
 def _line_lengths(lines: bytes) -> np.ndarray:
