@@ -73,10 +73,9 @@ BUCKETS = range(CFG.corpus.buckets)
 SHARDS = range(CFG.influence.shards)
 # A pinned D_sub has its own pool even while the files are the same: adding one changes no path.
 BASE_SET = "corpus" if CFG.subset.fasta is None else "base"
-STRATEGY_NAMES = CFG.selection.strategies
 CORESETS = [
     f"{strategy}-{budget}-s{seed}"
-    for strategy in STRATEGY_NAMES
+    for strategy in CFG.selection.names
     for budget in CFG.selection.budgets
     for seed in CFG.selection.seeds
 ]
@@ -94,8 +93,8 @@ wildcard_constraints:
     bucket=r"\d+",
     shard=r"\d+",
     set="corpus|base",
-    strategy="[a-z_]+",
+    strategy="[a-z0-9_]+",
     budget=r"\d+",
     seed=r"\d+",
-    name="|".join([r"[a-z_]+-\d+-s\d+", *map(re.escape, CFG.evaluate.checkpoints)]),
+    name="|".join([r"[a-z0-9_]+-\d+-s\d+", *map(re.escape, CFG.evaluate.checkpoints)]),
     task="[a-z0-9_]+",
