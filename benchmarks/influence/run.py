@@ -78,7 +78,7 @@ METHODS = [
 ]
 
 #: Sequences, sequences of D_sub, padded tokens a batch: what a few minutes on 2 cores allow.
-SIZES = {"tiny": (192, 64, 4096), "rna-fm": (12, 3, 2048)}
+SIZES = {"tiny": (96, 32, 4096), "rna-fm": (12, 3, 2048)}
 
 
 def checkpoint(preset: str, folder: Path) -> str:
@@ -92,7 +92,7 @@ def checkpoint(preset: str, folder: Path) -> str:
         }  # fmt: skip
         train = mixture(pool(), 1000)
         pretrain(
-            preset, "rna", train, 400_000, options, 0, CPU,
+            preset, "rna", train, 200_000, options, 0, CPU,
             directory, folder / "metrics.jsonl", folder / "work",
         )  # fmt: skip
     else:
@@ -126,6 +126,7 @@ class Worker:
     def ready(self) -> None:
         """Wait until it is prepared."""
         self.error = self._read().get("error")
+        print(f"{self.method}: {self.error or 'ready'}", flush=True)
 
     def round(self) -> None:
         """Score every sequence once."""
@@ -146,10 +147,12 @@ def measure(preset: str, sets: list[str], rounds: int, threads: int, folder: Pat
     """All methods on one model."""
     n, subset, budget = SIZES[preset]
     workload = Workload(checkpoint(preset, folder), n, subset, budget)
-    workers = [Worker(method, workload, threads) for method in METHODS if method.set in sets]
-    for worker in workers:
-        worker.ready()
-        print(f"{preset}: {worker.method}: {worker.error or 'ready'}", flush=True)
+    workers: list[Worker] = []
+    for method in [method for method in METHODS if method.set in sets]:
+        workers.append(Worker(method, workload, threads))
+        for worker in workers[-2:-1]:  # two at a time
+            worker.ready()
+    workers[-1].ready()
     for i in range(rounds):
         for worker in workers if i % 2 == 0 else reversed(workers):
             worker.round()

@@ -26,7 +26,7 @@ def main() -> None:
     adapter, parameters, loss, workload, threads = sys.argv[1:]
     reply, sys.stdout = sys.stdout, sys.stderr  # libraries print
     logging.disable(logging.WARNING)
-    torch.set_num_threads(int(threads))
+    torch.set_num_threads(1)  # two workers prepare at a time
 
     def answer(**values: object) -> None:
         print(json.dumps(values), file=reply, flush=True)
@@ -41,6 +41,7 @@ def main() -> None:
         answer(error=f"{type(error).__name__}: {error}")
         raise
     answer(ready=True)
+    torch.set_num_threads(int(threads))
     for _ in sys.stdin:
         start, cpu = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF)
         scores = run()
