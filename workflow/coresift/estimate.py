@@ -313,11 +313,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             calibration = calibrate(config, needed_work(config), options.tokens)
             write_json(options.calibrate, calibration.model_dump())
             return 0
+        corpus = _corpus(options, config)
         if options.gpu:
             device = assumed(options.gpu, options.utilisation)
         else:
             device = measured(load_calibration(options.calibration))
-        print(report(config, _corpus(options, config), device))
+        print(report(config, corpus, device))
     except (ValueError, OSError) as error:
         print(f"coresift-estimate: {error}", file=sys.stderr)
         return 2
