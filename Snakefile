@@ -10,6 +10,7 @@ if "run" not in config:
 
 
 include: "rules/common.smk"
+include: "rules/download.smk"
 include: "rules/corpus.smk"
 include: "rules/finetune.smk"
 include: "rules/influence.smk"

@@ -66,7 +66,20 @@ def checkpoint_of(wildcards):
     return CFG.evaluate.checkpoints.get(wildcards.name, trained)
 
 
-fingerprint = Fingerprints(out("fingerprints.json"))
+hashed = Fingerprints(out("fingerprints.json"))
+
+
+def fingerprint(path):
+    """What an input holds: a download's entry in the config (it may not be here yet), or a hash."""
+    source = CFG.downloads.get(path)
+    return hashed(path) if source is None else plain(source)
+
+
+def available(path):
+    """Whether a file is here or can be downloaded."""
+    return path in CFG.downloads or os.path.exists(path)
+
+
 SOURCES = {source_name(path): path for path in CFG.corpus.fasta}
 BASE_SOURCES = [source_name(path) for path in CFG.subset.fasta or CFG.corpus.fasta]
 BUCKETS = range(CFG.corpus.buckets)
@@ -82,7 +95,7 @@ CORESETS = [
 TASKS = {
     name: task
     for name, task in CFG.tasks.items()
-    if not (task.optional and not all(os.path.exists(f) for f in task.data.files()))
+    if not task.optional or all(map(available, task.data.files()))
 }
 for name in sorted(set(CFG.tasks) - set(TASKS)):
     print(f"task {name}: left out, its files are not here", file=sys.stderr)

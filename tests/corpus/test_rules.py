@@ -2,18 +2,15 @@
 
 import json
 import shutil
-import subprocess
-import sys
 
 import polars as pl
 import pytest
-import yaml
 from coresift.corpus.ingest import read_fasta
 
 pytestmark = pytest.mark.workflow
 
 
-def test_mmseqs_decontamination_and_clusters_by_the_rules(root, tmp_path):
+def test_mmseqs_decontamination_and_clusters_by_the_rules(root, tmp_path, run_rules):
     if shutil.which("mmseqs") is None:
         pytest.skip("needs mmseqs on PATH (Debian package mmseqs2)")
     demo = root / "resources/demo"
@@ -40,17 +37,7 @@ def test_mmseqs_decontamination_and_clusters_by_the_rules(root, tmp_path):
         "decontaminate": {"method": "mmseqs2", "identity": 0.95},
         "tasks": {"domain": {"kind": "class", "data": data}},
     }
-    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "snakemake", "--cores", "2", "-s", str(root / "Snakefile")),
-            *("--directory", str(tmp_path), "results/r/corpus/summary.json"),
-            *("--configfile", str(tmp_path / "config.yaml")),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_rules(config, "results/r/corpus/summary.json")
     assert done.returncode == 0, done.stderr[-4000:]
     out = tmp_path / "results/r/corpus"
     summary = json.loads((out / "summary.json").read_text())

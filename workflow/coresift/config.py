@@ -84,6 +84,18 @@ class Corpus(Section):
         return self
 
 
+class Download(Section):
+    """Where a file comes from and what it must be."""
+
+    url: str = Field(pattern=r"^https?://", description="address")
+    size: Positive | None = Field(None, description="bytes; default: what the server says")
+    checksum: str | None = Field(
+        None,
+        pattern=r"^(md5|sha1|sha256|sha512):[0-9a-f]+$",
+        description="name:hex digits; default: not verified, the log shows the SHA-256",
+    )
+
+
 class Decontaminate(Section):
     """Removal of pool sequences that resemble a task's held-out examples."""
 
@@ -488,6 +500,11 @@ class Config(Section):
     modality: Modality
     seed: int = Field(42, ge=0)
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$")
+    downloads: dict[str, Download] = Field(
+        default_factory=dict,
+        description="files, by path, that are fetched where corpus.fasta or a task names them and "
+        "they are absent",
+    )
     corpus: Corpus
     decontaminate: Decontaminate = Field(default_factory=Decontaminate)
     subset: Subset = Field(default_factory=Subset)
