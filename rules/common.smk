@@ -53,6 +53,20 @@ def runtime(minutes):
     return lambda wildcards, attempt: minutes * attempt
 
 
+def on_gpu():
+    """Resources of a GPU job: a GPU, and the partition and type that the profile names for it.
+
+    `gpu_partition` and `gpu_type` are entries of default-resources, see slurm/config.yaml.
+    """
+    if CFG.device == "cpu":
+        return {}
+    defaults = workflow.resource_settings.default_resources or {}
+    entries = {"slurm_partition": "gpu_partition", "gpu_model": "gpu_type"}
+    given = {key: defaults[name].raw for key, name in entries.items() if name in defaults}
+    return {"gpu": 1, **given}
+
+
+GPU = on_gpu()
 fingerprint = Fingerprints(out("fingerprints.json"))
 SOURCES = {source_name(path): path for path in CFG.corpus.fasta}
 BASE_SOURCES = [source_name(path) for path in CFG.subset.fasta or CFG.corpus.fasta]

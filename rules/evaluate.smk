@@ -23,7 +23,7 @@ for task_name, task in TASKS.items():
         resources:
             mem_mb=memory(8000),
             runtime=runtime(240),
-            gpu=GPUS,
+            **GPU,
         params:
             content=[fingerprint(path) for path in task.data.files()],
             modality=CFG.modality,

@@ -1,7 +1,5 @@
 """The subset D_sub, the base model and its fine-tuning on D_sub."""
 
-GPUS = 0 if CFG.device == "cpu" else 1
-
 
 rule subset:
     input:
@@ -45,7 +43,7 @@ if CFG.base.checkpoint is None:
         resources:
             mem_mb=memory(8000),
             runtime=runtime(240),
-            gpu=GPUS,
+            **GPU,
         params:
             modality=CFG.modality,
             base=plain(CFG.base),
@@ -78,7 +76,7 @@ rule finetune:
     resources:
         mem_mb=memory(8000),
         runtime=runtime(240),
-        gpu=GPUS,
+        **GPU,
     params:
         modality=CFG.modality,
         options=plain(CFG.finetune),

@@ -19,7 +19,7 @@ rule fisher:
     resources:
         mem_mb=memory(8000),
         runtime=runtime(240),
-        gpu=GPUS,
+        **GPU,
     params:
         modality=CFG.modality,
         influence=CFG.influence.model_dump(exclude=FISHER_KEYS),
@@ -55,7 +55,7 @@ rule score:
     resources:
         mem_mb=memory(8000),
         runtime=runtime(240),
-        gpu=GPUS,
+        **GPU,
     params:
         modality=CFG.modality,
         influence=plain(CFG.influence),

@@ -19,7 +19,7 @@ rule pretrain:
     resources:
         mem_mb=memory(16000),
         runtime=runtime(1440),
-        gpu=GPUS,
+        **GPU,
     params:
         modality=CFG.modality,
         options=plain(CFG.pretrain),

@@ -5,8 +5,9 @@
 
 Every file is in one temporary folder, every port is bound to 127.0.0.1, and every daemon is a
 child of this process, stopped by its own process id. One node claims more than the machine has,
-so that jobs with real resources are scheduled: partitions `cpu` and `gpu`, the latter with fake
-GPUs. Cgroups are not used, so Slurm accounts for memory but does not limit it.
+so that jobs with real resources are scheduled: partitions `cpu` and `gpu`, fake GPUs, an account, all
+named as in slurm/config.yaml. Cgroups are not used: Slurm grants memory but does not limit it.
+slurmdbd 22.05 cannot be told its address and listens on all; it takes only this munge's messages.
 """
 
 from __future__ import annotations
@@ -33,10 +34,10 @@ PROGRAMS = (
     "slurmctld",
     "slurmd",
     "sacctmgr",
-    "sbatch",
+    "srun",
 )
 ACCOUNT = "lab"
-GPU_TYPE = "fake"
+GPU_TYPE = "a100"
 
 SLURM_CONF = """\
 ClusterName=coresift
@@ -92,6 +93,7 @@ StoragePass={password}
 StorageLoc=slurm_acct
 """
 GRES_CONF = "NodeName={host} Name=gpu Type={gpu} File={folder}/gpu[1-{gpus}]\n"
+SRUN = '#!/bin/sh\nSLURM_CONF={conf} exec {srun} "$@"\n'
 INIT_SQL = """\
 CREATE DATABASE IF NOT EXISTS slurm_acct;
 CREATE OR REPLACE USER 'slurm'@'%' IDENTIFIED BY '{password}';
@@ -132,7 +134,7 @@ class Cluster:
         self.folder = Path(tempfile.mkdtemp(prefix="slurm-"))
         self.env = {
             **os.environ,
-            "PATH": _path(),
+            "PATH": os.pathsep.join([str(self.folder / "bin"), _path()]),
             "SLURM_CONF": str(self.folder / "slurm.conf"),
         }
         self._daemons: list[tuple[str, subprocess.Popen[bytes]]] = []
@@ -180,8 +182,12 @@ class Cluster:
 
     def _start(self) -> None:
         folder, values = self.folder, self._values
-        for name in ("state", "spool", "database"):
+        for name in ("bin", "state", "spool", "database"):
             (folder / name).mkdir()
+        # The executor plugin drops SLURM_CONF from a job step's environment.
+        srun = folder / "bin/srun"
+        srun.write_text(SRUN.format(conf=self.env["SLURM_CONF"], srun=shutil.which("srun")))
+        srun.chmod(0o755)
         for name, text in (
             ("slurm.conf", SLURM_CONF),
             ("slurmdbd.conf", SLURMDBD_CONF),
