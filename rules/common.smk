@@ -66,9 +66,6 @@ def checkpoint_of(wildcards):
     return CFG.evaluate.checkpoints.get(wildcards.name, trained)
 
 
-hashed = Fingerprints(out("fingerprints.json"))
-
-
 def fingerprint(path):
     """What an input holds: a download's entry in the config (it may not be here yet), or a hash."""
     source = CFG.downloads.get(path)
@@ -80,6 +77,23 @@ def available(path):
     return path in CFG.downloads or os.path.exists(path)
 
 
+def on_gpu():
+    """Resources of a GPU job: a GPU, and the partition and type that the profile names for it.
+
+    `gpu_partition` and `gpu_type` are entries of default-resources, see slurm/config.yaml.
+    """
+    if CFG.device == "cpu":
+        return {}
+    defaults = workflow.resource_settings.default_resources or {}
+    entries = {"slurm_partition": "gpu_partition", "gpu_model": "gpu_type"}
+    given = {
+        key: defaults[name].raw for key, name in entries.items() if name in defaults
+    }
+    return {"gpu": 1, **given}
+
+
+hashed = Fingerprints(out("fingerprints.json"))
+GPU = on_gpu()
 SOURCES = {source_name(path): path for path in CFG.corpus.fasta}
 BASE_SOURCES = [source_name(path) for path in CFG.subset.fasta or CFG.corpus.fasta]
 BUCKETS = range(CFG.corpus.buckets)
