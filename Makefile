@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 CORES ?= 2
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint clean
+.PHONY: demo test test-slurm lint clean
 
 $(STAMP): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -24,6 +24,11 @@ test: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/pytest -n $(CORES) --dist loadfile
+
+# A real Slurm on this machine, from Debian's packages: see docs/slurm.md.
+test-slurm: $(STAMP)
+	$(BIN)/pytest -m slurm tests/slurm
+	$(BIN)/python tests/slurm/cluster.py $(BIN)/snakemake --profile slurm --nolock
 
 lint: $(STAMP)
 	$(BIN)/ruff check --fix .

@@ -19,9 +19,9 @@ for task_name, task in TASKS.items():
             "../envs/torch.yaml"
         threads: CFG.evaluate.threads
         resources:
+            **GPU,
             mem_mb=memory(8000),
             runtime=runtime(240),
-            gpu=GPUS,
         params:
             content=[fingerprint(path) for path in task.data.files()],
             modality=CFG.modality,

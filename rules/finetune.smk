@@ -1,7 +1,5 @@
 """The subset D_sub, the base model and its fine-tuning on D_sub."""
 
-GPUS = 0 if CFG.device == "cpu" else 1
-
 
 rule subset:
     input:
@@ -43,9 +41,9 @@ if CFG.base.checkpoint is None:
             "../envs/torch.yaml"
         threads: CFG.finetune.threads
         resources:
+            **GPU,
             mem_mb=memory(8000),
             runtime=runtime(240),
-            gpu=GPUS,
         params:
             modality=CFG.modality,
             base=plain(CFG.base),
@@ -76,9 +74,9 @@ rule finetune:
         "../envs/torch.yaml"
     threads: CFG.finetune.threads
     resources:
+        **GPU,
         mem_mb=memory(8000),
         runtime=runtime(240),
-        gpu=GPUS,
     params:
         modality=CFG.modality,
         options=plain(CFG.finetune),

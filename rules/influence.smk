@@ -17,9 +17,9 @@ rule fisher:
         "../envs/torch.yaml"
     threads: CFG.influence.threads
     resources:
+        **GPU,
         mem_mb=memory(8000),
         runtime=runtime(240),
-        gpu=GPUS,
     params:
         modality=CFG.modality,
         influence=CFG.influence.model_dump(exclude=FISHER_KEYS),
@@ -53,9 +53,9 @@ rule score:
         "../envs/torch.yaml"
     threads: CFG.influence.threads
     resources:
+        **GPU,
         mem_mb=memory(8000),
         runtime=runtime(240),
-        gpu=GPUS,
     params:
         modality=CFG.modality,
         influence=plain(CFG.influence),

@@ -18,7 +18,7 @@ rule select:
         mem_mb=memory(16000),
         runtime=runtime(30),
     params:
-        cci=lambda w: plain(CFG.selection.cci) if w.strategy == "cci" else {},
+        strategy=lambda w: CFG.selection.resolve(w.strategy),
         code=code("select"),
     script:
         "../workflow/scripts/select.py"

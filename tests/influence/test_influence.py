@@ -6,10 +6,16 @@ import pytest
 import torch
 from coresift.config import Influence
 from coresift.corpus.blocks import sequence_id
-from coresift.influence.engine import InfluenceEngine, mask_patterns, resolve_settings
+from coresift.influence.engine import (
+    GradientError,
+    InfluenceEngine,
+    mask_patterns,
+    resolve_settings,
+)
 from coresift.influence.fisher import Fisher, inverse_curvature, merge_fishers
 from coresift.influence.parameters import resolve_layers
 from coresift.influence.scoring import ScoreError, score_shard
+from coresift.models.batching import padding_share
 from coresift.models.checkpoint import build_model
 from coresift.models.tokenizer import Encoder, build_tokenizer
 from torch.func import functional_call, jacrev, vmap
@@ -102,7 +108,7 @@ def test_scores_equal_brute_force_in_every_layer(position, loss, parameters):
     ]
     scores = pl.concat(parts)[np.argsort(order).tolist()]
     quadratic = [
-        sum(float((g.square() * inverse[n]).sum()) for n, g in zip(names, gs, strict=True))
+        sum(float((g.square() * inverse.inverse[n]).sum()) for n, g in zip(names, gs, strict=True))
         for _, gs in expected
     ]
     norms = [float(sum(g.square().sum() for g in gs)) ** 0.5 for _, gs in expected]
@@ -208,7 +214,7 @@ def test_damping_modes():
         settings = resolve_settings(
             Influence(damping=0.5, damping_mode=mode, precision="float64"), 0
         )
-        got = inverse_curvature(fisher, settings, CPU)["a"]
+        got = inverse_curvature(fisher, settings, CPU).inverse["a"]
         np.testing.assert_allclose(got, expected)
     zero = Fisher({"a": torch.zeros(2, dtype=torch.float64)}, 2, {})
     with pytest.raises(ValueError, match="no gradient signal"):
@@ -233,14 +239,16 @@ def shard_setup(**options):
     options = {"tokens_per_batch": 300, **options}
     engine = InfluenceEngine(model, encoder, resolve_settings(Influence(**options), 0), CPU)
     frame = sequences(40)
-    return engine, frame, Fisher(engine.fisher_sums(frame[:10]), 10, {})
+    fisher = Fisher(engine.fisher_sums(frame[:10]), 10, {})
+    return engine, frame, {"influence": inverse_curvature(fisher, engine.settings, CPU)}
 
 
 def test_scores_do_not_depend_on_shards(tmp_path):
-    engine, frame, fisher = shard_setup()
-    whole = score_shard(engine, fisher, frame, tmp_path / "one")
+    engine, frame, curvature = shard_setup()
+    whole = score_shard(engine, curvature, frame, tmp_path / "one")["influence"]
     pieces = [
-        score_shard(engine, fisher, f, tmp_path / "four") for f in frame.partition_by("block")
+        score_shard(engine, curvature, f, tmp_path / "four")["influence"]
+        for f in frame.partition_by("block")
     ]
     assert len(pieces) == 4
     assert pl.concat(pieces).sort("seq_id").equals(whole)
@@ -248,63 +256,104 @@ def test_scores_do_not_depend_on_shards(tmp_path):
 
 
 def test_finished_rows_are_never_recomputed(tmp_path, monkeypatch):
-    engine, frame, fisher = shard_setup()
+    engine, frame, curvature = shard_setup()
     computed = []
-    original = InfluenceEngine.score_rows
+    original = InfluenceEngine.score_batch
 
-    def counting(self, rows, ids, inverse):
-        computed.extend(ids)
+    def counting(self, batch, curvatures):
+        computed.extend(batch.labels)
         if len(computed) > limit:
             raise KeyboardInterrupt  # a kill between two batches
-        return original(self, rows, ids, inverse)
+        return original(self, batch, curvatures)
 
-    monkeypatch.setattr(InfluenceEngine, "score_rows", counting)
+    monkeypatch.setattr(InfluenceEngine, "score_batch", counting)
     limit = 25
     with pytest.raises(KeyboardInterrupt):
-        score_shard(engine, fisher, frame, tmp_path)
+        score_shard(engine, curvature, frame, tmp_path)
     kept = sum(pl.read_parquet(p).height for p in tmp_path.rglob("*.parquet"))
     assert 0 < kept <= 25
     limit, computed = 10**9, []
-    resumed = score_shard(engine, fisher, frame, tmp_path)
+    resumed = score_shard(engine, curvature, frame, tmp_path)["influence"]
     assert len(computed) == frame.height - kept
-    assert resumed.equals(score_shard(engine, fisher, frame, tmp_path / "fresh"))
+    fresh = score_shard(engine, curvature, frame, tmp_path / "fresh")["influence"]
+    assert resumed.equals(fresh)
     computed.clear()
     more = pl.concat([frame, sequences(50, seed=9)]).unique("seq_id").sort("seq_id")
-    grown = score_shard(engine, fisher, more, tmp_path)
-    assert set(computed) == set(more["seq_id"]) - set(frame["seq_id"])
+    grown = score_shard(engine, curvature, more, tmp_path)["influence"]
+    assert len(computed) == more.height - frame.height
     assert grown.join(resumed, on="seq_id", how="semi").equals(resumed)
 
 
 def test_another_damping_is_another_cache(tmp_path):
-    engine, frame, fisher = shard_setup()
-    first = score_shard(engine, fisher, frame, tmp_path)
-    second = score_shard(shard_setup(damping=0.3)[0], fisher, frame, tmp_path)
+    engine, frame, curvature = shard_setup()
+    first = score_shard(engine, curvature, frame, tmp_path)["influence"]
+    other = shard_setup(damping=0.3)[2]
+    second = score_shard(engine, other, frame, tmp_path)["influence"]
     assert not first["influence"].equals(second["influence"])
     assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_nan_is_reported_by_sequence(tmp_path):
-    engine, frame, fisher = shard_setup()
+    engine, frame, curvature = shard_setup()
     engine.model.esm.embeddings.word_embeddings.weight.data[6] = float("nan")  # the letter G
     bad = frame.filter(pl.col("sequence").str.contains("G"))
     with pytest.raises(ScoreError, match=r"NaN or infinite") as caught:
-        score_shard(engine, fisher, frame, tmp_path)
+        score_shard(engine, curvature, frame, tmp_path)
     assert any(seq_id in str(caught.value) for seq_id in bad["seq_id"])
 
 
-def test_out_of_memory_halves_the_batch_and_goes_on(monkeypatch):
-    engine, frame, fisher = shard_setup(tokens_per_batch=10_000)
-    inverse = inverse_curvature(fisher, engine.settings, CPU)
-    arguments = (frame["sequence"].to_list(), frame["seq_id"].to_list(), inverse)
-    expected = engine.score_rows(*arguments)
-    original = InfluenceEngine.collate
+def test_nan_in_the_fisher_is_reported_by_sequence():
+    engine, frame, _ = shard_setup()
+    frame = pl.concat([frame[:20], frame[20:25].with_columns(pl.col("sequence") + "N")])
+    letter = engine.encoder.table[ord("N")]
 
-    def collate(self, rows, ids):
-        if len(rows) > 12:
+    def poison(_, inputs, named, states):
+        return states.masked_fill((named["input_ids"] == letter)[..., None], float("inf"))
+
+    engine.model.esm.embeddings.register_forward_hook(poison, with_kwargs=True)
+    with pytest.raises(GradientError, match=r"^5 sequences have a NaN or infinite") as caught:
+        engine.fisher_sums(frame)
+    assert set(str(caught.value).split(": ")[1].split(", ")) == set(frame["seq_id"][20:])
+
+
+def test_out_of_memory_halves_the_budget_for_the_rest(tmp_path, monkeypatch):
+    engine, _, curvature = shard_setup(tokens_per_batch=1000)
+    frame = sequences(40, low=30, high=31)
+    expected = score_shard(engine, curvature, frame, tmp_path / "ample")["influence"]
+    sums = engine.fisher_sums(frame)
+    original = InfluenceEngine.run
+    failures, limit = [], 150
+
+    def run(self, batch, visitor):
+        result = original(self, batch, visitor)  # memory runs out at the very end of a batch
+        if batch.ids.numel() > limit:
+            failures.append(batch.ids.numel())
             raise torch.OutOfMemoryError("CUDA out of memory (injected)")
-        return original(self, rows, ids)
+        return result
 
-    monkeypatch.setattr(InfluenceEngine, "collate", collate)
-    np.testing.assert_allclose(
-        engine.score_rows(*arguments)["influence"], expected["influence"], rtol=1e-4
-    )
+    monkeypatch.setattr(InfluenceEngine, "run", run)
+    got = score_shard(engine, curvature, frame, tmp_path / "scarce")["influence"]
+    assert engine.tokens_per_batch == 125  # 1000, 500, 250, 125
+    assert len(failures) <= 3
+    np.testing.assert_allclose(got["influence"], expected["influence"], rtol=1e-4)
+    failures.clear()
+    for name, total in engine.fisher_sums(frame).items():
+        torch.testing.assert_close(total, sums[name], rtol=1e-4, atol=1e-12)
+    assert not failures
+    engine.tokens_per_batch = 1000
+    for name, total in engine.fisher_sums(frame).items():
+        torch.testing.assert_close(total, sums[name], rtol=1e-4, atol=1e-12)
+    assert failures
+    limit = 0
+    with pytest.raises(torch.OutOfMemoryError):  # not even one sequence fits
+        engine.fisher_sums(frame)
+
+
+def test_padding_waste_is_below_5_percent():
+    lengths = np.clip(np.random.default_rng(0).lognormal(np.log(150), 1, 500), 30, 1000).astype(int)
+    frame = pl.DataFrame({"sequence": ["A" * n for n in lengths]})
+    engine = engine_for(tiny(), tokens_per_batch=16384)
+    batches = list(engine.batches(frame))
+    assert sorted(np.concatenate(batches)) == list(range(500))
+    assert padding_share(engine.token_counts(frame), batches) < 0.05
+    assert len(batches) < 60

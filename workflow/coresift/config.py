@@ -212,6 +212,21 @@ class Selection(Section):
     budgets: list[Positive] = Field([200_000], min_length=1, description="sequences in a coreset")
     seeds: list[Annotated[int, Field(ge=0)]] = Field([0, 1, 2], min_length=1)
     cci: Cci = Field(default_factory=Cci)
+    cci_variants: dict[Annotated[str, Field(pattern=r"^cci_[a-z0-9_]+$")], Cci] = Field(
+        default_factory=dict,
+        description="more CCI selections by name, e.g. the ablation cci_hard0: {prune_hard: 0}",
+    )
+
+    @property
+    def names(self) -> list[str]:
+        """Strategies and CCI variants: the first part of a coreset's name."""
+        return [*self.strategies, *self.cci_variants]
+
+    def resolve(self, name: str) -> tuple[str, dict[str, Any]]:
+        """Strategy and CCI options (empty for other strategies) of a selection's name."""
+        if name in self.cci_variants:
+            return "cci", plain(self.cci_variants[name])
+        return name, plain(self.cci) if name == "cci" else {}
 
     @model_validator(mode="after")
     def _unique(self) -> Selection:

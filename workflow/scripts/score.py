@@ -7,7 +7,7 @@ start(snakemake.log[0])
 from coresift.config import Influence
 from coresift.corpus.dedup import read_shard
 from coresift.influence.engine import InfluenceEngine, resolve_settings
-from coresift.influence.fisher import Fisher
+from coresift.influence.fisher import Fisher, inverse_curvature
 from coresift.influence.scoring import score_shard
 from coresift.io import SCORE, write_table
 from coresift.models.checkpoint import choose_device, configure_torch, load_model
@@ -22,5 +22,6 @@ engine = InfluenceEngine(
 shard = read_shard(
     snakemake.input.pool, int(snakemake.wildcards.shard), influence.shards, params.blocks
 )
-fisher = Fisher.load(snakemake.input.fisher)
-write_table(snakemake.output[0], score_shard(engine, fisher, shard, params.cache), SCORE)
+curvature = inverse_curvature(Fisher.load(snakemake.input.fisher), engine.settings, engine.device)
+scores = score_shard(engine, {"influence": curvature}, shard, params.cache)
+write_table(snakemake.output[0], scores["influence"], SCORE)

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from coresift.influence.engine import Settings
+from coresift.influence.gradients import Curvature
 from coresift.io import read_tensors, write_tensors
 
 
@@ -55,9 +56,7 @@ def merge_fishers(parts: Sequence[Fisher]) -> Fisher:
     return Fisher(sums, sum(part.count for part in parts), first.metadata)  # type: ignore[arg-type]
 
 
-def inverse_curvature(
-    fisher: Fisher, settings: Settings, device: torch.device
-) -> dict[str, torch.Tensor]:
+def inverse_curvature(fisher: Fisher, settings: Settings, device: torch.device) -> Curvature:
     """1 / (diag(F) + damping) of every scored tensor; ones for `curvature: identity`.
 
     Relative damping is a multiple of the mean of diag(F) over all scored parameters.
@@ -67,7 +66,7 @@ def inverse_curvature(
     """
     dtype = torch.float64 if settings.precision == "float64" else torch.float32
     if settings.curvature == "identity":
-        return {n: torch.ones_like(s, dtype=dtype, device=device) for n, s in fisher.sums.items()}
+        return Curvature(dict.fromkeys(fisher.sums))
     diagonal = {name: total / fisher.count for name, total in fisher.sums.items()}
     damping = settings.damping
     if settings.damping_mode == "relative":
@@ -75,4 +74,6 @@ def inverse_curvature(
         damping *= float(sum(d.sum() for d in diagonal.values())) / size
     if not 0 < damping < float("inf"):
         raise ValueError(f"the Fisher's mean is {damping / settings.damping}: no gradient signal")
-    return {n: (1 / (d + damping)).to(device=device, dtype=dtype) for n, d in diagonal.items()}
+    return Curvature(
+        {n: (1 / (d + damping)).to(device=device, dtype=dtype) for n, d in diagonal.items()}
+    )
