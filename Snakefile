@@ -35,6 +35,7 @@ rule scores:
     input:
         out("influence/scores.parquet"),
         out("influence/summary.json"),
+        [out("influence/agreement.csv")] if VARIANTS else [],
 
 
 rule coreset:
