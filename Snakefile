@@ -10,6 +10,7 @@ if "run" not in config:
 
 
 include: "rules/common.smk"
+include: "rules/download.smk"
 include: "rules/corpus.smk"
 include: "rules/finetune.smk"
 include: "rules/influence.smk"
@@ -41,3 +42,4 @@ rule scores:
 rule coreset:
     input:
         expand(out("coresets/{name}/coreset.fasta.gz"), name=CORESETS),
+        out("coresets/drift.csv"),

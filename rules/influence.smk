@@ -41,12 +41,12 @@ rule fisher_part:
     benchmark:
         bench("fisher_part-{loss}-{kind}-{shard}")
     conda:
-        "../envs/coresift.yaml"
+        "../envs/torch.yaml"
     threads: CFG.influence.threads
     resources:
+        **GPU,
         mem_mb=memory(8000),
         runtime=runtime(240),
-        gpu=GPUS,
     params:
         modality=CFG.modality,
         influence=CFG.influence.model_dump(exclude=FISHER_KEYS),
@@ -112,12 +112,12 @@ rule score:
     benchmark:
         bench("score-{shard}")
     conda:
-        "../envs/coresift.yaml"
+        "../envs/torch.yaml"
     threads: CFG.influence.threads
     resources:
+        **GPU,
         mem_mb=memory(8000),
         runtime=runtime(240),
-        gpu=GPUS,
     params:
         modality=CFG.modality,
         influence=plain(CFG.influence),
@@ -147,12 +147,13 @@ rule merge:
     benchmark:
         bench("merge")
     conda:
-        "../envs/coresift.yaml"
+        "../envs/torch.yaml"
     threads: 1
     resources:
         mem_mb=memory(16000),
         runtime=runtime(30),
     params:
+        modality=CFG.modality,
         code=code("merge"),
     script:
         "../workflow/scripts/merge.py"
