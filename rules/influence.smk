@@ -76,7 +76,7 @@ rule fisher:
     benchmark:
         bench("fisher-{loss}-{kind}")
     conda:
-        "../envs/coresift.yaml"
+        "../envs/torch.yaml"
     threads: CFG.influence.threads
     resources:
         mem_mb=memory(8000),
@@ -171,7 +171,7 @@ rule merge_variants:
     benchmark:
         bench("merge_variants")
     conda:
-        "../envs/coresift.yaml"
+        "../envs/torch.yaml"
     threads: 1
     resources:
         mem_mb=memory(16000),
