@@ -20,6 +20,7 @@ from coresift.config import Influence, load_config
 from coresift.costs import Load, PeakMemory, batched_load, flops, make_model, peak_bytes
 from coresift.estimate import Corpus, estimate, main, needed_work, report, score_load, train_load
 from coresift.influence.engine import Batch, InfluenceEngine, resolve_settings
+from coresift.influence.gradients import SquareSums
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -57,7 +58,8 @@ def run_pass(path, model, encoder, ids):
     else:
         settings = resolve_settings(Influence(parameters=path), 0)
         engine = InfluenceEngine(model, encoder, settings, CPU)
-        engine.run(Batch(ids, ids, attention, attention.bool()), lambda name, g: None)
+        batch = Batch(ids, attention, ids, attention / ids.shape[1], None, attention.sum(1))
+        engine.run(batch, SquareSums(engine.shapes(), CPU, engine.dtype))
 
 
 @pytest.mark.parametrize("preset", ["tiny", "esm2-8m"])

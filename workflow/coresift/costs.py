@@ -24,6 +24,7 @@ from transformers import AutoConfig, AutoModelForMaskedLM, PreTrainedModel
 
 from coresift.config import Influence
 from coresift.influence.engine import Batch, InfluenceEngine, resolve_settings
+from coresift.influence.gradients import Curvature, QuadraticForms
 from coresift.models.batching import token_budget_batches
 from coresift.models.checkpoint import build_model, preset_names
 from coresift.models.tokenizer import Encoder, build_tokenizer
@@ -180,7 +181,10 @@ def peak_bytes(
                 engine = InfluenceEngine(
                     model, encoder, resolve_settings(influence, 0), torch.device("cpu")
                 )
-                held = sum(int(np.prod(shape)) for shape in engine.shapes().values())
-                batch = Batch(ids, ids, attention, attention.bool())
-                engine.run(batch, lambda _, gradient: None)
+                held = 0  # the inverse curvature is among the tensors alive
+                curvature = Curvature({k: torch.ones(s) for k, s in engine.shapes().items()})
+                batch = Batch(ids, attention, ids, attention / width, None, attention.sum(1))
+                engine.run(
+                    batch, QuadraticForms([curvature], len(ids), engine.device, engine.dtype)
+                )
     return 4 * weights, 4 * held + memory.peak

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
 import numpy as np
@@ -54,41 +54,37 @@ class Settings:
     attend_padding: bool = False
     count_padding: bool = False
 
+    def of_pass(self) -> dict[str, Any]:
+        """The settings that every score of one pass shares."""
+        own = {"parameters", "curvature", "damping", "damping_mode"}
+        return {name: value for name, value in asdict(self).items() if name not in own}
+
 
 def resolve_settings(influence: Influence, seed: int) -> Settings:
-    """Settings of a config section; `preset: reference` overrides what the published code fixes.
+    """Settings of a config section.
 
-    The reference (FACTS.md): head only, unmasked, every row padded to 1024 tokens that are both
-    attended to and counted in the loss, damping 1e-8 absolute.
+    The reference preset (FACTS.md) pads every row to 1024 tokens, which are both attended to and
+    counted in the loss; `config.REFERENCE` is what else it fixes.
     """
+    reference = influence.preset == "reference"
+    influence = influence.resolved()
     parameters = influence.parameters
-    values: dict[str, Any] = {
-        "parameters": parameters if isinstance(parameters, str) else tuple(parameters),
-        "loss": influence.loss,
-        "n_masks": influence.n_masks if influence.loss == "masked" else 1,
-        "mask_fraction": influence.mask_fraction,
-        "curvature": influence.curvature,
-        "damping": influence.damping,
-        "damping_mode": influence.damping_mode,
-        "max_tokens": influence.max_tokens,
-        "precision": influence.precision,
-        "tokens_per_batch": influence.tokens_per_batch,
-        "seed": seed,
-    }
-    if influence.preset == "reference":
-        values |= {
-            "parameters": "head",
-            "loss": "unmasked",
-            "n_masks": 1,
-            "curvature": "diag_fisher",
-            "damping": 1e-8,
-            "damping_mode": "absolute",
-            "max_tokens": 1024,
-            "pad_to": 1024,
-            "attend_padding": True,
-            "count_padding": True,
-        }
-    return Settings(**values)
+    return Settings(
+        parameters=parameters if isinstance(parameters, str) else tuple(parameters),
+        loss=influence.loss,
+        n_masks=influence.n_masks if influence.loss == "masked" else 1,
+        mask_fraction=influence.mask_fraction,
+        curvature=influence.curvature,
+        damping=influence.damping,
+        damping_mode=influence.damping_mode,
+        max_tokens=influence.max_tokens,
+        precision=influence.precision,
+        tokens_per_batch=influence.tokens_per_batch,
+        seed=seed,
+        pad_to=influence.max_tokens if reference else None,
+        attend_padding=reference,
+        count_padding=reference,
+    )
 
 
 @dataclass(frozen=True)
