@@ -16,12 +16,12 @@ for task_name, task in TASKS.items():
         benchmark:
             bench(f"evaluate_{task_name}-{{name}}")
         conda:
-            "../envs/coresift.yaml"
+            "../envs/torch.yaml"
         threads: CFG.evaluate.threads
         resources:
+            **GPU,
             mem_mb=memory(8000),
             runtime=runtime(240),
-            gpu=GPUS,
         params:
             content=[fingerprint(path) for path in task.data.files()],
             modality=CFG.modality,
@@ -47,7 +47,7 @@ for task_name, task in TASKS.items():
         benchmark:
             bench(f"baseline_{task_name}")
         conda:
-            "../envs/coresift.yaml"
+            "../envs/torch.yaml"
         threads: 1
         resources:
             mem_mb=memory(8000),

@@ -27,6 +27,7 @@ rule results:
             category="Results",
         ),
         wide=out("report/table.csv"),
+        beside=out("report/beside_paper.csv"),
         markdown=out("report/table.md"),
         latex=out("report/table.tex"),
         bars=report(
@@ -39,13 +40,14 @@ rule results:
     benchmark:
         bench("results")
     conda:
-        "../envs/coresift.yaml"
+        "../envs/report.yaml"
     threads: 1
     resources:
         mem_mb=memory(8000),
         runtime=runtime(60),
     params:
         cells=CELLS,
+        modality=CFG.modality,
         bootstrap=CFG.evaluate.bootstrap,
         confidence=CFG.evaluate.confidence,
         seed=CFG.seed,
@@ -60,6 +62,7 @@ rule make_report:
         summary=out("influence/summary.json"),
         comparisons=out("report/comparisons.csv"),
         wide=out("report/table.csv"),
+        beside=out("report/beside_paper.csv"),
         coresets=out("coresets/drift.csv"),
         fasta=expand(out("coresets/{name}/coreset.fasta.gz"), name=CORESETS),
         metrics=expand(out("models/{name}/metrics.jsonl"), name=CORESETS),
@@ -76,7 +79,7 @@ rule make_report:
     benchmark:
         bench("make_report")
     conda:
-        "../envs/coresift.yaml"
+        "../envs/report.yaml"
     threads: 1
     resources:
         mem_mb=memory(4000),

@@ -12,13 +12,13 @@ rule select:
     benchmark:
         bench("select-{strategy}-{budget}-s{seed}")
     conda:
-        "../envs/coresift.yaml"
+        "../envs/corpus.yaml"
     threads: 1
     resources:
         mem_mb=memory(16000),
         runtime=runtime(30),
     params:
-        cci=lambda w: plain(CFG.selection.cci) if w.strategy == "cci" else {},
+        strategy=lambda w: CFG.selection.resolve(w.strategy),
         code=code("select"),
     script:
         "../workflow/scripts/select.py"
@@ -35,7 +35,7 @@ rule coreset_fasta:
     benchmark:
         bench("coreset_fasta-{name}")
     conda:
-        "../envs/coresift.yaml"
+        "../envs/corpus.yaml"
     threads: 1
     resources:
         mem_mb=memory(8000),
@@ -75,7 +75,7 @@ rule describe_coresets:
     benchmark:
         bench("describe_coresets")
     conda:
-        "../envs/coresift.yaml"
+        "../envs/report.yaml"
     threads: 1
     resources:
         mem_mb=memory(16000),

@@ -207,12 +207,12 @@ def test_duplicate_ids_and_summary_add_up(tmp_path):
     buckets, reports = run_corpus(tmp_path / "o", [fasta])
     found = duplicate_ids(buckets)
     assert found.rows() == [("a", 2)]
-    summary = summarise(reports, buckets, buckets, found.height)
+    summary = summarise(reports, buckets, buckets, [], found.height)
     assert summary["records"] == 5
     assert summary["rejected"] == {"too_short": 1}
     assert (summary["distinct"], summary["duplicates"], summary["pool"]) == (3, 1, 3)
     with pytest.raises(ValueError, match="rows lost"):
-        summarise(reports, buckets[:1], buckets, 0)
+        summarise(reports, buckets[:1], buckets, [], 0)
 
 
 def naive_kmers(sequence, k):
@@ -280,7 +280,7 @@ def test_subset_is_nested_and_independent_of_buckets(tmp_path):
 def test_real_rnacentral_sample(shared_data, tmp_path):
     path = shared_data / "rna_pool_sample/format_rnacentral_active.100.sample-Max50.fasta.gz"
     buckets, reports = run_corpus(tmp_path / "o", [path])
-    summary = summarise(reports, buckets, buckets, 0)
+    summary = summarise(reports, buckets, buckets, [], 0)
     assert summary["records"] == 1400
     assert summary["accepted"] + sum(summary["rejected"].values()) == 1400
 

@@ -8,7 +8,8 @@ import polars as pl
 import pytest
 from coresift.io import PREDICTION, conform, write_json, write_table
 from coresift.report.bootstrap import interval, resampled_metric, two_sided_p
-from coresift.report.page import paper_table, verdict
+from coresift.report.page import verdict
+from coresift.report.paper import COLUMNS, beside_paper, paper_table
 from coresift.report.results import COMPARISON, write_results
 from coresift.tasks.metrics import METRICS
 from coresift.tasks.sample import Sample
@@ -75,9 +76,9 @@ def written(tmp_path):
         keys.append(("toy", name))
         metrics.append(folder / "m.json")
         predictions.append(folder / "p.parquet")
-    names = ("csv", "comparisons", "wide", "markdown", "latex", "bars")
+    names = ("csv", "comparisons", "wide", "beside", "markdown", "latex", "bars")
     out = SimpleNamespace(**{name: tmp_path / name for name in names})
-    write_results(keys, metrics, predictions, 300, 0.95, 0, out)
+    write_results(keys, metrics, predictions, "rna", 300, 0.95, 0, out)
     return out, metrics
 
 
@@ -137,3 +138,15 @@ def test_paper_tables_are_those_of_the_facts():
     assert (protein.height, len(protein.columns)) == (5, 5)
     row = rna.filter(pl.col("pretrained_on") == "CCI 0.2M").row(0, named=True)
     assert (row["CRI-On SC"], row["RBP ACC"]) == (32.90, 69.46)
+    assert set(rna.columns[1:]) | set(protein.columns[1:]) == set(COLUMNS)
+
+
+def test_beside_paper_is_in_one_unit_and_labelled():
+    rows = [("type_cls", "cci-10", "accuracy", 0.5), ("type_cls", "cci-10", "mcc", 0.4),
+            ("crispr_on", "cci-10", "mse", 0.02), ("own", "cci-10", "accuracy", 0.9)]  # fmt: skip
+    results = pl.DataFrame(rows, schema=["task", "selection", "metric", "mean"], orient="row")
+    table = beside_paper(results, "rna")
+    assert table.select("task", "metric").rows() == [("type_cls", "accuracy"), ("crispr_on", "mse")]
+    assert table["ours: cci-10"].to_list() == [0.5, 0.02]
+    assert table["paper: CCI 0.2M"].to_list() == [0.8288, 0.0135]
+    assert beside_paper(results.filter(pl.col("task") == "own"), "rna").height == 0

@@ -40,6 +40,14 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Cluster(Section):
+    """Near-duplicate clusters of the pool (MMseqs2 linclust)."""
+
+    identity: Fraction = Field(0.9, description="identical positions, member to representative")
+    coverage: Fraction = Field(0.8, description="share of the member's residues aligned")
+    threads: Positive = Field(8, description="threads; does not change any result")
+
+
 class Corpus(Section):
     """Raw FASTA -> distinct sequences in hash buckets."""
 
@@ -56,7 +64,11 @@ class Corpus(Section):
     )
     buckets: Positive = Field(16, description="deduplication jobs; does not change any result")
     chunk_bytes: Positive = Field(
-        256 << 20, description="memory bound of ingest: characters held before a flush"
+        64 << 20, description="memory bound of ingest: characters held before a flush"
+    )
+
+    cluster: Cluster | None = Field(
+        None, description="cluster the pool by MMseqs2 (`mmseqs` on PATH); default: not"
     )
 
     @model_validator(mode="after")
@@ -72,13 +84,34 @@ class Corpus(Section):
         return self
 
 
+class Download(Section):
+    """Where a file comes from and what it must be."""
+
+    url: str = Field(pattern=r"^https?://", description="address")
+    size: Positive | None = Field(None, description="bytes; default: what the server says")
+    checksum: str | None = Field(
+        None,
+        pattern=r"^(md5|sha1|sha256|sha512):[0-9a-f]+$",
+        description="name:hex digits; default: not verified, the log shows the SHA-256",
+    )
+
+
 class Decontaminate(Section):
-    """Removal of pool sequences that share k-mers with a task's held-out examples."""
+    """Removal of pool sequences that resemble a task's held-out examples."""
 
     enabled: bool = Field(True, description="remove pool sequences close to a task's examples")
-    k: int = Field(15, ge=4, le=32, description="k-mer length, residues")
+    method: Literal["kmer", "mmseqs2"] = Field(
+        "kmer", description="shared k-mers, or alignment by MMseqs2 (`mmseqs` on PATH)"
+    )
+    k: int = Field(15, ge=4, le=32, description="kmer: k-mer length, residues")
     containment: Fraction = Field(
-        0.5, description="removed if this fraction of the shorter sequence's k-mers is shared"
+        0.5, description="kmer: removed if this fraction of the shorter one's k-mers is shared"
+    )
+    identity: Fraction = Field(
+        0.8, description="mmseqs2: removed if an alignment has this share of identical positions"
+    )
+    coverage: Fraction = Field(
+        0.5, description="mmseqs2: ... over this fraction of the shorter sequence"
     )
     splits: list[Literal["train", "valid", "test"]] = Field(
         ["valid", "test"], description="the task splits held out from pretraining"
@@ -133,30 +166,105 @@ class Finetune(Optimisation):
     learning_rate: float = Field(1e-4, gt=0)
 
 
+Parameters = Literal["head", "linear"] | list[str]
+Loss = Literal["masked", "unmasked"]
+Curvature = Literal["diag_fisher", "identity", "kfac", "ekfac"]
+DampingMode = Literal["relative", "absolute"]
+
+#: Sums over D_sub that a curvature is made of: squared gradients | Kronecker factors | squared
+#: gradients in the factors' eigenbasis.
+FISHER_KINDS: dict[str, list[str]] = {
+    "identity": [],
+    "diag_fisher": ["diagonal"],
+    "kfac": ["kronecker"],
+    "ekfac": ["kronecker", "corrected"],
+}
+#: What `influence.preset: reference` fixes (FACTS: the published code).
+REFERENCE: dict[str, Any] = {
+    "parameters": "head",
+    "loss": "unmasked",
+    "curvature": "diag_fisher",
+    "damping": 1e-8,
+    "damping_mode": "absolute",
+    "max_tokens": 1024,
+}
+
+
+class Variant(Section):
+    """A further score; what is not given is as in the main one."""
+
+    parameters: Parameters | None = None
+    loss: Loss | None = None
+    curvature: Curvature | None = None
+    damping: float | None = Field(None, gt=0)
+    damping_mode: DampingMode | None = None
+
+
 class Influence(Section):
     """Self-influence I(z) = g^T (F + damping)^-1 g."""
 
-    parameters: Literal["head", "linear"] | list[str] = Field(
+    parameters: Parameters = Field(
         "head", description="'head', 'linear', or a list of parameter-name patterns (fnmatch)"
     )
-    loss: Literal["masked", "unmasked"] = "unmasked"
+    loss: Loss = "unmasked"
     n_masks: Positive = Field(4, description="seeded masks per sequence, for loss: masked")
     mask_fraction: float = Field(0.15, gt=0, lt=1)
-    curvature: Literal["diag_fisher", "identity"] = "diag_fisher"
+    curvature: Curvature = Field(
+        "diag_fisher",
+        description="diag_fisher = the paper's; identity = squared gradient norm; kfac, ekfac = "
+        "Kronecker-factored, see influence/kronecker.py",
+    )
     damping: float = Field(0.1, gt=0)
-    damping_mode: Literal["relative", "absolute"] = Field(
-        "relative", description="relative = times the mean of diag(F)"
+    damping_mode: DampingMode = Field(
+        "relative", description="relative = times the mean eigenvalue, for diag_fisher mean diag(F)"
     )
     preset: Literal["reference"] | None = Field(
         None, description="'reference' reproduces the published code's scores"
     )
+    variants: dict[Annotated[str, Field(pattern=r"^[a-z0-9_]+$")], Variant] = Field(
+        default_factory=dict,
+        description="further scores by name, into scores_variants.parquet. Those of one loss share "
+        "its pass over the shard: only the inverse curvature differs, not the gradient",
+    )
     shards: Positive = Field(8, description="scoring jobs; does not change any result")
+    fisher_shards: Positive = Field(
+        1, le=64, description="jobs over D_sub for the Fisher; does not change any result"
+    )
     tokens_per_batch: Positive = Field(16384, description="padded tokens in one forward pass")
     max_tokens: Positive = Field(1024, description="longest input, special tokens included")
     precision: Literal["float32", "bf16", "float64"] = Field(
         "float32", description="bf16 = autocast with float32 accumulation (GPU)"
     )
     threads: Positive = Field(1, description="CPU threads; part of the result's bits")
+
+    @model_validator(mode="after")
+    def _check(self) -> Influence:
+        if self.preset is not None and self.variants:
+            raise ValueError(f"preset: {self.preset} allows no variants")
+        if "influence" in self.variants:
+            raise ValueError("variants: 'influence' is the main score's name")
+        return self
+
+    def resolved(self) -> Influence:
+        """The section with what the preset fixes."""
+        return self if self.preset is None else self.model_copy(update=REFERENCE)
+
+    def scores(self) -> dict[str, Influence]:
+        """The section of every score by name, the main one's `influence` first."""
+        main = self.resolved()
+        changes = {n: variant.model_dump(exclude_none=True) for n, variant in self.variants.items()}
+        return {"influence": main, **{n: main.model_copy(update=c) for n, c in changes.items()}}
+
+    def fishers(self) -> dict[str, dict[str, list[str | list[str]]]]:
+        """Of every loss and kind of sums over D_sub that a score needs: the parameter sets."""
+        found: dict[str, dict[str, list[str | list[str]]]] = {}
+        for score in self.scores().values():
+            kinds = found.setdefault(score.loss, {})
+            for kind in FISHER_KINDS[score.curvature]:
+                sets = kinds.setdefault(kind, [])
+                if score.parameters not in sets:
+                    sets.append(score.parameters)
+        return found
 
 
 class Cci(Section):
@@ -179,6 +287,21 @@ class Selection(Section):
     budgets: list[Positive] = Field([200_000], min_length=1, description="sequences in a coreset")
     seeds: list[Annotated[int, Field(ge=0)]] = Field([0, 1, 2], min_length=1)
     cci: Cci = Field(default_factory=Cci)
+    cci_variants: dict[Annotated[str, Field(pattern=r"^cci_[a-z0-9_]+$")], Cci] = Field(
+        default_factory=dict,
+        description="more CCI selections by name, e.g. the ablation cci_hard0: {prune_hard: 0}",
+    )
+
+    @property
+    def names(self) -> list[str]:
+        """Strategies and CCI variants: the first part of a coreset's name."""
+        return [*self.strategies, *self.cci_variants]
+
+    def resolve(self, name: str) -> tuple[str, dict[str, Any]]:
+        """Strategy and CCI options (empty for other strategies) of a selection's name."""
+        if name in self.cci_variants:
+            return "cci", plain(self.cci_variants[name])
+        return name, plain(self.cci) if name == "cci" else {}
 
     @model_validator(mode="after")
     def _unique(self) -> Selection:
@@ -452,6 +575,11 @@ class Config(Section):
     modality: Modality
     seed: int = Field(42, ge=0)
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$")
+    downloads: dict[str, Download] = Field(
+        default_factory=dict,
+        description="files, by path, that are fetched where corpus.fasta or a task names them and "
+        "they are absent",
+    )
     corpus: Corpus
     decontaminate: Decontaminate = Field(default_factory=Decontaminate)
     subset: Subset = Field(default_factory=Subset)

@@ -11,6 +11,7 @@ write_results(
     params.cells,
     snakemake.input.metrics,
     snakemake.input.predictions,
+    params.modality,
     params.bootstrap,
     params.confidence,
     params.seed,

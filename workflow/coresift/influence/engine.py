@@ -1,17 +1,13 @@
-"""Per-sequence gradients of linear layers from one forward and backward of a batch.
-
-The gradient of sequence b for a linear layer is G_b = dY_b^T X_b, a sum over tokens of the outer
-products of output gradient and input (Goodfellow 2015, arXiv 1510.01799). Everything the pipeline
-needs is a sum over G_b^2, so G_b lives only inside a hook and is dropped at once.
-"""
+"""One forward and backward of a batch of sequences, its layers' gradients shown to a visitor."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 import polars as pl
@@ -22,14 +18,21 @@ from torch.utils.hooks import RemovableHandle
 
 from coresift.config import Influence
 from coresift.hashing import seeded_generator
-from coresift.influence.parameters import Layer, resolve_layers
+from coresift.influence.gradients import Curvature, QuadraticForms, SquareSums, Summing, Visitor
+from coresift.influence.parameters import HEAD_NAMES, resolve_layers
 from coresift.models.batching import pad, token_budget_batches
 from coresift.models.tokenizer import Encoder
 
 logger = logging.getLogger(__name__)
 
-#: Elements of G_b materialised at a time (float32: 256 MB).
-MAX_ELEMENTS = 1 << 26
+T = TypeVar("T")
+
+#: Most padding in a batch, as a share of its tokens.
+MAX_PADDING = 0.05
+
+
+class GradientError(ValueError):
+    """A sequence has a NaN or infinite gradient; the message names it."""
 
 
 @dataclass(frozen=True)
@@ -51,121 +54,208 @@ class Settings:
     attend_padding: bool = False
     count_padding: bool = False
 
+    def of_pass(self) -> dict[str, Any]:
+        """The settings that every score of one pass shares."""
+        own = {"parameters", "curvature", "damping", "damping_mode"}
+        return {name: value for name, value in asdict(self).items() if name not in own}
+
 
 def resolve_settings(influence: Influence, seed: int) -> Settings:
-    """Settings of a config section; `preset: reference` overrides what the published code fixes.
+    """Settings of a config section.
 
-    The reference (FACTS.md): head only, unmasked, every row padded to 1024 tokens that are both
-    attended to and counted in the loss, damping 1e-8 absolute.
+    The reference preset (FACTS.md) pads every row to 1024 tokens, which are both attended to and
+    counted in the loss; `config.REFERENCE` is what else it fixes.
     """
+    reference = influence.preset == "reference"
+    influence = influence.resolved()
     parameters = influence.parameters
-    values: dict[str, Any] = {
-        "parameters": parameters if isinstance(parameters, str) else tuple(parameters),
-        "loss": influence.loss,
-        "n_masks": influence.n_masks if influence.loss == "masked" else 1,
-        "mask_fraction": influence.mask_fraction,
-        "curvature": influence.curvature,
-        "damping": influence.damping,
-        "damping_mode": influence.damping_mode,
-        "max_tokens": influence.max_tokens,
-        "precision": influence.precision,
-        "tokens_per_batch": influence.tokens_per_batch,
-        "seed": seed,
-    }
-    if influence.preset == "reference":
-        values |= {
-            "parameters": "head",
-            "loss": "unmasked",
-            "n_masks": 1,
-            "curvature": "diag_fisher",
-            "damping": 1e-8,
-            "damping_mode": "absolute",
-            "max_tokens": 1024,
-            "pad_to": 1024,
-            "attend_padding": True,
-            "count_padding": True,
-        }
-    return Settings(**values)
+    return Settings(
+        parameters=parameters if isinstance(parameters, str) else tuple(parameters),
+        loss=influence.loss,
+        n_masks=influence.n_masks if influence.loss == "masked" else 1,
+        mask_fraction=influence.mask_fraction,
+        curvature=influence.curvature,
+        damping=influence.damping,
+        damping_mode=influence.damping_mode,
+        max_tokens=influence.max_tokens,
+        precision=influence.precision,
+        tokens_per_batch=influence.tokens_per_batch,
+        seed=seed,
+        pad_to=influence.max_tokens if reference else None,
+        attend_padding=reference,
+        count_padding=reference,
+    )
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows of B sequences, K mask patterns each, flattened to R = B * K rows of T tokens.
+    """B sequences of K mask patterns each: R = B * K rows of T tokens.
 
     Attributes:
-        ids, labels: (R, T) int64. attention: (R, T) int64.
-        counted: (R, T) bool, tokens in the loss.
+        ids, attention: (R, T) int64. labels, weights: (B, C), the C tokens of a sequence that the
+            loss may count, int64 and float; weights sum to 1 over a sequence, 0 = not counted.
+        chosen: (B, C) int64, where those tokens are among the K * T of their sequence; None if they
+            are all of them, in order.
+        counts: (B,) int64, tokens counted.
     """
 
     ids: torch.Tensor
-    labels: torch.Tensor
     attention: torch.Tensor
-    counted: torch.Tensor
+    labels: torch.Tensor
+    weights: torch.Tensor
+    chosen: torch.Tensor | None
+    counts: torch.Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        """The batch on a device; copies to a GPU do not wait for it."""
+
+        def move(tensor: Any) -> Any:
+            if tensor is None:
+                return None
+            pinned = tensor.pin_memory() if device.type == "cuda" else tensor
+            return pinned.to(device, non_blocking=True)
+
+        return Batch(**{name: move(value) for name, value in vars(self).items()})
 
 
 class InfluenceEngine:
-    """Computes sums over squared per-sequence gradients for a frozen model.
+    """Shows the gradients of a frozen model's linear layers, batch by batch, to visitors.
 
     Args:
         model: a masked language model; put in eval mode, its parameters frozen.
         encoder: its token encoder.
         settings: see `Settings`.
         device: where to compute.
+
+    Attributes:
+        layers: the parameter set of `settings`.
+        tokens_per_batch: padded tokens of a batch; halved where memory runs out.
     """
 
     def __init__(
         self, model: nn.Module, encoder: Encoder, settings: Settings, device: torch.device
     ) -> None:
-        dtype = torch.float64 if settings.precision == "float64" else torch.float32
-        self.model = model.to(device=device, dtype=dtype).eval().requires_grad_(False)
+        self.dtype = torch.float64 if settings.precision == "float64" else torch.float32
+        self.model = model.to(device=device, dtype=self.dtype).eval().requires_grad_(False)
         self.encoder = encoder
         self.settings = settings
         self.device = device
         self.layers = resolve_layers(model, settings.parameters)
+        self.tokens_per_batch = settings.tokens_per_batch
+        names = {name for name, _ in model.named_modules()}
+        known = (name.removesuffix(".weight") for name in HEAD_NAMES)
+        self._head = next((name for name in known if name in names), None)
 
     def batches(self, frame: pl.DataFrame) -> Iterator[np.ndarray]:
         """Row indices of length-bucketed batches within the token budget."""
-        width = self._max_tokens
-        lengths = np.minimum(frame["sequence"].str.len_bytes().to_numpy() + 2, width)
+        yield from token_budget_batches(
+            self.token_counts(frame), self.tokens_per_batch, MAX_PADDING
+        )
+
+    def token_counts(self, frame: pl.DataFrame) -> np.ndarray:
+        """Tokens of every sequence as it goes into a batch, its mask patterns included."""
+        lengths = np.minimum(frame["sequence"].str.len_bytes().to_numpy() + 2, self._max_tokens)
         if self.settings.pad_to:
             lengths = np.full(len(lengths), self.settings.pad_to)
-        yield from token_budget_batches(
-            lengths * self.settings.n_masks, self.settings.tokens_per_batch
-        )
+        return lengths * self.settings.n_masks
 
     @property
     def _max_tokens(self) -> int:
         return min(self.settings.max_tokens, self.encoder.max_tokens)
 
     def collate(self, sequences: Sequence[str], seq_ids: Sequence[str]) -> Batch:
-        """Token ids, labels and masks of a batch."""
+        """Token ids, labels and masks of a batch, on the device."""
         settings, encoder = self.settings, self.encoder
         rows = [encoder.encode(s[: self._max_tokens - 2]) for s in sequences]
         if settings.pad_to:
             rows.append(np.full(settings.pad_to, encoder.pad_id))
-        labels, attention = pad(rows, encoder.pad_id)
+        ids, attention = pad(rows, encoder.pad_id)
         if settings.pad_to:
-            labels, attention = labels[:-1], attention[:-1]
-        labels = labels.repeat_interleave(settings.n_masks, dim=0)
-        attention = attention.repeat_interleave(settings.n_masks, dim=0)
+            ids, attention = ids[:-1], attention[:-1]
+        chosen = None
         if settings.loss == "masked":
-            counted = torch.zeros_like(labels, dtype=torch.bool)
-            for i, (row, seq_id) in enumerate(zip(rows, seq_ids, strict=True)):
-                patterns = mask_patterns(len(row) - 2, seq_id, settings)
-                k = settings.n_masks
-                counted[i * k : (i + 1) * k, 1 : len(row) - 1] = torch.from_numpy(patterns)
-            ids = labels.masked_fill(counted, encoder.mask_id)
+            ids, attention, labels, weights, chosen = self._mask(rows, seq_ids, ids, attention)
         else:
-            ids = labels
-            counted = torch.ones_like(ids, dtype=torch.bool)
-            if not settings.count_padding:
-                counted = attention.bool()
+            labels = ids
+            weights = torch.ones_like(ids) if settings.count_padding else attention
+        counts = (weights != 0).sum(1)
+        weights = weights / weights.sum(1, keepdim=True)
         if settings.attend_padding:
             attention = torch.ones_like(attention)
-        return Batch(*(t.to(self.device) for t in (ids, labels, attention, counted)))
+        batch = Batch(ids, attention, labels, weights.to(self.dtype), chosen, counts)
+        return batch.to(self.device)
 
-    def losses(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Per sequence: mean loss (with grad), mean error norm, and counted tokens, each (B,)."""
+    def _mask(
+        self,
+        rows: Sequence[np.ndarray],
+        seq_ids: Sequence[str],
+        ids: torch.Tensor,
+        attention: torch.Tensor,
+    ) -> tuple[torch.Tensor, ...]:
+        """Masked ids, attention, labels, weights and places of the masked tokens of each row."""
+        settings = self.settings
+        k, width = settings.n_masks, ids.shape[1]
+        patterns = [
+            mask_patterns(len(row) - 2, seq_id, settings)
+            for row, seq_id in zip(rows, seq_ids, strict=True)
+        ]
+        size = k * max(int(p[0].sum()) for p in patterns)
+        places = np.zeros((len(rows), size), dtype=np.int64)
+        weights = np.zeros((len(rows), size))
+        for i, pattern in enumerate(patterns):
+            mask, residue = np.nonzero(pattern)
+            found = mask * width + residue + 1
+            places[i] = found[0]  # a place without weight must be a masked one as well
+            places[i, : len(found)] = found
+            weights[i, : len(found)] = 1
+        chosen = torch.from_numpy(places)
+        repeated = ids.repeat(1, k)
+        masked = repeated.scatter(1, chosen, self.encoder.mask_id).view(-1, width)
+        attention = attention.repeat_interleave(k, dim=0)
+        return masked, attention, repeated.gather(1, chosen), torch.from_numpy(weights), chosen
+
+    def stream(self, frame: pl.DataFrame) -> Iterator[tuple[np.ndarray, Batch]]:
+        """Row indices and batch of each batch, the next one made while this one is computed."""
+
+        def make(rows: np.ndarray) -> tuple[np.ndarray, Batch]:
+            part = frame[rows.tolist()]
+            return rows, self.collate(part["sequence"].to_list(), part["seq_id"].to_list())
+
+        with ThreadPoolExecutor(1) as pool:
+            upcoming = None
+            for rows in self.batches(frame):
+                ready, upcoming = upcoming, pool.submit(make, rows)
+                if ready is not None:
+                    yield ready.result()
+            if upcoming is not None:
+                yield upcoming.result()
+
+    def run(
+        self, batch: Batch, visitor: Visitor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """One forward and backward; the visitor sees the layers it names.
+
+        The gradient of the loss by the logits is known, softmax minus one-hot, so autograd starts
+        there; its mean L2 norm is the error norm.
+
+        Returns:
+            Mean loss, mean error norm and token count of each sequence, (B,).
+        """
+        with torch.enable_grad(), self._hooks(batch, visitor):
+            logits = self._logits(batch)
+        with torch.no_grad():
+            labels = batch.labels[..., None]
+            log_p = F.log_softmax(logits, dim=-1)
+            loss = -(log_p.gather(-1, labels)[..., 0] * batch.weights).sum(1)
+            error = log_p.exp_()
+            error.scatter_add_(-1, labels, error.new_full((), -1).expand(labels.shape))
+            error_norm = (torch.linalg.vector_norm(error, dim=-1) * batch.weights).sum(1)
+            error *= batch.weights[..., None]
+        logits.backward(error)
+        return loss, error_norm, batch.counts
+
+    def _logits(self, batch: Batch) -> torch.Tensor:
+        """(B, C, vocabulary) logits of the tokens the loss may count, in the engine's dtype."""
         autocast = (
             torch.autocast(self.device.type, torch.bfloat16)
             if self.settings.precision == "bf16"
@@ -173,141 +263,150 @@ class InfluenceEngine:
         )
         with autocast:
             logits = self.model(input_ids=batch.ids, attention_mask=batch.attention).logits
-        if self.settings.precision == "bf16":
-            logits = logits.float()
-        k = self.settings.n_masks
-        log_p = F.log_softmax(logits, dim=-1)
-        nll = -log_p.gather(-1, batch.labels[..., None])[..., 0]
-        counts = batch.counted.sum(1)
-        loss = (nll * batch.counted).sum(1) / counts
-        with torch.no_grad():
-            p = log_p.exp()
-            squared = p.square().sum(-1) - 2 * (-nll).exp() + 1
-            error = (squared.clamp_min(0).sqrt() * batch.counted).sum(1) / counts
-        return loss.view(-1, k).mean(1), error.view(-1, k).mean(1), counts.view(-1, k).sum(1)
-
-    def run(
-        self, batch: Batch, visit: Callable[[str, torch.Tensor], None]
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """One forward and backward; `visit(name, G)` sees the gradients (b, *shape) in slices.
-
-        Slices of one tensor come in row order. Returns loss, error norm and token count, (B,).
-        """
-        with torch.enable_grad(), self._hooks(visit, batch.ids.shape[0]):
-            loss, error, counts = self.losses(batch)
-            loss.sum().backward()
-        return loss.detach(), error, counts
+        if self._head is None:
+            logits = choose(logits, batch)
+        return logits.to(self.dtype)
 
     @contextmanager
-    def _hooks(self, visit: Callable[[str, torch.Tensor], None], n_rows: int) -> Iterator[None]:
-        handles: list[RemovableHandle] = []
-        n = n_rows // self.settings.n_masks
+    def _hooks(self, batch: Batch, visitor: Visitor) -> Iterator[None]:
+        n = len(batch.labels)
+        attended, counted = batch.attention.bool().view(n, -1), batch.weights != 0
+        # The LM head's layers lie beside its dense layer and see the chosen tokens only.
+        head = None if self._head is None else self._head.split(".")[0] + "."
 
-        def forward(layer: Layer) -> Callable[..., torch.Tensor]:
-            def hook(_: nn.Module, inputs: tuple[torch.Tensor], output: torch.Tensor) -> Any:
+        def hook(name: str) -> Callable[..., torch.Tensor]:
+            tokens = counted if head is not None and name.startswith(head) else attended
+
+            def forward(_: nn.Module, inputs: tuple[torch.Tensor], output: torch.Tensor) -> Any:
                 x = inputs[0].detach()
                 # Parameters are frozen, so the graph begins at the first scored layer:
                 # nothing before it is kept for backward.
                 y = output if output.requires_grad else output.detach().requires_grad_()
-                y.register_hook(lambda dy: self._visit_layer(layer, x, dy, n, visit))
+
+                def backward(dy: torch.Tensor) -> None:
+                    visitor.visit(
+                        name,
+                        x.reshape(n, -1, x.shape[-1]).to(self.dtype),
+                        dy.reshape(n, -1, dy.shape[-1]).to(self.dtype),
+                        tokens,
+                    )
+
+                y.register_hook(backward)
                 return y
 
-            return hook
+            return forward
 
-        for layer in self.layers:
-            handles.append(layer.module.register_forward_hook(forward(layer)))
+        handles: list[RemovableHandle] = []
+        if self._head is not None:
+            handles.append(
+                self.model.get_submodule(self._head).register_forward_pre_hook(
+                    lambda _, inputs: (choose(inputs[0], batch), *inputs[1:])
+                )
+            )
+        for name in sorted(visitor.layers):
+            handles.append(self.model.get_submodule(name).register_forward_hook(hook(name)))
         try:
             yield
         finally:
             for handle in handles:
                 handle.remove()
 
-    def _visit_layer(
-        self,
-        layer: Layer,
-        x: torch.Tensor,
-        dy: torch.Tensor,
-        n: int,
-        visit: Callable[[str, torch.Tensor], None],
-    ) -> None:
-        accumulate = torch.float64 if self.settings.precision == "float64" else torch.float32
-        x = x.reshape(n, -1, x.shape[-1]).to(accumulate)
-        dy = dy.reshape(n, -1, dy.shape[-1]).to(accumulate)
-        if layer.weight:
-            step = max(1, MAX_ELEMENTS // (x.shape[-1] * dy.shape[-1]))
-            for i in range(0, n, step):
-                visit(f"{layer.name}.weight", dy[i : i + step].mT @ x[i : i + step])
-        if layer.bias:
-            visit(f"{layer.name}.bias", dy.sum(1))
-
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Shape of every scored tensor by name."""
         return dict(tensor for layer in self.layers for tensor in layer.tensors)
 
-    def fisher_sums(self, frame: pl.DataFrame) -> dict[str, torch.Tensor]:
-        """Sum over the sequences of g * g for every scored tensor, float64 on the CPU."""
-        sums = {name: torch.zeros(s, dtype=torch.float64) for name, s in self.shapes().items()}
+    def within_memory(self, frame: pl.DataFrame, compute: Callable[[], T]) -> T:
+        """`compute()` over a frame; where memory runs out, again with half the token budget.
 
-        def visit(name: str, gradient: torch.Tensor) -> None:
-            sums[name] += gradient.square().sum(0).double().cpu()
+        The budget stays halved: what comes later is computed in smaller batches as well, which
+        changes results by rounding only.
 
-        for rows in self.batches(frame):
-            part = frame[rows.tolist()]
-            self.run(self.collate(part["sequence"].to_list(), part["seq_id"].to_list()), visit)
+        Raises:
+            RuntimeError: memory runs out with the longest sequence alone.
+        """
+        while True:
+            try:
+                return compute()
+            except RuntimeError as error:  # torch.OutOfMemoryError is a RuntimeError
+                smallest = int(self.token_counts(frame).max())
+                if "out of memory" not in str(error) or self.tokens_per_batch <= smallest:
+                    raise
+            self.tokens_per_batch //= 2
+            logger.warning("out of memory; going on with %d tokens a batch", self.tokens_per_batch)
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+
+    def sums(self, frame: pl.DataFrame, make: Callable[[], Summing]) -> dict[str, torch.Tensor]:
+        """What a visitor of `make()` sums over the sequences of a frame, float64 on the CPU.
+
+        Raises:
+            GradientError: a sequence has a NaN or infinite gradient.
+        """
+
+        def compute() -> dict[str, torch.Tensor]:
+            visitor = make()
+            for _, batch in self.stream(frame):
+                self.run(batch, visitor)
+            return {key: total.cpu().double() for key, total in visitor.sums.items()}
+
+        sums = self.within_memory(frame, compute)
+        if not all(total.isfinite().all() for total in sums.values()):
+            # Only now is it worth looking at every sequence.
+            norm = {"norm": Curvature({f"{layer}.weight": None for layer in make().layers})}
+            scores = [
+                frame[rows.tolist()].select("seq_id").hstack(self.score_batch(batch, norm)["norm"])
+                for rows, batch in self.stream(frame)
+            ]
+            bad = pl.concat(scores).filter(~pl.col("influence").is_finite())["seq_id"]
+            raise GradientError(
+                f"{len(bad)} sequences have a NaN or infinite gradient: {', '.join(bad.head(10))}"
+            )
         return sums
 
-    def score_rows(
-        self, sequences: Sequence[str], seq_ids: Sequence[str], inverse: Mapping[str, torch.Tensor]
-    ) -> pl.DataFrame:
-        """Score one batch; halves it and goes on where memory runs out.
+    def fisher_sums(self, frame: pl.DataFrame) -> dict[str, torch.Tensor]:
+        """Sum over the sequences of g * g for every scored tensor, float64 on the CPU."""
+        return self.sums(frame, lambda: SquareSums(self.shapes(), self.device, self.dtype))
 
-        Args:
-            sequences: normalised sequences of one batch.
-            seq_ids: their ids (they seed the masks).
-            inverse: 1 / (F + damping) by tensor name, on `device`.
+    def score_rows(
+        self, sequences: Sequence[str], seq_ids: Sequence[str], curvature: Curvature
+    ) -> pl.DataFrame:
+        """Scores of one batch by one curvature: see `score_batch`."""
+        return self.score_batch(self.collate(sequences, seq_ids), {"": curvature})[""]
+
+    def score_batch(
+        self, batch: Batch, curvatures: Mapping[str, Curvature]
+    ) -> dict[str, pl.DataFrame]:
+        """Scores of one batch by several curvatures in one forward and backward.
 
         Returns:
-            Columns influence, loss, grad_norm, error_norm (Float64) and n_tokens, in row order.
+            For each curvature: columns influence, loss, grad_norm, error_norm (floats) and
+            n_tokens, in row order.
         """
-        try:
-            return self._score_rows(sequences, seq_ids, inverse)
-        except RuntimeError as error:  # torch.OutOfMemoryError is a RuntimeError
-            if "out of memory" not in str(error) or len(sequences) == 1:
-                raise
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
-        half = len(sequences) // 2
-        logger.warning("out of memory with %d sequences; going on with %d", len(sequences), half)
-        return pl.concat(
-            [
-                self.score_rows(sequences[:half], seq_ids[:half], inverse),
-                self.score_rows(sequences[half:], seq_ids[half:], inverse),
-            ]
+        forms = QuadraticForms(
+            list(curvatures.values()), len(batch.labels), self.device, self.dtype
         )
+        loss, error_norm, counts = (t.cpu().numpy() for t in self.run(batch, forms))
+        values, norms = forms.values.cpu().numpy(), forms.squared_norms.sqrt().cpu().numpy()
+        return {
+            name: pl.DataFrame(
+                {
+                    "influence": values[i],
+                    "loss": loss,
+                    "grad_norm": norms[i],
+                    "error_norm": error_norm,
+                    "n_tokens": counts,
+                }
+            )
+            for i, name in enumerate(curvatures)
+        }
 
-    def _score_rows(
-        self, sequences: Sequence[str], seq_ids: Sequence[str], inverse: Mapping[str, torch.Tensor]
-    ) -> pl.DataFrame:
-        parts: dict[str, list[tuple[torch.Tensor, torch.Tensor]]] = {n: [] for n in inverse}
 
-        def visit(name: str, gradient: torch.Tensor) -> None:
-            squared = gradient.square_().flatten(1)
-            quadratic = squared @ inverse[name].flatten()
-            parts[name].append((quadratic.double(), squared.sum(1).double()))
-
-        batch = self.collate(sequences, seq_ids)
-        loss, error, counts = self.run(batch, visit)
-        sums = [torch.stack([torch.cat(c) for c in zip(*p, strict=True)]) for p in parts.values()]
-        influence, squared_norm = torch.stack(sums).sum(0).cpu().numpy()
-        return pl.DataFrame(
-            {
-                "influence": influence,
-                "loss": loss.double().cpu().numpy(),
-                "grad_norm": np.sqrt(squared_norm),
-                "error_norm": error.double().cpu().numpy(),
-                "n_tokens": counts.cpu().numpy(),
-            }
-        )
+def choose(states: torch.Tensor, batch: Batch) -> torch.Tensor:
+    """(R, T, d) states -> (B, C, d), those of the tokens the loss may count."""
+    states = states.reshape(len(batch.labels), -1, states.shape[-1])
+    if batch.chosen is None:
+        return states
+    return states.gather(1, batch.chosen[..., None].expand(-1, -1, states.shape[-1]))
 
 
 def mask_patterns(length: int, seq_id: str, settings: Settings) -> np.ndarray:

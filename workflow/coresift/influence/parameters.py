@@ -35,6 +35,13 @@ class Layer:
             found.append((f"{self.name}.bias", tuple(self.module.bias.shape)))
         return found
 
+    @property
+    def matrix(self) -> tuple[str, tuple[int, int]]:
+        """(key, shape) of the chosen tensors as one gradient matrix, the bias its last column."""
+        kind = "+".join(("weight",) * self.weight + ("bias",) * self.bias)
+        columns = self.module.in_features * self.weight + self.bias
+        return f"{self.name}.{kind}", (self.module.out_features, columns)
+
 
 def resolve_layers(model: nn.Module, parameters: str | Sequence[str]) -> list[Layer]:
     """Linear layers of a parameter set, in model order.

@@ -8,7 +8,9 @@ import numpy as np
 import torch
 
 
-def token_budget_batches(lengths: Sequence[int] | np.ndarray, budget: int) -> list[np.ndarray]:
+def token_budget_batches(
+    lengths: Sequence[int] | np.ndarray, budget: int, max_padding: float = 1.0
+) -> list[np.ndarray]:
     """Cut rows into batches of like length whose padded size stays within `budget` tokens.
 
     Longest first, so a run that fits its first batch fits all. Ties keep row order: the same rows
@@ -17,6 +19,7 @@ def token_budget_batches(lengths: Sequence[int] | np.ndarray, budget: int) -> li
     Args:
         lengths: tokens of each row.
         budget: most padded tokens (rows x longest row) of a batch; a longer row stands alone.
+        max_padding: most padding in a batch, as a share of its padded tokens.
 
     Returns:
         Row indices of each batch (int64).
@@ -26,10 +29,19 @@ def token_budget_batches(lengths: Sequence[int] | np.ndarray, budget: int) -> li
     batches: list[np.ndarray] = []
     start = 0
     while start < len(order):
-        size = max(1, budget // max(1, int(lengths[order[start]])))
-        batches.append(order[start : start + size])
+        longest = max(1, int(lengths[order[start]]))
+        rows = order[start : start + max(1, budget // longest)]
+        filled = np.cumsum(lengths[rows]) / (longest * np.arange(1, len(rows) + 1))
+        size = max(1, int((filled >= 1 - max_padding).sum()))  # `filled` only falls
+        batches.append(rows[:size])
         start += size
     return batches
+
+
+def padding_share(lengths: np.ndarray, batches: Sequence[np.ndarray]) -> float:
+    """Padding as a share of all padded tokens of the batches."""
+    padded = sum(len(rows) * int(lengths[rows].max()) for rows in batches)
+    return 1 - sum(int(lengths[rows].sum()) for rows in batches) / padded
 
 
 def pad(rows: Sequence[np.ndarray], value: int) -> tuple[torch.Tensor, torch.Tensor]:

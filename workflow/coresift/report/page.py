@@ -13,6 +13,7 @@ from jinja2 import Environment
 from markupsafe import Markup
 
 from coresift.io import read_json
+from coresift.report.paper import SCALE, paper_table
 from coresift.tasks.metrics import LOWER_IS_BETTER
 
 _PAGE = """<!doctype html>
@@ -49,13 +50,13 @@ p-value, adjusted over the pairs of a task (Benjamini-Hochberg).</p>
 <div class="scroll">{{ table(scores) }}</div>
 <h2>Corpus</h2><div class="scroll">{{ table(rejects) }}</div>
 <h2>The paper's figures, for reference</h2>
-<p>As printed in arXiv 2512.12932, without intervals: a pool of {{ paper_pool }}, coresets of 0.2 M,
-models of about 100 M parameters, 10 epochs. They are not this run's, and another scale.</p>
+<p>Printed in arXiv 2512.12932 without intervals, for {{ scale }}. They are another scale than this
+run's: compare the order of rows, not the figures.</p>
+{% if beside.height %}<div class="scroll">{{ table(beside) }}</div>{% endif %}
+<p>All of the paper's figures, as printed:</p>
 <div class="scroll">{{ table(paper) }}</div>
 </body></html>
 """
-_PAPER_POOL = {"rna": "2 M RNAcentral sequences", "protein": "4.5 M proteins"}
-_PAPER = Path(__file__).resolve().parents[3] / "resources" / "paper" / "arxiv_2512_12932.csv"
 
 
 def _table(frame: pl.DataFrame) -> Markup:
@@ -74,12 +75,6 @@ def _table(frame: pl.DataFrame) -> Markup:
 def _svg(path: str | Path) -> Markup:
     text = Path(path).read_text(encoding="utf-8")
     return Markup(text[text.index("<svg") :])
-
-
-def paper_table(modality: str) -> pl.DataFrame:
-    """The paper's table of a modality: a row a pretraining corpus, a column a metric."""
-    rows = pl.read_csv(_PAPER).filter(pl.col("modality") == modality)
-    return rows.pivot(on="column", index="pretrained_on", values="value")
 
 
 def verdict(comparisons: pl.DataFrame, level: float, control: str = "random-") -> list[str]:
@@ -133,7 +128,7 @@ def render(files: Any, plots: Sequence[str | Path], params: Any) -> str:
     """The page of a run, from the files of the other report rules.
 
     Args:
-        files: paths corpus, summary, results, comparisons, wide (CSV, see `report.results`),
+        files: paths corpus, summary, comparisons, wide and beside (CSV, see `report.results`),
             coresets.
         plots: SVG files, aligned with params.titles.
         params: run, modality, composition, compute, confidence, titles.
@@ -171,7 +166,8 @@ def render(files: Any, plots: Sequence[str | Path], params: Any) -> str:
                 {"rejected because": [*rejected], "records": [*rejected.values()]}
             ),
             paper=paper_table(params.modality),
-            paper_pool=_PAPER_POOL[params.modality],
+            beside=pl.read_csv(files.beside),
+            scale=SCALE[params.modality],
             plots={t: _svg(p) for t, p in zip(params.titles, plots, strict=True)},
             table=_table,
         )

@@ -15,6 +15,7 @@ from scipy import stats
 from coresift.io import PREDICTION, read_json, read_table, write_text
 from coresift.report import plots
 from coresift.report.bootstrap import interval, resampled_metric, two_sided_p
+from coresift.report.paper import beside_paper
 from coresift.report.tables import to_latex, to_markdown, wide
 from coresift.tasks.metrics import METRICS
 from coresift.tasks.sample import from_table
@@ -140,17 +141,19 @@ def write_results(
     keys: Sequence[tuple[str, str]],
     metrics: Sequence[str],
     predictions: Sequence[str],
+    modality: str,
     n_resamples: int,
     confidence: float,
     seed: int,
     out: Any,
 ) -> None:
-    """Write results and comparisons (CSV), the wide table (CSV, Markdown, LaTeX) and the bars.
+    """Write results, comparisons and what stands beside the paper (CSV), the wide table and bars.
 
     Args:
         keys: (task, coreset name or 'kmer') of each metrics and predictions file.
         metrics, predictions: files, aligned with `keys`.
-        out: paths csv, comparisons, wide (CSV), markdown, latex and bars.
+        out: paths csv, comparisons, wide and beside (CSV), markdown, latex and
+            bars.
     """
     grouped: dict[tuple[str, str], tuple[list[str], list[str]]] = {}
     for (task, name), metric, prediction in zip(keys, metrics, predictions, strict=True):
@@ -168,4 +171,5 @@ def write_results(
     write_text(out.wide, text.write_csv())
     write_text(out.markdown, to_markdown(text))
     write_text(out.latex, to_latex(text))
+    write_text(out.beside, beside_paper(table, modality).write_csv())
     plots.save(plots.task_bars(table.filter("primary")), out.bars)

@@ -1,0 +1,218 @@
+"""Operations against torch's counter, memory against tensors alive, and the table."""
+
+import gc
+import json
+
+import numpy as np
+import pytest
+import torch
+from coresift.calibration import (
+    Calibration,
+    EstimateError,
+    Rate,
+    Work,
+    assumed,
+    calibrate,
+    load_calibration,
+    measured,
+)
+from coresift.config import Influence, load_config
+from coresift.costs import Load, PeakMemory, batched_load, flops, make_model, peak_bytes
+from coresift.estimate import Corpus, estimate, main, needed_work, report, score_load, train_load
+from coresift.influence.engine import Batch, InfluenceEngine, resolve_settings
+from coresift.influence.gradients import SquareSums
+from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    torch.set_num_threads(1)
+
+
+def make_config(**sections):
+    return load_config(
+        {
+            "run": "r",
+            "modality": "rna",
+            "device": "cpu",
+            "corpus": {"fasta": ["a.fa"], "blocks": 8, "buckets": 2},
+            "subset": {"size": 100},
+            "influence": {"shards": 4},
+            "selection": {"budgets": [50, 80], "seeds": [0, 1]},
+            **sections,
+        }
+    )
+
+
+def run_pass(path, model, encoder, ids):
+    attention = torch.ones_like(ids)
+    if path == "forward":
+        with torch.no_grad():
+            model(input_ids=ids, attention_mask=attention)
+    elif path == "train":
+        logits = model(input_ids=ids, attention_mask=attention).logits
+        F.cross_entropy(logits.flatten(0, 1), ids.flatten()).backward()
+    else:
+        settings = resolve_settings(Influence(parameters=path), 0)
+        engine = InfluenceEngine(model, encoder, settings, CPU)
+        batch = Batch(ids, attention, ids, attention / ids.shape[1], None, attention.sum(1))
+        engine.run(batch, SquareSums(engine.shapes(), CPU, engine.dtype))
+
+
+@pytest.mark.parametrize("preset", ["tiny", "esm2-8m"])
+@pytest.mark.parametrize("path", ["forward", "train", "head", "linear"])
+def test_flops_equal_the_counter(preset, path):
+    modality = "rna" if preset == "tiny" else "protein"
+    model, encoder = make_model(preset, modality)
+    model.set_attn_implementation("eager")  # the counter sees the products of attention
+    ids = torch.randint(4, 8, (3, 40))
+    with FlopCounterMode(display=False) as counter:
+        run_pass(path, model, encoder, ids)
+    assert flops(model.config, path, Load(120, 3 * 40**2)).total == counter.get_total_flops()
+
+
+@pytest.mark.parametrize("path", ["head", "linear", "train"])
+def test_dry_run_memory_is_that_of_a_real_run(path):
+    weights, rest = peak_bytes("tiny", "rna", path, "float32", 256, 2048)
+    model, encoder = make_model("tiny", "rna")
+    assert weights == 4 * sum(p.numel() for p in model.parameters())
+    ids = torch.full((8, 256), encoder.mask_id)
+    gc.collect()
+    with PeakMemory() as memory:
+        run_pass(path, model, encoder, ids)
+    assert rest == pytest.approx(memory.peak, rel=0.35)  # other kernels, other temporaries
+
+
+def test_peak_memory_counts_what_is_alive():
+    with PeakMemory() as memory:
+        a = torch.zeros(1000)
+        b = a + 1
+        del a
+        c = b.view(10, 100) * 2
+        del b, c
+        torch.zeros(10)
+    assert memory.peak == 8000
+    assert memory.now == 0
+
+
+def test_memory_grows_with_the_token_budget_and_bf16_halves_activations():
+    small, large, half = (
+        peak_bytes("rna-fm", "rna", "train", precision, 1024, budget)
+        for precision, budget in (("float32", 2048), ("float32", 8192), ("bf16", 8192))
+    )
+    assert small[0] == large[0] == 4 * 99_521_546
+    assert large[1] > 3 * small[1] - 16 * 99_521_546
+    assert half[1] < 0.7 * large[1]
+
+
+def test_load_is_that_of_the_batches():
+    load = batched_load(np.array([10, 4, 9, 4]), 20)  # batches (10, 9), (4, 4)
+    assert (load.tokens, load.squares) == (28, 2 * 100 + 2 * 16)
+
+
+def test_corpus_from_summary_keeps_mean_and_range(tmp_path):
+    path = tmp_path / "summary.json"
+    quartiles = [30, 65, 170, 410, 1000]
+    path.write_text(json.dumps({"pool": 800, "residues": 220_000, "length_quartiles": quartiles}))
+    corpus = Corpus.from_summary(path)
+    tokens = corpus.tokens(400, 1024)
+    assert corpus.sequences == 800
+    assert tokens.mean() - 2 == pytest.approx(275, rel=0.01)
+    assert tokens.min() >= 30
+    assert tokens.max() <= 1024
+
+
+def test_loads_count_every_token_once():
+    config = make_config()
+    corpus = Corpus.given(1000, 98)
+    assert score_load(config, corpus, 1000) == Load(100_000, 100_000 * 100)
+    masked = make_config(influence={"loss": "masked", "n_masks": 3})
+    assert score_load(masked, corpus, 1000) == Load(300_000, 300_000 * 100)
+    reference = make_config(influence={"preset": "reference"})
+    assert score_load(reference, corpus, 1000) == Load(1_024_000, 1_024_000 * 1024)
+    trained = train_load(config.pretrain, corpus, 98_000)
+    assert trained.tokens == pytest.approx(100_000)
+
+
+def test_hours_are_operations_times_seconds():
+    config = make_config()
+    corpus = Corpus.given(1000, 98)
+    rates = [
+        Rate(model=w.model, path=w.path, precision=w.precision, threads=w.threads,
+             linear=2e-9, attention=3e-9)
+        for w in needed_work(config)
+    ]  # fmt: skip
+    device = measured(Calibration(device="CPU x", kind="cpu", date="d", torch="t", rates=rates))
+    stages = {s.name: s for s in estimate(config, corpus, device)}
+    assert list(stages) == ["base", "finetune", "fisher", "score", "pretrain 50", "pretrain 80"]
+    model, _ = make_model("tiny", "rna")
+    score = flops(model.config, "head", Load(100_000, 100_000 * 100))
+    expected = (2e-9 * score.linear + 3e-9 * score.attention) / 3600
+    assert stages["score"].jobs * stages["score"].hours == pytest.approx(expected)
+    assert stages["fisher"].hours == pytest.approx(expected / 10)
+    assert stages["base"].hours == pytest.approx(2 * stages["finetune"].hours)
+    assert stages["pretrain 80"].jobs == 4 * 2
+    assert stages["pretrain 80"].hours == pytest.approx(1.6 * stages["pretrain 50"].hours)
+
+
+def test_report_says_what_is_assumed_and_what_does_not_fit():
+    config = make_config(
+        pretrain={"preset": "rna-fm", "tokens_per_batch": 10**6},
+        tasks={"t": {"kind": "class", "data": {"train": "no.fa", "test": "no.fa"}}},
+    )
+    text = report(config, Corpus.given(10**6, 500), assumed("a100", 0.25))
+    assert "ASSUMED and not measured" in text
+    assert "x utilisation 0.25" in text
+    assert "over 80 GB: lower its tokens_per_batch" in text.split("pretrain 50")[1]
+    assert "over" not in text.split("score")[1].split("\n")[0]
+    assert "evaluation of t (files not here)" in text
+
+
+def test_calibration_measures_the_passes_a_config_needs(tmp_path):
+    config = make_config()
+    calibration = calibrate(config, needed_work(config), 1100)
+    assert {(r.model, r.path) for r in calibration.rates} == {("tiny", "head"), ("tiny", "train")}
+    assert all(0 < r.linear + r.attention < 1e-6 for r in calibration.rates)
+    path = tmp_path / "c.json"
+    path.write_text(calibration.model_dump_json())
+    assert load_calibration(path) == calibration
+    other = Work("rna-fm", "head", "float32", 1)
+    with pytest.raises(EstimateError, match=r"rna-fm/head/float32/1; known: tiny/head/float32/1"):
+        measured(calibration).rate(other)
+
+
+def test_demo_on_the_shipped_calibration(root, capsys, monkeypatch):
+    monkeypatch.chdir(root)
+    arguments = ["--configfile", "config/demo.yaml", "--sequences", "8000", "--mean-length", "270"]
+    assert main(arguments) == 0
+    text = capsys.readouterr().out
+    assert "run demo: 8,000 sequences, mean length 270 (given" in text
+    for stage in ("base", "finetune", "fisher", "score", "pretrain 1000", "evaluate rrna_type"):
+        assert f"\n{stage} " in text
+
+
+def test_errors_name_the_cause(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = {"run": "r", "modality": "rna", "corpus": {"fasta": ["a.fa"]}}
+    path = tmp_path / "c.yaml"
+
+    def error(values, *arguments):
+        path.write_text(json.dumps(values))
+        assert main(["--configfile", str(path), *arguments]) == 2
+        return capsys.readouterr().err
+
+    assert "results/r/corpus/summary.json" in error(config)
+    assert "both --sequences and --mean-length" in error(config, "--sequences", "10")
+    assert "influense: unknown key" in error({**config, "influense": {}})
+    size = ("--sequences", "10", "--mean-length", "50")
+    assert "absent.json" in error(config, *size, "--calibration", "absent.json")
+    (tmp_path / "bad.json").write_text('{"device": "x", "speed": 3}')
+    text = error(config, *size, "--calibration", "bad.json")
+    assert "speed: Extra inputs are not permitted" in text
+    assert "rates: Field required" in text
+    wrong = {**config, "base": {"preset": "huge"}}
+    text = error(wrong, *size, "--gpu", "h100")
+    assert "huge: neither a checkpoint directory nor a preset (esm2-150m" in text

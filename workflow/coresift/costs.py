@@ -1,0 +1,190 @@
+"""What one pass of a model costs: floating-point operations in closed form, memory by a dry run.
+
+A multiplication and its addition are two operations. Only matrix products are counted: they are
+what grows with the model; what else a pass does is in the measured seconds an operation.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+from unittest.mock import patch
+
+import numpy as np
+import torch
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.weak import WeakIdKeyDictionary
+from transformers import AutoConfig, AutoModelForMaskedLM, PreTrainedModel
+
+from coresift.config import Influence
+from coresift.influence.engine import Batch, InfluenceEngine, resolve_settings
+from coresift.influence.gradients import Curvature, QuadraticForms
+from coresift.models.batching import token_budget_batches
+from coresift.models.checkpoint import build_model, preset_names
+from coresift.models.tokenizer import Encoder, build_tokenizer
+
+#: forward; training step; scoring of the LM head; scoring of every linear layer.
+Pass = Literal["forward", "train", "head", "linear"]
+
+
+@dataclass(frozen=True)
+class Load:
+    """Padded tokens of a set of rows, and the sum over rows of (padded length)^2."""
+
+    tokens: float
+    squares: float
+
+    def __mul__(self, factor: float) -> Load:
+        return Load(self.tokens * factor, self.squares * factor)
+
+
+@dataclass(frozen=True)
+class Flops:
+    """Operations in linear layers (grow with tokens) and in attention (with length squared)."""
+
+    linear: float
+    attention: float
+
+    @property
+    def total(self) -> float:
+        """All operations."""
+        return self.linear + self.attention
+
+
+def batched_load(lengths: np.ndarray, budget: int) -> Load:
+    """Load of rows of `lengths` tokens cut into batches as the pipeline cuts them."""
+    batches = token_budget_batches(lengths, budget)
+    widths = np.array([lengths[b].max() for b in batches], dtype=np.float64)
+    rows = np.array([len(b) for b in batches])
+    return Load(float((rows * widths).sum()), float((rows * widths**2).sum()))
+
+
+def flops(config: Any, path: Pass, load: Load) -> Flops:
+    """Operations of one pass of an ESM-like encoder with an MLM head.
+
+    Forward, a token and layer: 4 d^2 multiplications for q, k, v and the output, 2 d f for the
+    feed-forward part, 2 d T in attention; the head has d^2 + d V. A training step is three times
+    that (gradients of inputs and of weights). Scoring the head adds the gradients of its two
+    products. Scoring every linear layer is a training step without the input gradients of the
+    first layer's q, k and v and the weight gradient of the decoder.
+
+    Args:
+        config: Hugging Face config: hidden_size (d), intermediate_size (f), num_hidden_layers,
+            vocab_size (V).
+        path: which pass.
+        load: its padded tokens and squared lengths.
+    """
+    d, f = config.hidden_size, config.intermediate_size
+    head, decoder = 2 * d * d, 2 * d * config.vocab_size
+    linear = config.num_hidden_layers * (8 * d * d + 4 * d * f) + head + decoder
+    attention = config.num_hidden_layers * 4 * d
+    if path == "train":
+        linear, attention = 3 * linear, 3 * attention
+    elif path == "head":
+        linear += head + decoder
+    elif path == "linear":
+        linear, attention = 3 * linear - 6 * d * d - decoder, 3 * attention
+    return Flops(linear * load.tokens, attention * load.squares)
+
+
+def make_model(name: str, modality: str) -> tuple[PreTrainedModel, Encoder]:
+    """A model of a preset's, or a checkpoint directory's, shape with random weights.
+
+    Raises:
+        ValueError: no such preset, nor a checkpoint.
+    """
+    if name in preset_names():
+        model, tokenizer = build_model(name, modality, 0)
+    else:
+        try:
+            config = AutoConfig.from_pretrained(name, local_files_only=True)
+        except OSError as error:
+            raise ValueError(
+                f"{name}: neither a checkpoint directory nor a preset ({', '.join(preset_names())})"
+            ) from error
+        model = AutoModelForMaskedLM.from_config(config)
+        tokenizer = build_tokenizer(modality, config.max_position_embeddings - 2)
+    encoder = Encoder.from_tokenizer(tokenizer, modality, int(tokenizer.model_max_length))
+    return model, encoder
+
+
+class PeakMemory(TorchDispatchMode):
+    """Bytes of tensors alive at once, at most, while the mode is on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = self.peak = 0
+        self._known: WeakIdKeyDictionary = WeakIdKeyDictionary()
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for leaf in tree_leaves(result):
+            if isinstance(leaf, torch.Tensor):
+                storage = leaf.untyped_storage()
+                if storage not in self._known:
+                    size = storage.nbytes()
+                    self._known[storage] = size
+                    self.now += size
+                    weakref.finalize(storage, self._freed, size)
+        self.peak = max(self.peak, self.now)
+        return result
+
+    def _freed(self, size: int) -> None:
+        self.now -= size
+
+
+@contextmanager
+def _nothing_computed() -> Iterator[None]:
+    """Tensors have shapes and no data. `Module.to` cannot replace them, and need not."""
+    with FakeTensorMode(), patch.object(nn.Module, "to", lambda module, *_, **__: module):
+        yield
+
+
+def peak_bytes(
+    name: str, modality: str, path: Pass, precision: str, width: int, budget: int
+) -> tuple[int, int]:
+    """Bytes of the weights, and of all else alive at the peak of one batch, by a dry run.
+
+    Nothing is computed, so any model and batch fits. Attention counts as fused: it keeps no
+    (T, T) matrix. For `train` the optimiser's two moments are counted, for `head` and `linear`
+    the inverse curvature.
+
+    Args:
+        name: preset or checkpoint directory.
+        width: tokens of the longest row. budget: padded tokens of a batch.
+    """
+    with _nothing_computed():
+        model, encoder = make_model(name, modality)
+        for module in model.modules():
+            if isinstance(vars(module).get("dropout"), float):
+                vars(module)["dropout"] = 0.0  # inside attention it would keep a (T, T) matrix
+        weights = sum(p.numel() for p in model.parameters())
+        ids = torch.full((max(1, budget // width), width), encoder.mask_id)
+        attention = torch.ones_like(ids)
+        with PeakMemory() as memory:
+            if path == "train":
+                held = 2 * weights
+                model.train()
+                with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+                    logits = model(input_ids=ids, attention_mask=attention).logits
+                logits.float().logsumexp(-1).sum().backward()
+            else:
+                influence = Influence(parameters=path, precision=precision)
+                engine = InfluenceEngine(
+                    model, encoder, resolve_settings(influence, 0), torch.device("cpu")
+                )
+                held = 0  # the inverse curvature is among the tensors alive
+                curvature = Curvature({k: torch.ones(s) for k, s in engine.shapes().items()})
+                batch = Batch(ids, attention, ids, attention / width, None, attention.sum(1))
+                engine.run(
+                    batch, QuadraticForms([curvature], len(ids), engine.device, engine.dtype)
+                )
+    return 4 * weights, 4 * held + memory.peak
