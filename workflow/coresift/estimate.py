@@ -36,7 +36,7 @@ from coresift.config import Config, Optimisation, Task, load_config
 from coresift.costs import Load, Pass, batched_load, flops, make_model, peak_bytes
 from coresift.influence.engine import resolve_settings
 from coresift.io import read_json, write_json
-from coresift.tasks.data import read_task
+from coresift.tasks.data import encoded_columns, read_task
 
 #: Measured on the machine that coresift was written on; its device stands in every table.
 CALIBRATION = Path(__file__).resolve().parents[2] / "resources" / "calibration.json"
@@ -208,9 +208,10 @@ def _evaluation(config: Config, task: Task, device: Device, work: Work) -> tuple
     """Hours of one evaluation job, tokens of its longest row, and its examples.
 
     Frozen: one forward of every example. Fine-tuned: every epoch that it may take, in every seed.
+    The head is not counted (of kind pairwise it is far from free).
     """
-    examples = read_task(task, config.modality).examples
-    columns = ["sequence", "sequence_b"] if task.kind == "pair" else ["sequence"]
+    examples = read_task(task, config.modality).frame
+    columns = encoded_columns(task, config.modality)
     lengths = sum(examples[c].str.len_bytes().to_numpy().astype(np.int64) for c in columns)
     tokens = np.minimum(lengths + 2, task.max_tokens)
 
