@@ -129,8 +129,8 @@ def pair_categories(sequence: str, modality: str) -> np.ndarray:
     """
     codes = np.frombuffer(sequence.encode("ascii"), np.uint8)
     matches = np.zeros((256, 256), dtype=bool)
-    for a, b in ALPHABETS[modality].complements:
-        matches[ord(a), ord(b)] = True
+    for pair in ALPHABETS[modality].complements:
+        matches[ord(pair[0]), ord(pair[1])] = True
     separation = np.abs(np.subtract.outer(np.arange(len(codes)), np.arange(len(codes))))
     matching = matches[codes[:, None], codes[None, :]] & (separation > 3)
     inward, outward = matching.astype(int), matching.astype(int)

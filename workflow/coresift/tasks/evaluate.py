@@ -84,14 +84,15 @@ def evaluate_task(
     train, valid, test = (examples.indices(split) for split in SPLITS)
     lengths = examples.frame["sequence"].str.len_chars().to_numpy()
     scaled = ScaledTargets(task, targets, lengths, states.room, train)
-    tokens = np.array([scaled.length(i) + 2 for i in range(len(lengths))])
+    encoded, fixed = _columns(task, examples, modality, train)
+    for column in encoded:
+        encoder.check_unknown(column)
+    longest = np.max([[len(s) for s in column] for column in encoded], axis=0)
+    tokens = longest.clip(max=states.room) + 2
     if task.kind == "pairwise":
         batches = Batches(tokens**2, task.pairwise.pairs_per_batch)
     else:
         batches = Batches(tokens, tokens_per_batch)
-    encoded, fixed = _columns(task, examples, modality, train)
-    for column in encoded:
-        encoder.check_unknown(column)
     frozen: list[Features] | None = None
     if task.mode == "frozen":
         states.requires_grad_(False)
