@@ -65,6 +65,29 @@ def test_finetune_and_pairs_run(tmp_path):
     assert metrics["metrics"]["accuracy"]["mean"] > 0.7
 
 
+@pytest.mark.parametrize("mode", ["frozen", "finetune"])
+def test_a_protein_partner_is_read_by_its_triads(tmp_path, mode):
+    """The label hangs on the partner alone, which the RNA model cannot encode."""
+    torch.set_num_threads(1)
+    save_model(tmp_path / "m", *build_model("tiny", "rna", 0))
+    rng = np.random.default_rng(0)
+    (tmp_path / "rna.fa").write_text(">r1\nGGACUUC\n>r2\nCCAUUGA\n")
+    lines, proteins = [], []
+    for i in range(120):
+        letters = "RKRKRKA" if i % 2 else "DEDEDEA"
+        proteins.append(f">p{i}\n{''.join(rng.choice(list(letters), 30))}\n")
+        lines.append(f"p{i} r{1 + i % 3 // 2} {i % 2}\n")
+    (tmp_path / "protein.fa").write_text("".join(proteins))
+    (tmp_path / "pairs.txt").write_text("".join(lines))
+    names = {"path": "pairs.txt", "fasta": "rna.fa", "fasta_b": "protein.fa"}
+    data = {key: str(tmp_path / name) for key, name in names.items()}
+    task = Task(preset="rbp", data=data, mode=mode, learning_rate=1e-2, encoder_rate=0.1, epochs=5)
+    arguments = (tmp_path / "m", task, "rna", [0], 2048, torch.device("cpu"), tmp_path)
+    metrics, _ = evaluate_task(*arguments)
+    assert metrics["examples"] == {"train": 84, "valid": 12, "test": 24}
+    assert metrics["metrics"]["accuracy"]["mean"] > 0.9
+
+
 @pytest.mark.parametrize(
     ("row", "message"),
     [
