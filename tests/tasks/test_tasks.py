@@ -3,12 +3,17 @@
 import numpy as np
 import pytest
 import torch
+import transformers
+from coresift.alphabet import SPECIAL
 from coresift.config import Task
-from coresift.models.checkpoint import build_model, save_model
+from coresift.models.checkpoint import build_model, position_limit, save_model
 from coresift.tasks.baseline import baseline
 from coresift.tasks.data import TaskDataError, read_task
 from coresift.tasks.evaluate import evaluate_task
 from coresift.tasks.targets import make_targets
+from tokenizers import Regex, Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Split
 
 
 def table(tmp_path, rows, header="sequence,label,split"):
@@ -63,6 +68,32 @@ def test_finetune_and_pairs_run(tmp_path):
         tmp_path / "m", task, "rna", [0], 2048, torch.device("cpu"), tmp_path
     )
     assert metrics["metrics"]["accuracy"]["mean"] > 0.7
+
+
+#: The token order of BEACON's RNA-FM, T for U.
+BEACON_TOKENS = ["<pad>", "<cls>", "<eos>", "<unk>", "<mask>", "<null>", *"ACGTNXVHDBMRWSYK.*-"]
+
+
+@pytest.mark.parametrize(("family", "limit"), [("Bert", 30), ("Roberta", 29)])
+def test_any_hugging_face_checkpoint(tmp_path, family, limit):
+    """Another architecture and vocabulary; sequences longer than its positions are cropped."""
+    vocabulary = {token: i for i, token in enumerate(BEACON_TOKENS)}
+    tokenizer = Tokenizer(WordLevel(vocabulary, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = Split(Regex("."), behavior="isolated")
+    config = getattr(transformers, f"{family}Config")(
+        vocab_size=len(vocabulary), pad_token_id=0, max_position_embeddings=30,
+        hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16,
+    )  # fmt: skip
+    model = getattr(transformers, f"{family}ForMaskedLM")(config)
+    fast = transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, **SPECIAL)
+    save_model(tmp_path / "m", model, fast)
+    assert position_limit(model) == limit
+    rows = [f"{row.split(',')[0] * 2},{row.split(',', 1)[1]}" for row in composition_rows()]
+    task = Task(kind="class", data={"path": table(tmp_path, rows)}, epochs=30, learning_rate=1e-2)
+    arguments = (tmp_path / "m", task, "rna", [0], 2048, torch.device("cpu"), tmp_path)
+    metrics, predictions = evaluate_task(*arguments)
+    assert metrics["metrics"]["accuracy"]["mean"] > 0.8
+    assert set(predictions["length"]) == {limit - 2}
 
 
 @pytest.mark.parametrize("mode", ["frozen", "finetune"])

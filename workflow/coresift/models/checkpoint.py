@@ -69,9 +69,7 @@ def load_model(
         raise ValueError(f"{directory}: no config.json; not a Hugging Face checkpoint directory")
     tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True)
     model = AutoModelForMaskedLM.from_pretrained(directory, local_files_only=True)
-    positions = getattr(model.config, "max_position_embeddings", None)
-    if positions is not None and getattr(model.config, "position_embedding_type", "") == "absolute":
-        max_tokens = min(max_tokens, positions - 2)
+    max_tokens = min(max_tokens, position_limit(model) or max_tokens)
     encoder = Encoder.from_tokenizer(tokenizer, modality, max_tokens)
     if len(tokenizer) > model.config.vocab_size:
         raise ValueError(
@@ -79,6 +77,18 @@ def load_model(
             f"the model {model.config.vocab_size}"
         )
     return model, tokenizer, encoder
+
+
+def position_limit(model: torch.nn.Module) -> int | None:
+    """Longest input that a table of absolute positions allows; None without one (rotary).
+
+    Where the table has a padding row (ESM, RoBERTa), positions start after it.
+    """
+    for name, module in model.named_modules():
+        if name.endswith("position_embeddings") and isinstance(module, torch.nn.Embedding):
+            first = 0 if module.padding_idx is None else module.padding_idx + 1
+            return module.num_embeddings - first
+    return None
 
 
 @contextmanager
