@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import re
 import warnings
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,10 @@ from coresift.corpus.normalise import normalise
 from coresift.tasks.sample import MASKED
 from coresift.tasks.structure import pair_matrix, partners_of
 
+#: Maps of PDB and mmCIF files kept in memory.
+KEPT = 512
 #: A label that is a file: .npy map, or PDB / mmCIF with an optional chain (`1abc.cif:A`).
-FILE = re.compile(r"(.+\.(?:npy|pdb|ent|cif)(?:\.gz)?)(?::(\w+))?")
+FILE = re.compile(r"(.+\.(?:npy|(?:pdb|ent|cif)(?:\.gz)?))(?::(\w+))?")
 
 
 def resolve(label: str, table: str) -> str:
@@ -28,7 +31,7 @@ def resolve(label: str, table: str) -> str:
 
 
 class Maps:
-    """(L, L) float32 maps of labels, -1 where unknown: memory is one map, not the data set's.
+    """(L, L) float32 maps of labels, -1 where unknown: memory is a few maps, not the data set's.
 
     A label is dot-bracket, a list of partners, or a file (`FILE`). Distances of structures are
     the least between heavy atoms of two residues, in angstrom; a contact is a distance below
@@ -42,6 +45,8 @@ class Maps:
         self._sequences = sequences
         self._modality = modality
         self._options = options
+        # Parsing takes up to seconds and every epoch asks again.
+        self._structure = lru_cache(maxsize=KEPT)(self._of_structure)
 
     def __len__(self) -> int:
         return len(self._labels)
@@ -69,9 +74,10 @@ class Maps:
             return pair_matrix(partners_of(label))
         if label.endswith(".npy"):
             return np.nan_to_num(np.load(label).astype(np.float32), nan=MASKED)
-        distances = structure_distances(
-            Path(file.group(1)), file.group(2), self._sequences[index], self._modality
-        )
+        return self._structure(index, Path(file.group(1)), file.group(2))
+
+    def _of_structure(self, index: int, path: Path, chain: str | None) -> np.ndarray:
+        distances = structure_distances(path, chain, self._sequences[index], self._modality)
         if self._options.target == "distance":
             return distances
         contacts = (distances < self._options.contact_angstrom).astype(np.float32)
