@@ -24,6 +24,7 @@ from coresift.corpus.blocks import sequence_id
 from coresift.costs import Load, Pass, flops, make_model
 from coresift.hashing import seeded_generator
 from coresift.influence.engine import InfluenceEngine, resolve_settings
+from coresift.influence.gradients import Curvature
 from coresift.influence.scoring import score_frame
 from coresift.io import read_json
 from coresift.models.checkpoint import choose_device, configure_torch
@@ -227,8 +228,9 @@ def _time_scoring(
     }  # fmt: skip
     settings = resolve_settings(config.influence.model_copy(update=options), 0)
     engine = InfluenceEngine(model, encoder, settings, device)
-    inverse = {name: torch.ones(shape, device=device) for name, shape in engine.shapes().items()}
-    return _best_of_two(lambda: score_frame(engine, inverse, frame), device)
+    ones = {n: torch.ones(s, device=device, dtype=engine.dtype) for n, s in engine.shapes().items()}
+    curvatures = {"influence": Curvature(ones)}
+    return _best_of_two(lambda: score_frame(engine, curvatures, frame), device)
 
 
 def _time_training(
