@@ -16,6 +16,7 @@ from coresift.calibration import (
     calibrate,
     load_calibration,
     measured,
+    merged,
 )
 from coresift.config import Influence, load_config
 from coresift.costs import (
@@ -34,6 +35,7 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 CPU = torch.device("cpu")
+RATE = Rate(model="m", path="head", precision="bf16", threads=1, linear=1e-9, attention=0)
 
 
 @pytest.fixture(autouse=True)
@@ -202,6 +204,11 @@ def test_calibration_measures_the_passes_a_config_needs(tmp_path):
     path = tmp_path / "c.json"
     path.write_text(calibration.model_dump_json())
     assert load_calibration(path) == calibration
+    faster = calibration.model_copy(update={"rates": [calibration.rates[0], RATE]})
+    both = merged(calibration, faster)
+    assert both.rates == [calibration.rates[0], calibration.rates[1], RATE]
+    with pytest.raises(EstimateError, match="is of CPU x, this is"):
+        merged(calibration.model_copy(update={"device": "CPU x"}), calibration)
     other = Work("rna-fm", "head", "float32", 1)
     with pytest.raises(EstimateError, match=r"rna-fm/head/float32/1; known: tiny/head/float32/1"):
         measured(calibration).rate(other)

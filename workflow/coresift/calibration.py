@@ -148,6 +148,18 @@ def load_calibration(path: str | Path) -> Calibration:
         raise EstimateError(f"{path}: not a readable calibration ({error})") from None
 
 
+def merged(old: Calibration, new: Calibration) -> Calibration:
+    """The rates of both; the new one's where both have a pass.
+
+    Raises:
+        EstimateError: they are of different devices.
+    """
+    if (old.device, old.kind) != (new.device, new.kind):
+        raise EstimateError(f"the calibration there is of {old.device}, this is {new.device}")
+    rates = {(r.model, r.path, r.precision, r.threads): r for r in [*old.rates, *new.rates]}
+    return new.model_copy(update={"rates": list(rates.values())})
+
+
 def calibrate(config: Config, works: list[Work], tokens: int) -> Calibration:
     """Measure passes on the config's device.
 

@@ -32,6 +32,7 @@ from coresift.calibration import (
     calibrate,
     load_calibration,
     measured,
+    merged,
 )
 from coresift.config import Config, Optimisation, Task, load_config
 from coresift.costs import (
@@ -336,7 +337,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--calibration", default=CALIBRATION, help="JSON that --calibrate wrote")
     add("--gpu", choices=sorted(GPUS), help="assume this GPU's published peak instead")
     add("--utilisation", type=float, default=0.3, help="share of the peak that --gpu reaches")
-    add("--calibrate", metavar="FILE", help="measure this machine for this config, write FILE")
+    add("--calibrate", metavar="FILE", help="measure this machine for this config; add to FILE")
     add("--tokens", type=int, default=4096, help="of one measurement; on a GPU: tokens_per_batch")
     return parser
 
@@ -349,6 +350,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         config = load_config(yaml.safe_load(Path(options.configfile).read_text(encoding="utf-8")))
         if options.calibrate:
             calibration = calibrate(config, needed_work(config), options.tokens)
+            if Path(options.calibrate).is_file():
+                calibration = merged(load_calibration(options.calibrate), calibration)
             write_json(options.calibrate, calibration.model_dump())
             return 0
         corpus = _corpus(options, config)
