@@ -148,6 +148,18 @@ def load_calibration(path: str | Path) -> Calibration:
         raise EstimateError(f"{path}: not a readable calibration ({error})") from None
 
 
+def merged(old: Calibration, new: Calibration) -> Calibration:
+    """The rates of both; the new one's where both have a pass.
+
+    Raises:
+        EstimateError: they are of different devices.
+    """
+    if (old.device, old.kind) != (new.device, new.kind):
+        raise EstimateError(f"the calibration there is of {old.device}, this is {new.device}")
+    rates = {(r.model, r.path, r.precision, r.threads): r for r in [*old.rates, *new.rates]}
+    return new.model_copy(update={"rates": list(rates.values())})
+
+
 def calibrate(config: Config, works: list[Work], tokens: int) -> Calibration:
     """Measure passes on the config's device.
 
@@ -228,10 +240,9 @@ def _time_scoring(
     }  # fmt: skip
     settings = resolve_settings(config.influence.model_copy(update=options), 0)
     engine = InfluenceEngine(model, encoder, settings, device)
-    inverse = {name: torch.ones(shape, device=device) for name, shape in engine.shapes().items()}
-    return _best_of_two(
-        lambda: score_frame(engine, {"influence": Curvature(inverse)}, frame), device
-    )
+    ones = {n: torch.ones(s, device=device, dtype=engine.dtype) for n, s in engine.shapes().items()}
+    curvatures = {"influence": Curvature(ones)}
+    return _best_of_two(lambda: score_frame(engine, curvatures, frame), device)
 
 
 def _time_training(
