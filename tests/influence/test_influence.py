@@ -20,7 +20,7 @@ from coresift.influence.gradients import Curvature
 from coresift.influence.kronecker import Kronecker, eigenbases
 from coresift.influence.merge import merge_variants, score_agreement, variant_rows
 from coresift.influence.parameters import resolve_layers
-from coresift.influence.scoring import ScoreError, score_all, score_shard
+from coresift.influence.scoring import ScoreError, score_all, score_frame, score_shard
 from coresift.io import VARIANT, read_table, write_table, write_tensors
 from coresift.models.batching import padding_share
 from coresift.models.checkpoint import build_model
@@ -508,6 +508,25 @@ def test_out_of_memory_halves_the_budget_for_the_rest(tmp_path, monkeypatch):
     limit = 0
     with pytest.raises(torch.OutOfMemoryError):  # not even one sequence fits
         engine.fisher_sums(frame)
+
+
+def test_a_compiled_encoder_gives_the_same_scores(monkeypatch):
+    engine, frame, curvatures = shard_setup()
+    expected = score_frame(engine, curvatures, frame)["influence"]
+    compiled = []
+    original = torch.nn.Module.compile
+
+    def traced(self, **options):  # without the minute that code generation takes
+        compiled.append(type(self).__name__)
+        original(self, backend="eager", **options)
+
+    monkeypatch.setattr(torch.nn.Module, "compile", traced)
+    engine = shard_setup(compile=True)[0]
+    got = score_frame(engine, curvatures, frame)["influence"]
+    assert compiled == ["EsmModel"]
+    np.testing.assert_allclose(got["influence"], expected["influence"], rtol=1e-4)
+    with pytest.raises(ValueError, match="compile: needs parameters: head"):
+        Influence(compile=True, variants={"all": {"parameters": "linear"}})
 
 
 def test_padding_waste_is_below_5_percent():

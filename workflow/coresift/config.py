@@ -235,6 +235,9 @@ class Influence(Section):
     precision: Literal["float32", "bf16", "float64"] = Field(
         "float32", description="bf16 = autocast with float32 accumulation (GPU)"
     )
+    compile: bool = Field(
+        False, description="torch.compile of the encoder, for parameters: head; part of the bits"
+    )
     threads: Positive = Field(1, description="CPU threads; part of the result's bits")
 
     @model_validator(mode="after")
@@ -243,6 +246,9 @@ class Influence(Section):
             raise ValueError(f"preset: {self.preset} allows no variants")
         if "influence" in self.variants:
             raise ValueError("variants: 'influence' is the main score's name")
+        # Compiled code would not see the hooks on layers inside the encoder.
+        if self.compile and any(score.parameters != "head" for score in self.scores().values()):
+            raise ValueError("compile: needs parameters: head in every score")
         return self
 
     def resolved(self) -> Influence:
