@@ -307,9 +307,9 @@ def test_paper_scale_configs_build_their_dag(root, tmp_path, name):
     config = yaml.safe_load((root / f"config/{name}.yaml").read_text())
     files = [*config["corpus"]["fasta"]]
     for task in config["tasks"].values():
-        files += [v for k, v in task["data"].items() if k in ("path", "train", "valid", "test")]
+        files += task["data"].values()
     for file in files:
-        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / file).write_text("")
     done = subprocess.run(
         [*SNAKEMAKE, "-n", "-q", "rules", "-s", str(root / "Snakefile"),
