@@ -72,6 +72,7 @@ AccountingStorageHost=127.0.0.1
 AccountingStoragePort={slurmdbd}
 AccountingStoragePass={folder}/munge.socket
 AccountingStorageTRES=gres/gpu
+AccountingStoreFlags=job_comment
 NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory_mb} Gres=gpu:{gpu}:{gpus}
 PartitionName=cpu Nodes={host} Default=YES State=UP
 PartitionName=gpu Nodes={host} State=UP
@@ -295,6 +296,7 @@ def main() -> int:
     if missing := missing_programs():
         print(f"not installed: {', '.join(missing)}", file=sys.stderr)
         return 2
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the daemons are stopped then too
     with Cluster() as cluster:
         return subprocess.run(sys.argv[1:] or ["sinfo"], env=cluster.env, check=False).returncode
 
