@@ -90,6 +90,7 @@ rule make_report:
         composition=ALPHABETS[CFG.modality].composition_name,
         compute=CFG.pretrain.compute,
         confidence=CFG.evaluate.confidence,
+        n_seeds=len(CFG.selection.seeds),
         names=CORESETS,
         titles=[*PLOTS, "Learning curves"],
         code=code("make_report"),

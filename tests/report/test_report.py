@@ -45,8 +45,11 @@ def test_examples_are_resampled_whole_and_seeds_too():
     values = resampled_metric(ACCURACY, [[sample(targets, run, groups)]], 200, 0)
     assert set(values) == {0.0, 0.5, 1.0}
     good, bad = (sample(targets, values, groups) for values in (np.ones(6), np.zeros(6)))
-    values = resampled_metric(ACCURACY, [[good], [bad]], 200, 0)
-    assert set(values) == {0.0, 0.5, 1.0}  # seed drawn twice, once each, twice
+    values = resampled_metric(ACCURACY, [[good], [bad]], 4000, 0)
+    assert set(values) == {0.0, 1.0}  # one of two seeds
+    assert values.var() == pytest.approx(0.5 / 2, rel=0.05)  # s^2 / S, s^2 of {0, 1} being 1/2
+    values = resampled_metric(ACCURACY, [[good], [bad], [bad]], 4000, 0)
+    assert values.var() == pytest.approx((1 / 3) / 3, rel=0.1)
     values = resampled_metric(ACCURACY, [[good, bad]], 50, 0)
     assert set(values) == {0.5}  # evaluation seeds are averaged
 

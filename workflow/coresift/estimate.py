@@ -189,7 +189,7 @@ class Estimator:
         work = Work(options.preset, "train", options.precision, options.threads)
         memory = self.training_gb(work, self.longest(options.max_tokens), options.tokens_per_batch)
         bucket = self.corpus.sequences / config.corpus.buckets
-        jobs = len(config.selection.strategies) * len(config.selection.seeds)
+        jobs = len(config.selection.names) * len(config.selection.seeds)
         stages = []
         for budget in config.selection.budgets:
             load = train_load(options, self.corpus, options.epochs * budget * self.corpus.mean)
@@ -204,7 +204,7 @@ class Estimator:
         seed.
         """
         config, selection = self.config, self.config.selection
-        jobs = len(selection.strategies) * len(selection.seeds) * len(selection.budgets)
+        jobs = len(selection.names) * len(selection.seeds) * len(selection.budgets)
         work = Work(config.pretrain.preset, "train", "float32", config.evaluate.threads)
         forward = replace(work, path="forward")
         stages = []
@@ -265,8 +265,8 @@ def files_here(task: Task) -> bool:
 
 def task_tokens(task: Task, modality: str) -> dict[str, np.ndarray]:
     """Tokens of every example of a task, by split; a pair counts as one row."""
-    examples = read_task(task, modality).examples
-    columns = ["sequence", "sequence_b"] if task.kind == "pair" else ["sequence"]
+    examples = read_task(task, modality).frame
+    columns = ["sequence", "partner"] if task.two_sequences else ["sequence"]
     lengths = examples.select(pl.sum_horizontal(pl.col(columns).str.len_bytes())).to_series()
     tokens = np.minimum(lengths.to_numpy().astype(np.int64) + 2, task.max_tokens)
     return {split: tokens[(examples["split"] == split).to_numpy()] for split in SPLITS}
