@@ -134,7 +134,7 @@ def test_whole_run(project):
     table = pl.read_csv(out / "report/results.csv")
     assert set(table["selection"]) == {"top_influence-40", "random_tokens-40", "kmer"}
     page = (out / "report/report.html").read_text()
-    assert page.count("<svg") == 6
+    assert page.count("<svg") == 7
     assert all(list(out.glob(f"{kind}/*")) for kind in ("logs", "benchmarks"))
     assert not list(out.rglob("*.tmp"))
 
