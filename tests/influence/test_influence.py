@@ -510,6 +510,20 @@ def test_out_of_memory_halves_the_budget_for_the_rest(tmp_path, monkeypatch):
         engine.fisher_sums(frame)
 
 
+@pytest.mark.parametrize("parameters", ["head", "linear"])
+def test_bf16_accumulates_in_float32(parameters):
+    frame = sequences(40)
+    engines = {p: shard_setup(parameters=parameters, precision=p)[0] for p in ("float32", "bf16")}
+    fisher = Fisher(engines["float32"].fisher_sums(frame), frame.height, {})
+    curvature = {"": inverse_curvature(fisher, engines["float32"].settings, CPU)}
+    exact, got = (score_frame(engine, curvature, frame)[""] for engine in engines.values())
+    np.testing.assert_allclose(got["influence"], exact["influence"], rtol=0.05)
+    assert not got["influence"].equals(exact["influence"])
+    sums = engines["bf16"].fisher_sums(frame)
+    for name, total in sums.items():
+        assert float(total.sum()) == pytest.approx(float(fisher.sums[name].sum()), rel=0.02)
+
+
 def test_a_compiled_encoder_gives_the_same_scores(monkeypatch):
     engine, frame, curvatures = shard_setup()
     expected = score_frame(engine, curvatures, frame)["influence"]

@@ -147,6 +147,9 @@ class InfluenceEngine:
         names = {name for name, _ in model.named_modules()}
         known = (name.removesuffix(".weight") for name in HEAD_NAMES)
         self._head = next((name for name in known if name in names), None)
+        if settings.precision == "bf16":
+            # Products of bf16 values are exact in TF32, and on a GPU's tensor cores.
+            torch.backends.cuda.matmul.allow_tf32 = True
         if settings.compile:
             cast(nn.Module, model.base_model).compile(dynamic=True)
 
