@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 CORES ?= 2
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint clean
+.PHONY: demo test test-slurm lint clean
 
 $(STAMP): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -25,10 +25,19 @@ test: $(STAMP)
 	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/pytest -n $(CORES) --dist loadfile
 
+# A real Slurm on this machine, from Debian's packages: see docs/slurm.md.
+test-slurm: $(STAMP)
+	$(BIN)/pytest -m slurm tests/slurm
+	$(BIN)/python tests/slurm/cluster.py $(BIN)/snakemake --profile slurm --nolock
+
 lint: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/mypy
+
+# The picture in the README; needs graphviz.
+docs/dag.svg: $(STAMP) Snakefile rules/*.smk config/demo.yaml
+	$(BIN)/snakemake --rulegraph --quiet all | tred | dot -Grankdir=LR -Gbgcolor=transparent -Nfontname=Helvetica -Tsvg > $@
 
 clean:
 	rm -rf results .snakemake

@@ -10,6 +10,7 @@ if "run" not in config:
 
 
 include: "rules/common.smk"
+include: "rules/download.smk"
 include: "rules/corpus.smk"
 include: "rules/finetune.smk"
 include: "rules/influence.smk"
@@ -35,8 +36,10 @@ rule scores:
     input:
         out("influence/scores.parquet"),
         out("influence/summary.json"),
+        [out("influence/agreement.csv")] if VARIANTS else [],
 
 
 rule coreset:
     input:
         expand(out("coresets/{name}/coreset.fasta.gz"), name=CORESETS),
+        out("coresets/drift.csv"),

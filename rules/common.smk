@@ -7,16 +7,15 @@ import sys
 ROOT = workflow.basedir
 LIBRARY = os.path.join(ROOT, "workflow")
 sys.path.insert(0, LIBRARY)
-# Jobs, on this machine or another, find the library without an installation.
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    [LIBRARY, *(p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p)]
-)
 
+from coresift.alphabet import ALPHABETS
 from coresift.config import ConfigError, load_config, plain, source_name
 from coresift.corpus.blocks import overlapping
+from coresift.environment import export_library
 from coresift.provenance import Fingerprints, code_digest
 from snakemake.exceptions import WorkflowError
 
+export_library()
 try:
     CFG = load_config(config)
 except ConfigError as error:
@@ -53,24 +52,64 @@ def runtime(minutes):
     return lambda wildcards, attempt: minutes * attempt
 
 
-fingerprint = Fingerprints(out("fingerprints.json"))
+def reference_coreset(wildcards):
+    """The coreset a matched random strategy is matched to."""
+    if wildcards.strategy in ("random_tokens", "random_length"):
+        name = f"top_influence-{wildcards.budget}-s{wildcards.seed}"
+        return [out(f"coresets/{name}/coreset.parquet")]
+    return []
+
+
+def checkpoint_of(wildcards):
+    """The checkpoint an evaluation is of: a coreset's, or one given by path."""
+    trained = out(f"models/{wildcards.name}/checkpoint")
+    return CFG.evaluate.checkpoints.get(wildcards.name, trained)
+
+
+def fingerprint(path):
+    """What an input holds: a download's entry in the config (it may not be here yet), or a hash."""
+    source = CFG.downloads.get(path)
+    return hashed(path) if source is None else plain(source)
+
+
+def available(path):
+    """Whether a file is here or can be downloaded."""
+    return path in CFG.downloads or os.path.exists(path)
+
+
+def on_gpu():
+    """Resources of a GPU job: a GPU, and the partition and type that the profile names for it.
+
+    `gpu_partition` and `gpu_type` are entries of default-resources, see slurm/config.yaml.
+    """
+    if CFG.device == "cpu":
+        return {}
+    defaults = workflow.resource_settings.default_resources or {}
+    entries = {"slurm_partition": "gpu_partition", "gpu_model": "gpu_type"}
+    given = {
+        key: defaults[name].raw for key, name in entries.items() if name in defaults
+    }
+    return {"gpu": 1, **given}
+
+
+hashed = Fingerprints(out("fingerprints.json"))
+GPU = on_gpu()
 SOURCES = {source_name(path): path for path in CFG.corpus.fasta}
 BASE_SOURCES = [source_name(path) for path in CFG.subset.fasta or CFG.corpus.fasta]
 BUCKETS = range(CFG.corpus.buckets)
 SHARDS = range(CFG.influence.shards)
 # A pinned D_sub has its own pool even while the files are the same: adding one changes no path.
 BASE_SET = "corpus" if CFG.subset.fasta is None else "base"
-STRATEGY_NAMES = CFG.selection.strategies
 CORESETS = [
     f"{strategy}-{budget}-s{seed}"
-    for strategy in STRATEGY_NAMES
+    for strategy in CFG.selection.names
     for budget in CFG.selection.budgets
     for seed in CFG.selection.seeds
 ]
 TASKS = {
     name: task
     for name, task in CFG.tasks.items()
-    if not (task.optional and not all(os.path.exists(f) for f in task.data.files()))
+    if not task.optional or all(map(available, task.data.files()))
 }
 for name in sorted(set(CFG.tasks) - set(TASKS)):
     print(f"task {name}: left out, its files are not here", file=sys.stderr)
@@ -81,8 +120,8 @@ wildcard_constraints:
     bucket=r"\d+",
     shard=r"\d+",
     set="corpus|base",
-    strategy="[a-z_]+",
+    strategy="[a-z0-9_]+",
     budget=r"\d+",
     seed=r"\d+",
-    name=r"[a-z_]+-\d+-s\d+",
+    name="|".join([r"[a-z0-9_]+-\d+-s\d+", *map(re.escape, CFG.evaluate.checkpoints)]),
     task="[a-z0-9_]+",

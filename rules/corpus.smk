@@ -4,6 +4,12 @@ TASK_FILES = sorted({f for task in TASKS.values() for f in task.data.files()})
 TASK_DATA = {
     name: {"data": plain(task.data), "kind": task.kind} for name, task in TASKS.items()
 }
+DECONTAMINATE = CFG.decontaminate.model_dump(
+    exclude={
+        "kmer": {"identity", "coverage"},
+        "mmseqs2": {"k", "containment"},
+    }[CFG.decontaminate.method]
+)
 
 
 rule ingest:
@@ -18,7 +24,7 @@ rule ingest:
     benchmark:
         bench("ingest-{source}")
     conda:
-        "../envs/coresift.yaml"
+        "../envs/corpus.yaml"
     threads: 1
     resources:
         mem_mb=memory(2000),
@@ -26,7 +32,7 @@ rule ingest:
     params:
         content=lambda w: fingerprint(SOURCES[w.source]),
         modality=CFG.modality,
-        corpus=CFG.corpus.model_dump(exclude={"fasta", "buckets"}),
+        corpus=CFG.corpus.model_dump(exclude={"fasta", "buckets", "cluster"}),
         code=code("ingest"),
     script:
         "../workflow/scripts/ingest.py"
@@ -46,7 +52,7 @@ rule deduplicate:
     benchmark:
         bench("deduplicate-{set}-{bucket}")
     conda:
-        "../envs/coresift.yaml"
+        "../envs/corpus.yaml"
     threads: 1
     resources:
         mem_mb=memory(4000),
@@ -70,7 +76,7 @@ rule decontaminate:
     benchmark:
         bench("decontaminate-{set}-{bucket}")
     conda:
-        "../envs/coresift.yaml"
+        "../envs/corpus.yaml"
     threads: 1
     resources:
         mem_mb=memory(4000),
@@ -79,10 +85,38 @@ rule decontaminate:
         content=[fingerprint(path) for path in TASK_FILES],
         modality=CFG.modality,
         tasks=TASK_DATA,
-        options=plain(CFG.decontaminate),
+        options=DECONTAMINATE,
         code=code("decontaminate"),
     script:
         "../workflow/scripts/decontaminate.py"
+
+
+if CFG.corpus.cluster is None:
+    CLUSTERS = []
+else:
+    CLUSTERS = [out("corpus/clusters.parquet")]
+
+    rule cluster:
+        input:
+            expand(out("corpus/pool/corpus/{bucket}.parquet"), bucket=BUCKETS),
+        output:
+            CLUSTERS,
+        log:
+            log_of("cluster"),
+        benchmark:
+            bench("cluster")
+        conda:
+            "../envs/corpus.yaml"
+        threads: CFG.corpus.cluster.threads
+        resources:
+            mem_mb=memory(16000),
+            runtime=runtime(240),
+        params:
+            modality=CFG.modality,
+            options=CFG.corpus.cluster.model_dump(exclude={"threads"}),
+            code=code("cluster"),
+        script:
+            "../workflow/scripts/cluster.py"
 
 
 rule summarise_corpus:
@@ -92,6 +126,7 @@ rule summarise_corpus:
         distinct=expand(out("corpus/distinct/corpus/{bucket}.parquet"), bucket=BUCKETS),
         pool=expand(out("corpus/pool/corpus/{bucket}.parquet"), bucket=BUCKETS),
         removed=expand(out("corpus/removed/corpus/{bucket}.parquet"), bucket=BUCKETS),
+        clusters=CLUSTERS,
     output:
         summary=out("corpus/summary.json"),
         rejects=out("corpus/rejects.parquet"),
@@ -102,7 +137,7 @@ rule summarise_corpus:
     benchmark:
         bench("summarise_corpus")
     conda:
-        "../envs/coresift.yaml"
+        "../envs/corpus.yaml"
     threads: 1
     resources:
         mem_mb=memory(8000),

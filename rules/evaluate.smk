@@ -1,6 +1,4 @@
-"""One evaluation rule a task, and its k-mer baseline."""
-
-EVALUATE = plain(CFG.evaluate)
+"""One evaluation rule a task, and its baseline from sequence alone."""
 
 for task_name, task in TASKS.items():
 
@@ -8,7 +6,7 @@ for task_name, task in TASKS.items():
         name:
             f"evaluate_{task_name}"
         input:
-            checkpoint=out("models/{name}/checkpoint"),
+            checkpoint=checkpoint_of,
             data=ancient(task.data.files()),
         output:
             metrics=out(f"evaluation/{task_name}/{{name}}/metrics.json"),
@@ -18,12 +16,12 @@ for task_name, task in TASKS.items():
         benchmark:
             bench(f"evaluate_{task_name}-{{name}}")
         conda:
-            "../envs/coresift.yaml"
+            "../envs/torch.yaml"
         threads: CFG.evaluate.threads
         resources:
+            **GPU,
             mem_mb=memory(8000),
             runtime=runtime(240),
-            gpu=GPUS,
         params:
             content=[fingerprint(path) for path in task.data.files()],
             modality=CFG.modality,
@@ -31,6 +29,7 @@ for task_name, task in TASKS.items():
             seeds=CFG.evaluate.seeds,
             tokens_per_batch=CFG.evaluate.tokens_per_batch,
             device=CFG.device,
+            store=out("work/embeddings"),
             code=code("evaluate"),
         script:
             "../workflow/scripts/evaluate.py"
@@ -48,7 +47,7 @@ for task_name, task in TASKS.items():
         benchmark:
             bench(f"baseline_{task_name}")
         conda:
-            "../envs/coresift.yaml"
+            "../envs/torch.yaml"
         threads: 1
         resources:
             mem_mb=memory(8000),

@@ -1,7 +1,5 @@
 """The subset D_sub, the base model and its fine-tuning on D_sub."""
 
-GPUS = 0 if CFG.device == "cpu" else 1
-
 
 rule subset:
     input:
@@ -13,7 +11,7 @@ rule subset:
     benchmark:
         bench("subset")
     conda:
-        "../envs/coresift.yaml"
+        "../envs/corpus.yaml"
     threads: 1
     resources:
         mem_mb=memory(8000),
@@ -40,12 +38,12 @@ if CFG.base.checkpoint is None:
         benchmark:
             bench("base")
         conda:
-            "../envs/coresift.yaml"
+            "../envs/torch.yaml"
         threads: CFG.finetune.threads
         resources:
+            **GPU,
             mem_mb=memory(8000),
             runtime=runtime(240),
-            gpu=GPUS,
         params:
             modality=CFG.modality,
             base=plain(CFG.base),
@@ -73,12 +71,12 @@ rule finetune:
     benchmark:
         bench("finetune")
     conda:
-        "../envs/coresift.yaml"
+        "../envs/torch.yaml"
     threads: CFG.finetune.threads
     resources:
+        **GPU,
         mem_mb=memory(8000),
         runtime=runtime(240),
-        gpu=GPUS,
     params:
         modality=CFG.modality,
         options=plain(CFG.finetune),

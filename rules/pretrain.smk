@@ -14,12 +14,12 @@ rule pretrain:
     benchmark:
         bench("pretrain-{name}")
     conda:
-        "../envs/coresift.yaml"
+        "../envs/torch.yaml"
     threads: CFG.pretrain.threads
     resources:
+        **GPU,
         mem_mb=memory(16000),
         runtime=runtime(1440),
-        gpu=GPUS,
     params:
         modality=CFG.modality,
         options=plain(CFG.pretrain),

@@ -1,60 +1,97 @@
 """Tables, plots and the page."""
 
-BASELINES = [
-    name for name, task in TASKS.items() if task.kind in ("class", "scalar", "pair")
-]
-CELLS = [(task, name) for task in TASKS for name in CORESETS]
-CELLS += [(task, "kmer") for task in BASELINES]
+EVALUATED = [*CORESETS, *CFG.evaluate.checkpoints, "kmer"]
+CELLS = [(task, name) for task in TASKS for name in EVALUATED]
+PLOTS = {
+    "Tasks": out("report/tasks.svg"),
+    "Self-influence": out("influence/scores.svg"),
+    "Coverage of the strata": out("coresets/strata.svg"),
+    "Length and composition": out("coresets/drift.svg"),
+    "Overlap of the coresets": out("coresets/overlap.svg"),
+}
 
 
-rule make_report:
+rule results:
     input:
         metrics=[out(f"evaluation/{t}/{n}/metrics.json") for t, n in CELLS],
         predictions=[out(f"evaluation/{t}/{n}/predictions.parquet") for t, n in CELLS],
-        coresets=expand(out("coresets/{name}/coreset.parquet"), name=CORESETS),
-        fasta=expand(out("coresets/{name}/coreset.fasta.gz"), name=CORESETS),
-        curves=expand(out("models/{name}/metrics.jsonl"), name=CORESETS),
-        scores=out("influence/scores.parquet"),
-        score_plot=out("influence/scores.svg"),
-        corpus=out("corpus/summary.json"),
     output:
         csv=report(
             out("report/results.csv"),
             caption="../resources/captions/results.rst",
             category="Results",
         ),
-        wide=multiext(out("report/results"), ".md", ".tex"),
-        overlap=out("report/overlap.csv"),
-        drift=out("report/coresets.csv"),
-        curves=out("report/curves.svg"),
+        comparisons=report(
+            out("report/comparisons.csv"),
+            caption="../resources/captions/comparisons.rst",
+            category="Results",
+        ),
+        wide=out("report/table.csv"),
+        beside=out("report/beside_paper.csv"),
+        markdown=out("report/table.md"),
+        latex=out("report/table.tex"),
         bars=report(
             out("report/tasks.svg"),
             caption="../resources/captions/tasks.rst",
             category="Results",
         ),
-        heatmap=out("report/overlap.svg"),
+    log:
+        log_of("results"),
+    benchmark:
+        bench("results")
+    conda:
+        "../envs/report.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(8000),
+        runtime=runtime(60),
+    params:
+        cells=CELLS,
+        modality=CFG.modality,
+        bootstrap=CFG.evaluate.bootstrap,
+        confidence=CFG.evaluate.confidence,
+        seed=CFG.seed,
+        code=code("results"),
+    script:
+        "../workflow/scripts/results.py"
+
+
+rule make_report:
+    input:
+        corpus=out("corpus/summary.json"),
+        summary=out("influence/summary.json"),
+        comparisons=out("report/comparisons.csv"),
+        wide=out("report/table.csv"),
+        beside=out("report/beside_paper.csv"),
+        coresets=out("coresets/drift.csv"),
+        fasta=expand(out("coresets/{name}/coreset.fasta.gz"), name=CORESETS),
+        metrics=expand(out("models/{name}/metrics.jsonl"), name=CORESETS),
+        plots=PLOTS.values(),
+    output:
+        curves=out("report/curves.svg"),
         page=report(
             out("report/report.html"),
             caption="../resources/captions/page.rst",
             category="Results",
         ),
     log:
-        log_of("report"),
+        log_of("make_report"),
     benchmark:
-        bench("report")
+        bench("make_report")
     conda:
-        "../envs/coresift.yaml"
+        "../envs/report.yaml"
     threads: 1
     resources:
-        mem_mb=memory(8000),
+        mem_mb=memory(4000),
         runtime=runtime(30),
     params:
         run=CFG.run,
-        cells=CELLS,
-        names=CORESETS,
-        evaluate=EVALUATE,
+        modality=CFG.modality,
+        composition=ALPHABETS[CFG.modality].composition_name,
         compute=CFG.pretrain.compute,
-        seed=CFG.seed,
-        code=code("report"),
+        confidence=CFG.evaluate.confidence,
+        names=CORESETS,
+        titles=[*PLOTS, "Learning curves"],
+        code=code("make_report"),
     script:
-        "../workflow/scripts/report.py"
+        "../workflow/scripts/make_report.py"

@@ -1,14 +1,6 @@
 """Coresets: strategy x budget x seed."""
 
 
-def reference_coreset(wildcards):
-    """The coreset a matched random strategy is matched to."""
-    if wildcards.strategy in ("random_tokens", "random_length"):
-        name = f"top_influence-{wildcards.budget}-s{wildcards.seed}"
-        return [out(f"coresets/{name}/coreset.parquet")]
-    return []
-
-
 rule select:
     input:
         scores=out("influence/scores.parquet"),
@@ -20,13 +12,13 @@ rule select:
     benchmark:
         bench("select-{strategy}-{budget}-s{seed}")
     conda:
-        "../envs/coresift.yaml"
+        "../envs/corpus.yaml"
     threads: 1
     resources:
         mem_mb=memory(16000),
         runtime=runtime(30),
     params:
-        cci=lambda w: plain(CFG.selection.cci) if w.strategy == "cci" else {},
+        strategy=lambda w: CFG.selection.resolve(w.strategy),
         code=code("select"),
     script:
         "../workflow/scripts/select.py"
@@ -43,7 +35,7 @@ rule coreset_fasta:
     benchmark:
         bench("coreset_fasta-{name}")
     conda:
-        "../envs/coresift.yaml"
+        "../envs/corpus.yaml"
     threads: 1
     resources:
         mem_mb=memory(8000),
@@ -52,3 +44,46 @@ rule coreset_fasta:
         code=code("coreset_fasta"),
     script:
         "../workflow/scripts/coreset_fasta.py"
+
+
+rule describe_coresets:
+    input:
+        scores=out("influence/scores.parquet"),
+        coresets=expand(out("coresets/{name}/coreset.parquet"), name=CORESETS),
+        pool=expand(out("corpus/pool/corpus/{bucket}.parquet"), bucket=BUCKETS),
+    output:
+        overlap=out("coresets/overlap.csv"),
+        drift=out("coresets/drift.csv"),
+        strata=out("coresets/strata.csv"),
+        overlap_plot=report(
+            out("coresets/overlap.svg"),
+            caption="../resources/captions/overlap.rst",
+            category="Coresets",
+        ),
+        strata_plot=report(
+            out("coresets/strata.svg"),
+            caption="../resources/captions/strata.rst",
+            category="Coresets",
+        ),
+        drift_plot=report(
+            out("coresets/drift.svg"),
+            caption="../resources/captions/drift.rst",
+            category="Coresets",
+        ),
+    log:
+        log_of("describe_coresets"),
+    benchmark:
+        bench("describe_coresets")
+    conda:
+        "../envs/report.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(16000),
+        runtime=runtime(30),
+    params:
+        names=CORESETS,
+        modality=CFG.modality,
+        cci=plain(CFG.selection.cci),
+        code=code("describe_coresets"),
+    script:
+        "../workflow/scripts/describe_coresets.py"

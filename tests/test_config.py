@@ -45,3 +45,13 @@ def test_errors_name_key_and_allowed_values(path, value, expected):
 
 def test_source_name():
     assert source_name("x/y/rna.v1.fasta.gz") == "rna.v1"
+
+
+def test_cci_variants_are_named_selections():
+    config = load_config(changed("selection.cci_variants", {"cci_hard0": {"prune_hard": 0}}))
+    assert config.selection.names[-1] == "cci_hard0"
+    assert config.selection.resolve("cci_hard0")[1]["prune_hard"] == 0
+    assert config.selection.resolve("cci")[1]["prune_hard"] == 0.1
+    assert config.selection.resolve("random") == ("random", {})
+    with pytest.raises(ConfigError, match=r"selection\.cci_variants"):
+        load_config(changed("selection.cci_variants", {"top": {}}))

@@ -38,12 +38,13 @@ def test_odd_material_is_there(root):
 
 
 def test_remade_byte_for_byte(root, tmp_path):
-    if shutil.which("blastdbcmd") is None:
-        pytest.skip("needs the Debian packages ncbi-rrna-data, ncbi-blast+ and mmseqs2-examples")
     path = root / "resources/demo/make_demo_data.py"
     spec = importlib.util.spec_from_file_location("make_demo_data", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    data = (module.BLAST / "SSURef_93.fasta.nsq", module.PROTEINS)
+    if shutil.which("blastdbcmd") is None or not all(file.is_file() for file in data):
+        pytest.skip("needs the Debian packages ncbi-rrna-data, ncbi-blast+ and mmseqs2-examples")
     module.make_rna(tmp_path)
     module.make_protein(tmp_path)
     for made in tmp_path.iterdir():

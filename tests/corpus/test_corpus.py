@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 from coresift.corpus.blocks import block_expression, bounds, overlapping, sequence_id
+from coresift.corpus.composition import composition
 from coresift.corpus.decontaminate import HeldOut, contaminated, kmer_hashes
 from coresift.corpus.dedup import HashCollisionError, deduplicate, read_shard
 from coresift.corpus.ingest import CorpusError, ingest, read_fasta
@@ -206,12 +207,12 @@ def test_duplicate_ids_and_summary_add_up(tmp_path):
     buckets, reports = run_corpus(tmp_path / "o", [fasta])
     found = duplicate_ids(buckets)
     assert found.rows() == [("a", 2)]
-    summary = summarise(reports, buckets, buckets, found.height)
+    summary = summarise(reports, buckets, buckets, [], found.height)
     assert summary["records"] == 5
     assert summary["rejected"] == {"too_short": 1}
     assert (summary["distinct"], summary["duplicates"], summary["pool"]) == (3, 1, 3)
     with pytest.raises(ValueError, match="rows lost"):
-        summarise(reports, buckets[:1], buckets, 0)
+        summarise(reports, buckets[:1], buckets, [], 0)
 
 
 def naive_kmers(sequence, k):
@@ -279,6 +280,18 @@ def test_subset_is_nested_and_independent_of_buckets(tmp_path):
 def test_real_rnacentral_sample(shared_data, tmp_path):
     path = shared_data / "rna_pool_sample/format_rnacentral_active.100.sample-Max50.fasta.gz"
     buckets, reports = run_corpus(tmp_path / "o", [path])
-    summary = summarise(reports, buckets, buckets, 0)
+    summary = summarise(reports, buckets, buckets, [], 0)
     assert summary["records"] == 1400
     assert summary["accepted"] + sum(summary["rejected"].values()) == 1400
+
+
+@pytest.mark.parametrize(("modality", "expected"), [("rna", 0.5), ("protein", 0.25)])
+def test_composition(tmp_path, modality, expected):
+    frame = pl.DataFrame(
+        {"seq_id": ["a"], "sequence": ["GCAU"], "length": [4], "block": [0], "n_copies": [1],
+         "source_ids": [["x"]]}
+    ).select(pl.col(name).cast(kind) for name, kind in SEQUENCE.items())  # fmt: skip
+    sequence = "GCAU" if modality == "rna" else "KTMD"
+    frame = frame.with_columns(sequence=pl.lit(sequence))
+    write_table(tmp_path / "b.parquet", frame, SEQUENCE)
+    assert composition([tmp_path / "b.parquet"], modality)["composition"].to_list() == [expected]

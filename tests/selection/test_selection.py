@@ -7,8 +7,8 @@ import polars as pl
 import pytest
 from coresift.config import Strategy
 from coresift.corpus.blocks import sequence_id
-from coresift.selection.cci import assign_strata, water_fill
-from coresift.selection.diagnostics import drift, overlap_matrix, score_summary
+from coresift.selection.cci import PRUNED, assign_strata, water_fill
+from coresift.selection.diagnostics import drift, overlap_matrix, score_summary, stratum_coverage
 from coresift.selection.errors import SelectionError
 from coresift.selection.strategies import select
 from hypothesis import given, settings
@@ -171,6 +171,29 @@ def test_diagnostics():
     coresets = {"a": draw(scores, "random", 10), "b": draw(scores, "top_influence", 10)}
     matrix = overlap_matrix(coresets)
     assert matrix.filter(pl.col("a") == pl.col("b"))["jaccard"].to_list() == [1, 1]
-    assert drift(scores, coresets["a"])["sequences"] == 10
+    gc = scores.select("seq_id", composition=-pl.col("length") / 1000)
+    row = drift(scores, coresets["a"], gc)
+    assert row["sequences"] == 10
+    chosen = scores.filter(pl.col("seq_id").is_in(coresets["a"]["seq_id"].to_list()))
+    assert row["mean_length"] == pytest.approx(chosen["length"].mean())
+    assert row["mean_composition"] == pytest.approx(-row["mean_length"] / 1000)
+    assert row["length_ks"] == pytest.approx(row["composition_ks"])
     longer = scores.with_columns(influence=pl.col("length").cast(pl.Float64))
-    assert score_summary(longer)["influence"]["spearman_length"] == pytest.approx(1)
+    summary = score_summary(longer, gc)["influence"]
+    assert summary["spearman_length"] == pytest.approx(1)
+    assert summary["spearman_composition"] == pytest.approx(-1)
+
+
+def test_stratum_coverage_adds_up():
+    scores = make_scores(200)
+    coresets = {s: draw(scores, s, 40) for s in ("cci", "top_influence")}
+    table = stratum_coverage(scores, coresets, CCI)
+    totals = table.group_by("coreset").agg(pl.col("pool", "taken").sum())
+    assert set(totals.rows()) == {("cci", 200, 40), ("top_influence", 200, 40)}
+    pruned = table.filter(pl.col("stratum") == PRUNED)
+    assert dict(pruned.select("coreset", "taken").rows()) == {"cci": 0, "top_influence": 20}
+    assert set(pruned["pool"]) == {20}  # prune_hard = 0.1
+    taken = table.filter(pl.col("coreset") == "cci", pl.col("stratum") != PRUNED)
+    assert dict(taken.select("stratum", "taken").rows()) == dict(
+        coresets["cci"].group_by("stratum").len().rows()
+    )

@@ -5,9 +5,9 @@ import pytest
 import torch
 from coresift.config import Task
 from coresift.models.checkpoint import build_model, save_model
+from coresift.tasks.baseline import baseline
 from coresift.tasks.data import TaskDataError, read_task
-from coresift.tasks.evaluate import evaluate_task, kmer_baseline
-from coresift.tasks.metrics import METRICS, bootstrap_interval
+from coresift.tasks.evaluate import evaluate_task
 from coresift.tasks.targets import make_targets
 
 
@@ -43,7 +43,7 @@ def test_each_kind_learns(tmp_path, kind):
     save_model(tmp_path / "m", *build_model("tiny", "rna", 0))
     path = table(tmp_path, composition_rows(label=LABELS[kind]))
     task = Task(kind=kind, data={"path": path}, epochs=60, learning_rate=1e-2)
-    arguments = (tmp_path / "m", task, "rna", [0, 1], 2048, torch.device("cpu"))
+    arguments = (tmp_path / "m", task, "rna", [0, 1], 2048, torch.device("cpu"), tmp_path)
     metrics, predictions = evaluate_task(*arguments)
     assert metrics["metrics"][metrics["primary"]]["mean"] > 0.8
     again, same = evaluate_task(*arguments)
@@ -59,7 +59,9 @@ def test_finetune_and_pairs_run(tmp_path):
     path = table(tmp_path, rows, "sequence,partner,label,split")
     data = {"path": path, "sequence_b": "partner"}
     task = Task(kind="pair", data=data, mode="finetune", epochs=8, learning_rate=1e-2)
-    metrics, _ = evaluate_task(tmp_path / "m", task, "rna", [0], 2048, torch.device("cpu"))
+    metrics, _ = evaluate_task(
+        tmp_path / "m", task, "rna", [0], 2048, torch.device("cpu"), tmp_path
+    )
     assert metrics["metrics"]["accuracy"]["mean"] > 0.7
 
 
@@ -98,40 +100,14 @@ def test_bad_labels(tmp_path, kind, label, message):
     rows += [f"{s},{label},{split}" for s, split in (("GGGG", "train"), ("CCCC", "valid"))]
     task = Task(kind=kind, data={"path": table(tmp_path, rows)})
     with pytest.raises(TaskDataError, match=message):
-        make_targets(task, read_task(task, "rna").examples)
-
-
-def test_metrics_by_hand():
-    targets, classes = np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1])
-    assert METRICS["class"]["accuracy"](targets, classes) == 0.75
-    assert METRICS["class"]["macro_f1"](targets, classes) == pytest.approx((2 / 3 + 0.8) / 2)
-    labels = np.array([[0, 1], [1, 1], [1, 1]])
-    scores = np.array([[0.1, 0.5], [0.4, 0.5], [0.05, 0.2]])
-    assert METRICS["multilabel"]["mean_auc"](labels, scores) == 0.5  # (0.5 + one-class 0.5) / 2
-    x, y = np.array([1.0, 2, 3]), np.array([1.0, 2, 5])
-    scalar = METRICS["scalar"]
-    assert scalar["spearman"](x, y) == pytest.approx(1)
-    assert scalar["mae"](x, y) == pytest.approx(2 / 3)
-    assert scalar["rmse"](x, y) ** 2 == pytest.approx(scalar["mse"](x, y))
-    assert scalar["spearman"](x, np.ones(3)) == 0
-
-
-def test_bootstrap_interval_covers_and_reproduces():
-    rng = np.random.default_rng(0)
-    targets = rng.integers(0, 2, 400)
-    run = np.where(rng.random(400) < 0.8, targets, 1 - targets)
-    arguments = (METRICS["class"]["accuracy"], targets, [run], np.arange(400), 300, 0.95, 1)
-    low, high = bootstrap_interval(*arguments)
-    assert low < (targets == run).mean() < high
-    assert high - low == pytest.approx(4 * 0.02, abs=0.02)  # binomial: +- 1.96 * sqrt(pq/n)
-    assert bootstrap_interval(*arguments) == (low, high)
+        make_targets(task, read_task(task, "rna").frame, "rna")
 
 
 def test_real_nrc(shared_data):
     folder = shared_data / "rna_type_cls"
     files = {"train": str(folder / "nRC_train.fasta.gz"), "test": str(folder / "nRC_test.fasta.gz")}
     task = Task(kind="class", data=files)
-    metrics, _ = kmer_baseline(task, "rna")
+    metrics, _ = baseline(task, "rna")
     assert len(metrics["classes"]) == 13
     assert metrics["examples"]["test"] == 2529
     assert metrics["metrics"]["accuracy"]["mean"] > 0.3  # chance is 0.08

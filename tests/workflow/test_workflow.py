@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -12,6 +13,7 @@ import time
 from pathlib import Path
 
 import polars as pl
+import psutil
 import pytest
 import yaml
 from coresift.corpus.ingest import read_fasta
@@ -132,7 +134,7 @@ def test_whole_run(project):
     table = pl.read_csv(out / "report/results.csv")
     assert set(table["selection"]) == {"top_influence-40", "random_tokens-40", "kmer"}
     page = (out / "report/report.html").read_text()
-    assert page.count("<svg") == 4
+    assert page.count("<svg") == 6
     assert all(list(out.glob(f"{kind}/*")) for kind in ("logs", "benchmarks"))
     assert not list(out.rglob("*.tmp"))
 
@@ -146,14 +148,14 @@ def test_a_touched_fasta_reruns_nothing(project):
     assert project.planned(small_config()) == set()
 
 
-SCORING = {"ingest", "subset", "base", "finetune", "fisher", "score", "merge"}
+SCORING = {"ingest", "subset", "base", "finetune", "fisher_part", "fisher", "score", "merge"}
 
 
 def test_a_new_budget_scores_nothing(project):
     config = small_config()
     config["selection"]["budgets"] = [40, 30]
     planned = project.planned(config)
-    assert {"select", "pretrain", "evaluate_domain", "make_report"} <= planned
+    assert {"select", "pretrain", "evaluate_domain", "results"} <= planned
     assert not planned & SCORING
 
 
@@ -162,14 +164,14 @@ def test_a_new_damping_does_not_finetune(project):
     config["influence"]["damping"] = 0.5
     planned = project.planned(config)
     assert {"score", "merge", "select"} <= planned
-    assert not planned & {"ingest", "subset", "base", "finetune", "fisher"}
+    assert not planned & {"ingest", "subset", "base", "finetune", "fisher_part", "fisher"}
 
 
 def test_a_new_task_does_not_train(project):
     config = small_config()
     config["decontaminate"] = {"enabled": True}
     config["evaluate"]["seeds"] = [0, 1]
-    assert project.planned(config) == {"evaluate_domain"} | {"make_report"}
+    assert project.planned(config) == {"evaluate_domain", "results", "make_report"}
 
 
 def test_an_edited_selection_module_reruns_selection_and_later(project):
@@ -191,7 +193,7 @@ def test_an_added_fasta_scores_only_new_records(project):
     before = read_table(project.folder / "results/grown/influence/scores.parquet", SCORE)
     config["corpus"]["fasta"].append("c.fasta")
     planned = project.planned(config, "scores")
-    assert not planned & {"subset", "base", "finetune", "fisher"}
+    assert not planned & {"subset", "base", "finetune", "fisher_part", "fisher"}
     project.run(config, "scores")
     logs = [p.read_text() for p in (project.folder / "results/grown/logs").glob("score-*.log")]
     computed = sum(int(n) for log in logs for n in re.findall(r"(\d+) computed", log))
@@ -200,35 +202,77 @@ def test_an_added_fasta_scores_only_new_records(project):
     assert after.join(before, on="seq_id", how="semi").equals(before)
 
 
-def test_a_killed_run_completes_with_equal_bytes(project):
-    config = small_config()
-    config["run"] = "killed"
+def start_scoring(project, config, *arguments):
+    """Start a run; returns when its first block of scores is on disk."""
     process = subprocess.Popen(
-        project.command(config),
+        project.command(config, *arguments),
         cwd=project.folder,
         start_new_session=True,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    cache = project.folder / "results/killed/work/scores"
+    cache = project.folder / f"results/{config['run']}/work/scores"
     deadline = time.monotonic() + 300
-    while not list(cache.rglob("*.parquet")) and time.monotonic() < deadline:
-        time.sleep(0.05)
+    while not list(cache.rglob("*.parquet")):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return process
+
+
+def test_a_killed_run_completes_with_equal_bytes(project):
+    config = small_config()
+    config["run"] = "killed"
+    process = start_scoring(project, config)
     os.killpg(process.pid, signal.SIGKILL)  # snakemake and its jobs, in the middle of scoring
     process.wait()
-    assert list(cache.rglob("*.parquet"))
+    assert not (project.folder / "results/killed/influence/scores.parquet").exists()
     project.run(config)
     assert project.digests("killed") == project.digests("small")
+
+
+@pytest.mark.parametrize("victim", ["job", "snakemake"])
+def test_a_killed_scoring_job_or_snakemake_alone(project, victim):
+    config = small_config()
+    config["run"] = "killed"
+    out = project.folder / "results/killed"
+    (out / "influence/scores.parquet").unlink()
+    shutil.rmtree(out / "influence/scores")
+    shutil.rmtree(out / "work/scores")
+    process = start_scoring(project, config, "scores")
+    if victim == "job":
+        children = psutil.Process(process.pid).children(recursive=True)
+        jobs = [c for c in children if any(a.endswith(".score.py") for a in c.cmdline())]
+        assert jobs
+        jobs[0].kill()
+        assert process.wait(timeout=120) != 0
+    else:
+        process.kill()  # its jobs are orphans now, and go on writing
+        process.wait()
+    project.run(config, "scores")
+    names = ("influence/scores.parquet",)
+    assert project.digests("killed", names) == project.digests("small", names)
 
 
 def test_shards_and_buckets_do_not_change_a_byte(project):
     config = small_config()
     config["run"] = "cut"
     config["corpus"] |= {"buckets": 3, "fasta": ["b.fasta", "a.fasta"]}
-    config["influence"]["shards"] = 5
+    config["influence"] |= {"shards": 5, "fisher_shards": 3}
+    config["influence"]["variants"] = {"norm": {"curvature": "identity"}}
     project.run(config, "scores")
     names = ("influence/scores.parquet",)
     assert project.digests("cut", names) == project.digests("small", names)
+    agreement = pl.read_csv(project.folder / "results/cut/influence/agreement.csv")
+    assert agreement.select("a", "b", "k").rows() == [("influence", "norm", 40)]
+
+
+def test_a_new_variant_needs_its_own_sums_only(project):
+    config = small_config()
+    config["influence"]["variants"] = {"other": {"curvature": "ekfac"}}
+    done = project.run(config, "-n", "scores")
+    jobs = re.findall(r"^    wildcards: (.*kind=.*)$", done.stdout + done.stderr, re.M)
+    assert {re.search(r"kind=(\w+)", job)[1] for job in jobs} == {"kronecker", "corrected"}
 
 
 @pytest.mark.parametrize(
@@ -274,3 +318,44 @@ def test_paper_scale_configs_build_their_dag(root, tmp_path, name):
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
+
+
+def test_lint_is_clean(root):
+    done = subprocess.run(
+        [*SNAKEMAKE, "--lint"], cwd=root, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "good condition" in done.stderr
+
+
+def test_snakemake_report_has_the_captions(project):
+    project.run(small_config(), "--report", "snakemake-report.html")
+    page = (project.folder / "snakemake-report.html").read_text()
+    for caption in (project.folder / "resources/captions").glob("*.rst"):
+        assert caption.read_text().split(".")[0][:40] in page, caption.name
+
+
+def test_own_fasta_in_one_command(project, root):
+    readme = (root / "README.md").read_text()
+    command = re.search(r"\.venv/bin/snakemake (.*?)\n\n", readme, re.S).group(1)
+    command = command.replace("\\\n", " ").replace("my_sequences.fasta.gz", "a.fasta")
+    done = subprocess.run(
+        [*SNAKEMAKE, "-n", "-q", "rules", *shlex.split(command)],
+        cwd=project.folder, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert re.search(r"^select +8$", done.stdout + done.stderr, re.M)
+
+
+def test_a_checkpoint_by_path_is_the_base(project):
+    config = small_config()
+    config["run"] = "given"
+    config["base"] = {"checkpoint": "results/small/models/top_influence-40-s0/checkpoint"}
+    assert "base" not in project.planned(config, "scores")
+    project.run(config, "scores")
+    names = ("influence/scores.parquet",)
+    assert project.digests("given", names) != project.digests("small", names)
+    config["run"], config["modality"] = "wrong", "protein"
+    config["tasks"] = {}
+    done = project.run(config, "scores", check=False)
+    assert "the checkpoint's vocabulary has no token for" in done.stdout + done.stderr

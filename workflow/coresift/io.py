@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -50,7 +51,13 @@ REMOVED: Schema = {
     "seq_id": pl.String,
     "task": pl.String,
     "task_id": pl.String,
-    "containment": pl.Float64,
+    "containment": pl.Float64,  # share of the shorter sequence: its k-mers, or residues aligned
+    "identity": pl.Float64,  # identical positions of the alignment; null for method kmer
+}
+#: Near duplicates of the pool, in seq_id order.
+CLUSTER: Schema = {
+    "seq_id": pl.String,
+    "cluster_id": pl.String,  # seq_id of the cluster's representative
 }
 #: One row per scored sequence, in seq_id order.
 SCORE: Schema = {
@@ -62,6 +69,12 @@ SCORE: Schema = {
     "error_norm": pl.Float64,  # mean L2 norm of softmax(logits) - onehot (EL2N for MLM)
     "n_tokens": pl.Int32,  # tokens the loss is averaged over
 }
+#: Self-influence by a further parameter set, curvature, damping or loss; in seq_id order.
+VARIANT: Schema = {
+    "seq_id": pl.String,
+    "variant": pl.String,  # its name in influence.variants
+    "influence": pl.Float64,
+}
 #: One row per sequence of a coreset, ordered by rank.
 CORESET: Schema = {
     "seq_id": pl.String,
@@ -69,11 +82,13 @@ CORESET: Schema = {
     "stratum": pl.Int32,  # CCI stratum, -1 where the strategy has none
     "weight": pl.Float64,
 }
-#: Downstream predictions of one evaluation, one row per test example (or token, or pair).
+#: Downstream predictions of one evaluation, one row per test example (or residue,
+#: or pair of residues that a metric needs).
 PREDICTION: Schema = {
     "example_id": pl.String,
     "seed": pl.Int32,
-    "position": pl.Int32,  # token or flattened pair index; label index for multi-label; else 0
+    "position": pl.Int32,  # residue; i * length + j of a pair; label of a multi-label task; else 0
+    "length": pl.Int32,  # residues of the example that the model read
     "target": pl.Float64,
     "prediction": pl.Float64,  # class id, score or value
 }
@@ -124,6 +139,25 @@ def conform(frame: pl.DataFrame, schema: Schema) -> pl.DataFrame:
     return frame.select(pl.col(name).cast(dtype) for name, dtype in schema.items())
 
 
+def string_series(name: str, values: Sequence[bytes]) -> pl.Series:
+    """A String column of UTF-8 values, made in one copy."""
+    offsets = np.zeros(len(values) + 1, np.int64)
+    np.cumsum(np.fromiter(map(len, values), np.int64, len(values)), out=offsets[1:])
+    data = pa.py_buffer(b"".join(values))
+    array = pa.LargeStringArray.from_buffers(len(values), pa.py_buffer(offsets), data)
+    return pl.Series(name, pl.from_arrow(array))
+
+
+def list_series(name: str, offsets: np.ndarray, values: pl.Series) -> pl.Series:
+    """A List column: row i holds `values[offsets[i]:offsets[i + 1]]`; offsets are int64."""
+    # From buffers: pyarrow imports pandas (half a second a job) to look at a numpy array.
+    child = values.to_arrow(compat_level=pl.CompatLevel.oldest())
+    buffers = [None, pa.py_buffer(offsets)]
+    kind = pa.large_list(child.type)
+    array = pa.Array.from_buffers(kind, len(offsets) - 1, buffers, children=[child])
+    return pl.Series(name, pl.from_arrow(array))
+
+
 def write_table(
     path: str | Path, frame: pl.DataFrame, schema: Schema, metadata: Mapping[str, str] | None = None
 ) -> None:
@@ -138,13 +172,21 @@ class TableWriter:
     """Append frames of one schema to one Parquet file, atomically and in bounded memory.
 
     Row groups hold exactly `row_group_size` rows (the last one fewer), so the bytes do not depend
-    on how the rows were cut into frames.
+    on how the rows were cut into frames. An intermediate table, written and read once, is neither
+    compressed nor given statistics.
     """
 
-    def __init__(self, path: str | Path, schema: Schema, row_group_size: int = 1 << 17) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        schema: Schema,
+        row_group_size: int = 1 << 17,
+        intermediate: bool = False,
+    ) -> None:
         self._context = atomic_path(path)
         self._schema = schema
         self._size = row_group_size
+        self._intermediate = intermediate
         self._pending = pl.DataFrame(schema=dict(schema))
         self._arrow_schema: pa.Schema = self._to_arrow(self._pending).schema
         self._writer: pq.ParquetWriter | None = None
@@ -156,7 +198,11 @@ class TableWriter:
     def __enter__(self) -> TableWriter:
         temporary = self._context.__enter__()
         self._writer = pq.ParquetWriter(
-            temporary, self._arrow_schema, compression="zstd", use_dictionary=False
+            temporary,
+            self._arrow_schema,
+            compression="none" if self._intermediate else "zstd",
+            write_statistics=not self._intermediate,
+            use_dictionary=False,
         )
         return self
 
@@ -204,17 +250,21 @@ def read_tables(paths: Sequence[str | Path], schema: Schema) -> pl.DataFrame:
 def write_tensors(
     path: str | Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, Any]
 ) -> None:
-    """Write tensors atomically as safetensors; metadata values are stored as JSON strings."""
+    """Write tensors atomically as safetensors; the metadata is stored as one JSON string.
+
+    safetensors writes several strings in no fixed order, which would change the bytes.
+    """
     from safetensors.torch import save_file
 
-    packed = {name: json.dumps(value, sort_keys=True) for name, value in metadata.items()}
+    packed = {"metadata": json.dumps(dict(metadata), sort_keys=True)}
     contiguous = {name: tensors[name].detach().cpu().contiguous() for name in sorted(tensors)}
     with atomic_path(path) as temporary:
         save_file(contiguous, temporary, metadata=packed)
 
 
-def read_tensors(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Read tensors and metadata written by `write_tensors`.
+@contextmanager
+def open_tensors(path: str | Path) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """Handle (tensors are read on demand) and metadata of a file written by `write_tensors`.
 
     Raises:
         ValueError: the file is not a readable safetensors file.
@@ -223,8 +273,16 @@ def read_tensors(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, A
 
     try:
         with safe_open(str(path), framework="pt") as handle:
-            tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
-            metadata = {k: json.loads(v) for k, v in (handle.metadata() or {}).items()}
+            yield handle, json.loads((handle.metadata() or {}).get("metadata", "{}"))
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{path}: not a readable safetensors file ({error})") from error
-    return tensors, metadata
+
+
+def read_tensors(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Read tensors and metadata written by `write_tensors`.
+
+    Raises:
+        ValueError: the file is not a readable safetensors file.
+    """
+    with open_tensors(path) as (handle, metadata):
+        return {name: handle.get_tensor(name) for name in handle.keys()}, metadata  # noqa: SIM118

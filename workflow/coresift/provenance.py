@@ -83,19 +83,24 @@ class Fingerprints:
             self._known = {}
 
     def __call__(self, path: str | Path) -> str:
-        """xxh3-128 of the file's bytes, or 'missing'."""
-        file = Path(path)
-        if not file.is_file():
+        """xxh3-128 of a file's bytes, or of a folder's names and bytes, or 'missing'."""
+        root = Path(path)
+        files = sorted(f for f in root.rglob("*") if f.is_file()) if root.is_dir() else [root]
+        if not root.exists():
             return "missing"
-        stat = file.stat()
-        key = [stat.st_size, stat.st_mtime_ns]
+        stats = [file.stat() for file in files]
+        newest = max((s.st_mtime_ns for s in stats), default=0)
+        key = [len(files), sum(s.st_size for s in stats), newest]
         known = self._known.get(str(path))
-        if known is not None and known[:2] == key:
-            return str(known[2])
+        if known is not None and known[:-1] == key:
+            return str(known[-1])
         digest = xxhash.xxh3_128()
-        with file.open("rb") as handle:
-            while chunk := handle.read(1 << 24):
-                digest.update(chunk)
+        for file in files:
+            if root.is_dir():
+                digest.update(f"{file.relative_to(root)}\0".encode())
+            with file.open("rb") as handle:
+                while chunk := handle.read(1 << 24):
+                    digest.update(chunk)
         self._known[str(path)] = [*key, digest.hexdigest()]
         write_json(self._path, self._known)
         return digest.hexdigest()

@@ -6,9 +6,8 @@ start(snakemake.log[0])
 
 from coresift.config import Task
 from coresift.io import PREDICTION, write_json, write_table
-from coresift.tasks.evaluate import kmer_baseline
+from coresift.tasks.baseline import baseline
 
-result = kmer_baseline(Task(**snakemake.params.task), snakemake.params.modality)
-assert result is not None, "the DAG asks for a baseline only where there is one"
-write_table(snakemake.output.predictions, result[1], PREDICTION)
-write_json(snakemake.output.metrics, result[0])
+metrics, predictions = baseline(Task(**snakemake.params.task), snakemake.params.modality)
+write_table(snakemake.output.predictions, predictions, PREDICTION)
+write_json(snakemake.output.metrics, metrics)

@@ -18,6 +18,7 @@ metrics, predictions = evaluate_task(
     params.seeds,
     params.tokens_per_batch,
     choose_device(params.device),
+    params.store,
 )
 write_table(snakemake.output.predictions, predictions, PREDICTION)
 write_json(snakemake.output.metrics, metrics)

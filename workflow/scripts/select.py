@@ -8,13 +8,14 @@ from coresift.io import CORESET, SCORE, read_table, write_table
 from coresift.selection.strategies import select
 
 wildcards = snakemake.wildcards
+strategy, cci = snakemake.params.strategy
 reference = snakemake.input.get("reference")
 coreset = select(
     read_table(snakemake.input.scores, SCORE),
-    wildcards.strategy,
+    strategy,
     int(wildcards.budget),
     int(wildcards.seed),
-    snakemake.params.cci,
+    cci,
     read_table(reference if isinstance(reference, str) else reference[0], CORESET)
     if reference
     else None,

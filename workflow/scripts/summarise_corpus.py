@@ -12,6 +12,5 @@ twice = duplicate_ids(files.distinct)
 write_text(snakemake.output.duplicate_ids, twice.write_csv(separator="\t"))
 write_table(snakemake.output.rejects, read_tables(files.rejects, REJECT), REJECT)
 write_table(snakemake.output.removed, read_tables(files.removed, REMOVED), REMOVED)
-write_json(
-    snakemake.output.summary, summarise(files.reports, files.distinct, files.pool, twice.height)
-)
+summary = summarise(files.reports, files.distinct, files.pool, files.clusters, twice.height)
+write_json(snakemake.output.summary, summary)

@@ -6,13 +6,20 @@ nor of shards (scoring jobs) can change a result.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import polars as pl
 import xxhash
 
 
+def sequence_ids(sequences: Sequence[bytes]) -> list[str]:
+    """32 hex digits of each normalised sequence: its xxh3-128."""
+    return list(map(xxhash.xxh3_128_hexdigest, sequences))
+
+
 def sequence_id(sequence: str) -> str:
-    """32 hex digits: xxh3-128 of the normalised sequence."""
-    return xxhash.xxh3_128_hexdigest(sequence.encode("ascii"))
+    """`sequence_ids` of one sequence."""
+    return sequence_ids([sequence.encode("ascii")])[0]
 
 
 def block_expression(n_blocks: int, column: str = "seq_id") -> pl.Expr:

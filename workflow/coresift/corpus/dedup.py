@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from coresift.corpus.blocks import block_expression, bounds
-from coresift.io import PART, SEQUENCE, conform, read_tables
+from coresift.io import PART, SEQUENCE, conform, list_series, read_tables
 
 
 class HashCollisionError(ValueError):
@@ -25,21 +26,24 @@ def deduplicate(parts: Sequence[str | Path], n_blocks: int) -> pl.DataFrame:
     Raises:
         HashCollisionError: different sequences under one hash; nothing is merged by hash alone.
     """
-    frame = (
-        read_tables(parts, PART)
-        .group_by("seq_id", "sequence")
-        .agg(pl.col("source_id").sort().alias("source_ids"), pl.len().alias("n_copies"))
-        .sort("seq_id", "sequence")
-        .with_columns(
-            block_expression(n_blocks), pl.col("sequence").str.len_bytes().alias("length")
-        )
-    )
-    twice = frame.filter(pl.col("seq_id").is_duplicated())
-    if twice.height:
+    # Sorted, the copies of a sequence are a run of rows, and its ids a slice of one column.
+    rows = read_tables(parts, PART).sort("seq_id", "source_id")
+    same = pl.col("seq_id") == pl.col("seq_id").shift(1)
+    collided = rows.filter(same & (pl.col("sequence") != pl.col("sequence").shift(1)))
+    if collided.height:
+        twice = rows.filter(pl.col("seq_id") == collided["seq_id"][0])
         raise HashCollisionError(
             f"hash {twice['seq_id'][0]} stands for different sequences: "
-            f"{twice['source_ids'].explode().head(4).to_list()}"
+            f"{twice['source_id'].head(4).to_list()}"
         )
+    first = rows.select((~same).fill_null(True)).to_series()
+    offsets = np.append(first.arg_true().to_numpy(), rows.height).astype(np.int64)
+    frame = rows.filter(first).with_columns(
+        block_expression(n_blocks),
+        pl.col("sequence").str.len_bytes().alias("length"),
+        pl.Series("n_copies", np.diff(offsets)),
+        list_series("source_ids", offsets, rows["source_id"]),
+    )
     return conform(frame, SEQUENCE)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
+import numpy as np
+
 from coresift.alphabet import ALPHABETS
 
 
@@ -31,9 +33,23 @@ def normalise(sequence: str, modality: str) -> str:
     Letters outside the alphabet are kept, for `reject_reason` to find; a character outside ASCII
     becomes '?'.
     """
-    table, _, _, trailing = _tables(modality)
-    raw = sequence.encode("ascii", "replace").translate(table)
-    return (raw.rstrip(trailing) if trailing else raw).decode("ascii")
+    raw = sequence.encode("ascii", "replace").translate(_tables(modality)[0])
+    return strip_trailing(raw, modality).decode("ascii")
+
+
+def strip_trailing(sequence: bytes, modality: str) -> bytes:
+    """Without the letters dropped from the end (a protein's stop)."""
+    return sequence.rstrip(_tables(modality)[3])
+
+
+def normalise_joined(bodies: bytes, modality: str) -> bytes:
+    """Normalise many sequences at once: wrapped bodies joined by '>' to lines, one a sequence.
+
+    As `normalise`, but trailing stops stay: `suspects` finds such lines.
+    """
+    table = bytearray(_tables(modality)[0])
+    table[ord(">")] = ord("\n")
+    return bodies.replace(b"\n", b"").translate(bytes(table))
 
 
 @dataclass(frozen=True)
@@ -67,3 +83,20 @@ def reject_reason(sequence: str, modality: str, limits: Limits) -> tuple[str, st
     if len(rest) > limits.max_ambiguous * length:
         return "ambiguous", f"{len(rest)} of {length} residues are ambiguity codes"
     return None
+
+
+def suspects(lines: bytes, modality: str, limits: Limits) -> np.ndarray:
+    """(k,) int64: numbers of the lines, normalised sequences, that `reject_reason` may reject.
+
+    All others are of canonical letters and of allowed length.
+    """
+    canonical = _tables(modality)[1]
+    lengths = _line_lengths(lines)
+    odd = _line_lengths(lines.translate(None, canonical)) > 0
+    return np.flatnonzero(odd | (lengths < limits.min_length) | (lengths > limits.max_length))
+
+
+def _line_lengths(lines: bytes) -> np.ndarray:
+    """(n,) int64 lengths of lines separated by a newline (none after the last)."""
+    breaks = np.flatnonzero(np.frombuffer(lines, np.uint8) == ord("\n"))
+    return np.diff(breaks, prepend=-1, append=len(lines)) - 1

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from coresift.io import read_json
+from coresift.io import CLUSTER, read_json, read_tables
 
 
 def _paths(paths: Sequence[str | Path]) -> list[str]:
@@ -36,6 +36,7 @@ def summarise(
     ingest_reports: Sequence[str | Path],
     distinct: Sequence[str | Path],
     pool: Sequence[str | Path],
+    clusters: Sequence[str | Path],
     n_duplicate_ids: int,
 ) -> dict[str, Any]:
     """Counts of every corpus stage; they add up, or an error says where rows were lost.
@@ -44,6 +45,7 @@ def summarise(
         ingest_reports: the JSON of each ingest job.
         distinct: buckets after deduplication.
         pool: buckets after decontamination.
+        clusters: the table of near-duplicate clusters, or nothing.
         n_duplicate_ids: from `duplicate_ids`.
 
     Raises:
@@ -82,6 +84,7 @@ def summarise(
         "duplicate_ids": n_duplicate_ids,
         "removed": n_distinct - int(row["n"]),
         "pool": int(row["n"]),
+        "clusters": read_tables(clusters, CLUSTER)["cluster_id"].n_unique() if clusters else None,
         "residues": int(row["residues"] or 0),
         "length_quartiles": [row[f"q{q}"] for q in (0, 25, 50, 75, 100)],
     }

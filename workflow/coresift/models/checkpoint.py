@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -82,15 +83,19 @@ def load_model(
 
 @contextmanager
 def atomic_directory(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary sibling folder; it replaces `path` if the block succeeds."""
+    """Yield a temporary sibling folder; it replaces `path` if the block succeeds.
+
+    Its name carries the process id: an orphan of a killed run and its successor never meet.
+    """
     path = Path(path)
-    temporary = path.parent / f".{path.name}.tmp"
-    shutil.rmtree(temporary, ignore_errors=True)
+    temporary = path.parent / f".{path.name}.{os.getpid()}.tmp"
     temporary.mkdir(parents=True)
-    yield temporary
-    if path.exists():
-        shutil.rmtree(path)
-    temporary.rename(path)
+    try:
+        yield temporary
+        shutil.rmtree(path, ignore_errors=True)
+        temporary.rename(path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def save_model(directory: str | Path, model: PreTrainedModel, tokenizer: Any) -> None:

@@ -26,6 +26,13 @@ def save(figure: Figure, path: str | Path) -> None:
     plt.close(figure)
 
 
+def _by_strategy(names: Sequence[str]) -> dict[str, str]:
+    """Coreset name -> colour: one a strategy and budget, shared by its seeds."""
+    groups = dict.fromkeys(name.rsplit("-s", 1)[0] for name in names)
+    colours = {group: f"C{i % 10}" for i, group in enumerate(groups)}
+    return {name: colours[name.rsplit("-s", 1)[0]] for name in names}
+
+
 def score_distribution(scores: pl.DataFrame) -> Figure:
     """Histogram of self-influence and its relation to length."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2))
@@ -42,8 +49,9 @@ def score_distribution(scores: pl.DataFrame) -> Figure:
 def learning_curves(curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
     """Training loss against residues seen, by coreset."""
     figure, axes = plt.subplots(figsize=(7, 3.6))
+    colours = _by_strategy(list(curves))
     for name, (x, y) in curves.items():
-        axes.plot(x, y, label=name, linewidth=1.2)
+        axes.plot(x, y, label=name, linewidth=1.2, color=colours[name])
     axes.set(xlabel="residues seen", ylabel="MLM loss (nats a masked token)")
     axes.legend(fontsize=7, ncols=2)
     return figure
@@ -75,4 +83,50 @@ def overlap_heatmap(matrix: pl.DataFrame) -> Figure:
     axes.set_xticks(range(len(names)), names, rotation=90, fontsize=6)
     axes.set_yticks(range(len(names)), names, fontsize=6)
     axes.set_title("overlap of coresets (Jaccard)")
+    return figure
+
+
+def stratum_coverage(table: pl.DataFrame) -> Figure:
+    """Share of each CCI stratum that a coreset takes; the dropped hard stratum stands last."""
+    figure, (top, bottom) = plt.subplots(
+        2, 1, figsize=(7, 4.6), sharex=True, height_ratios=(1, 2.2)
+    )
+    names = table["coreset"].unique(maintain_order=True).to_list()
+    last = int(table["stratum"].to_numpy().max()) + 1
+    for name, colour in _by_strategy(names).items():
+        rows = table.filter(pl.col("coreset") == name)
+        stratum = rows["stratum"].to_numpy()
+        order = np.argsort(np.where(stratum < 0, last, stratum))
+        x = np.where(stratum < 0, last, stratum)[order]
+        share = (rows["taken"] / rows["pool"]).to_numpy()[order]
+        bottom.plot(x, share, marker=".", markersize=3, linewidth=1, color=colour, label=name)
+    top.bar(x, rows["pool"].to_numpy()[order], color="#8a99a8")
+    top.set(ylabel="sequences", yscale="log", title="CCI strata of the pool and what is taken")
+    bottom.set(xlabel="stratum, by rising self-influence (last: dropped by CCI)", ylabel="share")
+    bottom.legend(fontsize=7, ncols=2)
+    return figure
+
+
+def drift(
+    pool: pl.DataFrame, coresets: Mapping[str, pl.DataFrame], composition_name: str
+) -> Figure:
+    """Cumulative distribution of length and composition in the pool and every coreset.
+
+    Args:
+        pool, coresets: columns length and composition.
+        composition_name: axis label of the composition.
+    """
+    figure, grid = plt.subplots(1, 2, figsize=(9, 3.4), sharey=True)
+    colours = _by_strategy(list(coresets))
+    quantiles = np.linspace(0, 1, 201)
+    labels = {"length": "length (residues)", "composition": composition_name}
+    for axes, (column, label) in zip(grid, labels.items(), strict=True):
+        for name, frame in coresets.items():
+            x = np.quantile(frame[column].to_numpy(), quantiles)
+            axes.plot(x, quantiles, color=colours[name], linewidth=1, label=name)
+        x = np.quantile(pool[column].to_numpy(), quantiles)
+        axes.plot(x, quantiles, color="black", linewidth=1.6, linestyle="--", label="pool")
+        axes.set_xlabel(label)
+    grid[0].set(ylabel="share of sequences", xscale="log")
+    grid[1].legend(fontsize=6)
     return figure

@@ -6,10 +6,16 @@ is dropped; the rest is cut into strata; every stratum gives as much as the smal
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import polars as pl
 
 from coresift.selection.errors import SelectionError
+
+#: Stratum of the most influential sequences that CCI drops.
+PRUNED = -1
 
 
 def assign_strata(values: np.ndarray, n_strata: int, scale: str, strata: str) -> np.ndarray:
@@ -58,14 +64,26 @@ def water_fill(sizes: np.ndarray, budget: int) -> np.ndarray:
     return counts
 
 
-def draw_cci(
-    pool: pl.DataFrame,
-    budget: int,
-    prune_hard: float = 0.1,
-    n_strata: int = 50,
-    scale: str = "raw",
-    strata: str = "equal_width",
+def pool_strata(
+    pool: pl.DataFrame, prune_hard: float, n_strata: int, scale: str, strata: str
 ) -> pl.DataFrame:
+    """The pool by falling influence, with column stratum (Int64); PRUNED where it is dropped.
+
+    Args:
+        pool: columns seq_id, influence, hash_rank (breaks ties).
+        prune_hard: share of the most influential that is dropped (beta).
+        n_strata, scale, strata: see `assign_strata`.
+    """
+    n_pruned = int(np.floor(prune_hard * pool.height))
+    ordered = pool.sort("influence", "hash_rank", "seq_id", descending=[True, False, False])
+    kept = ordered["influence"].slice(n_pruned).to_numpy()
+    stratum = assign_strata(kept, n_strata, scale, strata)
+    return ordered.with_columns(
+        pl.Series("stratum", np.concatenate((np.full(n_pruned, PRUNED), stratum)))
+    )
+
+
+def draw_cci(pool: pl.DataFrame, budget: int, options: Mapping[str, Any]) -> pl.DataFrame:
     """Rows of the coreset with columns stratum and weight, by stratum then hash rank.
 
     The weight is the inverse inclusion probability within the stratum (size / drawn).
@@ -73,24 +91,22 @@ def draw_cci(
     Args:
         pool: columns seq_id, influence, hash_rank.
         budget: rows to draw.
+        options: values of `config.Cci`.
 
     Raises:
         SelectionError: the pool without its hardest share is smaller than the budget.
     """
-    n_pruned = int(np.floor(prune_hard * pool.height))
-    kept = pool.sort("influence", "hash_rank", "seq_id", descending=[True, False, False])
-    kept = kept.slice(n_pruned)
+    kept = pool_strata(pool, **options).filter(pl.col("stratum") != PRUNED)
     if budget > kept.height:
         raise SelectionError(
             f"cci: the budget {budget} is larger than the {kept.height} sequences left after "
-            f"dropping prune_hard = {prune_hard} of {pool.height}; lower either"
+            f"dropping prune_hard = {options['prune_hard']} of {pool.height}; lower either"
         )
-    stratum = assign_strata(kept["influence"].to_numpy(), n_strata, scale, strata)
-    sizes = np.bincount(stratum, minlength=n_strata)
+    stratum = kept["stratum"].to_numpy()
+    sizes = np.bincount(stratum)
     drawn = water_fill(sizes, budget)
     return (
         kept.with_columns(
-            pl.Series("stratum", stratum),
             pl.Series("drawn", drawn[stratum]),
             pl.Series("weight", sizes[stratum] / np.maximum(1, drawn[stratum])),
         )

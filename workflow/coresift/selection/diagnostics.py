@@ -9,6 +9,9 @@ import numpy as np
 import polars as pl
 from scipy import stats
 
+from coresift.selection.cci import pool_strata
+from coresift.selection.strategies import hash_ranked
+
 
 def overlap_matrix(coresets: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     """Shared sequences and Jaccard index of every pair: columns a, b, shared, jaccard."""
@@ -21,29 +24,70 @@ def overlap_matrix(coresets: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=["a", "b", "shared", "jaccard"], orient="row")
 
 
-def drift(scores: pl.DataFrame, coreset: pl.DataFrame) -> dict[str, Any]:
-    """Length and score of a coreset against the pool; the KS statistic of its lengths."""
-    chosen = scores.join(coreset.select("seq_id"), on="seq_id", how="semi")
-    ks = stats.ks_2samp(chosen["length"].to_numpy(), scores["length"].to_numpy())
-    return {
+def stratum_coverage(
+    scores: pl.DataFrame, coresets: Mapping[str, pl.DataFrame], cci: Mapping[str, Any]
+) -> pl.DataFrame:
+    """How much of each CCI stratum a coreset takes, whatever strategy drew it.
+
+    Args:
+        scores: columns of `SCORE`.
+        coresets: by name, columns of `CORESET`.
+        cci: values of `config.Cci`.
+
+    Returns:
+        Columns coreset, stratum (PRUNED first, then from the lowest score up), lowest influence
+        of the stratum, pool (its sequences) and taken. Empty strata have no row.
+    """
+    pool = pool_strata(hash_ranked(scores, 0), **cci).select("seq_id", "influence", "stratum")
+    strata = pool.group_by("stratum").agg(
+        pl.col("influence").min().alias("lowest"), pl.len().alias("pool")
+    )
+    frames = []
+    for name, coreset in coresets.items():
+        taken = pool.join(coreset.select("seq_id"), on="seq_id", how="semi")
+        counts = taken.group_by("stratum").len("taken")
+        frames.append(
+            strata.join(counts, on="stratum", how="left")
+            .sort("stratum")
+            .select(pl.lit(name).alias("coreset"), pl.all().exclude("coreset"))
+        )
+    return pl.concat(frames).with_columns(pl.col("taken").fill_null(0))
+
+
+def drift(scores: pl.DataFrame, coreset: pl.DataFrame, composition: pl.DataFrame) -> dict[str, Any]:
+    """Length, composition and score of a coreset against the pool.
+
+    Args:
+        scores: columns of `SCORE`.
+        coreset: columns of `CORESET`.
+        composition: columns seq_id, composition, see `corpus.composition`.
+
+    Returns:
+        Counts, means and the two-sample Kolmogorov-Smirnov statistics of length and composition.
+    """
+    pool = scores.join(composition, on="seq_id")
+    chosen = pool.join(coreset.select("seq_id"), on="seq_id", how="semi")
+    row: dict[str, Any] = {
         "sequences": chosen.height,
         "residues": int(chosen["length"].cast(pl.Int64).sum()),
-        "mean_length": float(np.mean(chosen["length"].to_numpy())),
-        "pool_mean_length": float(np.mean(scores["length"].to_numpy())),
-        "length_ks": float(ks.statistic),
-        "mean_influence": float(np.mean(chosen["influence"].to_numpy())),
     }
+    for column in ("length", "composition", "influence"):
+        here, there = chosen[column].to_numpy(), pool[column].to_numpy()
+        row[f"mean_{column}"] = float(here.mean())
+        row[f"pool_mean_{column}"] = float(there.mean())
+        row[f"{column}_ks"] = float(stats.ks_2samp(here, there).statistic)
+    return row
 
 
-def score_summary(scores: pl.DataFrame) -> dict[str, Any]:
-    """Quantiles of each score and its Spearman correlation with length."""
+def score_summary(scores: pl.DataFrame, composition: pl.DataFrame) -> dict[str, Any]:
+    """Quantiles of each score and its Spearman correlation with length and composition."""
+    pool = scores.join(composition, on="seq_id", maintain_order="left")
     summary: dict[str, Any] = {"sequences": scores.height}
     for column in ("influence", "loss", "grad_norm", "error_norm"):
         values = scores[column].to_numpy()
-        rho = stats.spearmanr(values, scores["length"].to_numpy()).statistic
         quantiles = np.quantile(values, [0, 0.01, 0.25, 0.5, 0.75, 0.99, 1])
-        summary[column] = {
-            "quantiles": [float(q) for q in quantiles],
-            "spearman_length": float(rho) if np.isfinite(rho) else None,
-        }
+        summary[column] = {"quantiles": [float(q) for q in quantiles]}
+        for other in ("length", "composition"):
+            rho = stats.spearmanr(values, pool[other].to_numpy()).statistic
+            summary[column][f"spearman_{other}"] = float(rho) if np.isfinite(rho) else None
     return summary

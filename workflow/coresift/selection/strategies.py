@@ -11,7 +11,7 @@ from typing import Any, get_args
 import numpy as np
 import polars as pl
 
-from coresift.config import Strategy
+from coresift.config import Cci, Strategy, plain
 from coresift.hashing import uniform_hash
 from coresift.io import CORESET, conform
 from coresift.selection.cci import draw_cci
@@ -37,7 +37,7 @@ def select(
         strategy: a name of `config.Strategy`.
         budget: sequences to take; `random_tokens` matches tokens instead, see `_random_tokens`.
         seed: of the random strategies; it also breaks ties of the ranked ones.
-        cci: values of `config.Cci`, for strategy cci.
+        cci: values of `config.Cci`, for strategy cci; None = the defaults.
         reference: coreset that random_tokens and random_length are matched to.
 
     Raises:
@@ -48,11 +48,9 @@ def select(
         allowed = ", ".join(get_args(Strategy))
         raise SelectionError(f"unknown strategy {strategy!r}; allowed: {allowed}")
     _check_scores(scores, budget)
-    scores = scores.sort("seq_id")
-    ranks = uniform_hash(scores["seq_id"].to_list(), seed, "select")
-    pool = scores.with_columns(pl.Series("hash_rank", ranks, dtype=pl.UInt64))
+    pool = hash_ranked(scores, seed)
     if strategy == "cci":
-        chosen = draw_cci(pool, budget, **(cci or {}))
+        chosen = draw_cci(pool, budget, plain(Cci()) if cci is None else cci)
     elif strategy in ("random_tokens", "random_length"):
         if reference is None:
             raise SelectionError(f"{strategy} needs a reference coreset to match")
@@ -64,6 +62,13 @@ def select(
     defaults = {"stratum": pl.lit(-1), "weight": pl.lit(1.0)}
     new = [e.alias(name) for name, e in defaults.items() if name not in chosen.columns]
     return conform(chosen.with_columns(*new).with_row_index("rank"), CORESET)
+
+
+def hash_ranked(scores: pl.DataFrame, seed: int) -> pl.DataFrame:
+    """Scores in seq_id order with column hash_rank (UInt64), a seeded hash of the seq_id."""
+    scores = scores.sort("seq_id")
+    ranks = uniform_hash(scores["seq_id"].to_list(), seed, "select")
+    return scores.with_columns(pl.Series("hash_rank", ranks, dtype=pl.UInt64))
 
 
 def _check_scores(scores: pl.DataFrame, budget: int) -> None:

@@ -1,9 +1,8 @@
-"""Labelled sequences of a downstream task, from FASTA, CSV or Parquet."""
+"""Labelled sequences of a downstream task: read, normalised, split."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,40 +10,50 @@ import numpy as np
 import polars as pl
 
 from coresift.alphabet import ALPHABETS
-from coresift.config import Task
-from coresift.corpus.ingest import read_fasta
+from coresift.config import Draw, Task, TaskData
 from coresift.corpus.normalise import normalise
 from coresift.hashing import uniform_hash
+from coresift.tasks.maps import resolve
+from coresift.tasks.readers import base_pairs, fasta, id_pairs, netsurfp, table
+from coresift.tasks.readers.record import Record, TaskDataError
 
 SPLITS = ("train", "valid", "test")
-
-
-class TaskDataError(ValueError):
-    """A task's file is wrong; the message names file, record and cause."""
+#: Readers by the ending of a file's name (.gz aside); a folder holds base pairs.
+READERS: dict[str, Callable[[TaskData, str], Iterator[Record]]] = {
+    **dict.fromkeys((".csv", ".tsv", ".parquet"), table.read),
+    **dict.fromkeys(base_pairs.FORMATS, base_pairs.read),
+    **dict.fromkeys((".fasta", ".fa", ".fna", ".faa", ".fas"), fasta.read),
+    ".txt": id_pairs.read,
+    ".npz": netsurfp.read,
+}
 
 
 @dataclass(frozen=True)
-class TaskData:
+class Examples:
     """Examples of a task.
 
     Attributes:
-        examples: columns example_id, sequence, sequence_b (kind pair), label (String), split.
-        notes: counts of what was dropped and why.
+        frame: columns example_id, sequence, partner ('' but for two sequences), label, split.
+        notes: counts of what was dropped or changed and why.
     """
 
-    examples: pl.DataFrame
+    frame: pl.DataFrame
     notes: dict[str, int]
 
     def split(self, name: str) -> pl.DataFrame:
         """Examples of one split, in file order."""
-        return self.examples.filter(pl.col("split") == name)
+        return self.frame.filter(pl.col("split") == name)
+
+    def indices(self, name: str) -> np.ndarray:
+        """Numbers of the examples of one split."""
+        return np.flatnonzero((self.frame["split"] == name).to_numpy())
 
 
-def read_task(task: Task, modality: str) -> TaskData:
+def read_task(task: Task, modality: str) -> Examples:
     """Read, normalise and split a task's examples.
 
-    Train and valid examples whose sequence is in test are dropped; where no valid split is given,
-    a hashed share of train's sequences becomes it (copies stay together).
+    Train and valid examples whose sequences are in test are dropped; where no valid split is
+    given, a hashed share of train's sequences becomes it (copies stay together).
 
     Raises:
         TaskDataError: a record without label or split, foreign letters, or an empty split.
@@ -52,26 +61,25 @@ def read_task(task: Task, modality: str) -> TaskData:
     source = task.data
     given = {"train": source.train, "valid": source.valid, "test": source.test}
     files = {None: source.path} if source.path else {k: v for k, v in given.items() if v}
-    rows = [row for split, path in files.items() for row in _read(task, str(path), split, modality)]
-    columns = ["example_id", "sequence", "sequence_b", "label", "split"]
-    frame = pl.DataFrame(rows, schema=dict.fromkeys(columns, pl.String), orient="row")
     notes: dict[str, int] = {}
-    key = pl.col("sequence") + pl.lit("|") + pl.col("sequence_b")
-    frame = frame.with_columns(key=key)
-    test = frame.filter(pl.col("split") == "test").select("key").unique()
-    leaked = frame.filter(pl.col("split") != "test").join(test, on="key", how="semi")
-    notes["dropped_in_test"] = leaked.height
-    kept = frame.join(leaked.select("example_id"), on="example_id", how="anti")
+    rows = [
+        row for split, path in files.items() for row in _read(task, path, split, modality, notes)
+    ]
+    columns = ["example_id", "sequence", "partner", "label", "split"]
+    frame = pl.DataFrame(rows, schema=dict.fromkeys(columns, pl.String), orient="row")
+    frame = frame.with_columns(key=pl.col("sequence") + pl.lit("|") + pl.col("partner"))
+    if source.draw is not None:
+        frame = _draw(frame, source.draw)
+    test = frame.filter(pl.col("split") == "test")["key"]
+    kept = frame.filter((pl.col("split") == "test") | ~pl.col("key").is_in(test.implode()))
+    notes["dropped_in_test"] = frame.height - kept.height
     if "valid" not in set(kept["split"]):
         kept = _hash_valid(kept, source.valid_fraction)
     for split in SPLITS:
         if not (kept["split"] == split).any():
-            raise TaskDataError(f"{_names(task)}: no example in the {split} split")
-    return TaskData(kept.drop("key"), notes)
-
-
-def _names(task: Task) -> str:
-    return ", ".join(task.data.files())
+            names = ", ".join(source.files())
+            raise TaskDataError(f"{names}: no example in the {split} split")
+    return Examples(kept.drop("key"), notes)
 
 
 def _hash_valid(frame: pl.DataFrame, fraction: float) -> pl.DataFrame:
@@ -82,70 +90,80 @@ def _hash_valid(frame: pl.DataFrame, fraction: float) -> pl.DataFrame:
     )
 
 
+def _draw(frame: pl.DataFrame, draw: Draw) -> pl.DataFrame:
+    """Exactly draw.test and draw.valid examples, by smallest seeded hash; the rest is train."""
+    test, valid = draw.counts(frame.height)
+    if test + valid >= frame.height:
+        raise TaskDataError(f"draw: {test} test and {valid} valid examples of {frame.height}")
+    order = np.argsort(uniform_hash(frame["key"].to_list(), draw.seed, "draw"), kind="stable")
+    ranks = pl.Series(np.argsort(order))
+    first = pl.when(ranks < test).then(pl.lit("test"))
+    split = first.when(ranks < test + valid).then(pl.lit("valid")).otherwise(pl.lit("train"))
+    return frame.with_columns(split=split)
+
+
 Row = tuple[str, str, str, str, str]
 
 
-def _read(task: Task, path: str, split: str | None, modality: str) -> Iterator[Row]:
+def reader_of(path: str) -> Callable[[TaskData, str], Iterator[Record]]:
+    """The reader of a file.
+
+    Raises:
+        TaskDataError: there is no such file, or no reader for its ending.
+    """
+    if Path(path).is_dir():
+        return base_pairs.read
     if not Path(path).is_file():
         raise TaskDataError(f"{path}: no such file")
-    suffix = Path(path.removesuffix(".gz")).suffix
-    reader = _read_table if suffix in (".csv", ".tsv", ".parquet") else _read_headers
-    known = set(ALPHABETS[modality].letters)
-    for place, name, sequence, partner, label, given in reader(task, path):
-        normal, other = normalise(sequence, modality), normalise(partner, modality)
-        foreign = (set(normal) | set(other)) - known
-        if not normal or foreign:
-            cause = f"letters outside the alphabet: {sorted(foreign)}" if normal else "no sequence"
-            raise TaskDataError(f"{path}: {place}: {cause}")
-        chosen = split or given
-        if chosen not in SPLITS:
-            raise TaskDataError(f"{path}: {place}: split is {chosen!r}, allowed: {SPLITS}")
-        if label is None or not label.strip():
-            raise TaskDataError(f"{path}: {place}: no label")
-        yield f"{Path(path).name}:{name}", normal, other, label.strip(), chosen
+    reader = READERS.get(Path(path.removesuffix(".gz")).suffix)
+    if reader is None:
+        raise TaskDataError(f"{path}: no reader for this ending; known: {', '.join(READERS)}")
+    return reader
 
 
-Raw = tuple[str, str, str, str, str | None, str | None]
-
-
-def _read_headers(task: Task, path: str) -> Iterator[Raw]:
-    """FASTA: label and split by pattern; without a pattern the whole header is the label."""
+def _read(
+    task: Task, path: str, split: str | None, modality: str, notes: dict[str, int]
+) -> Iterator[Row]:
     source = task.data
+    names = {name: name for name in SPLITS} | source.split_names
+    for record in reader_of(path)(source, path):
+        place = f"{path}: {record.place}"
+        if record.label is None or not record.label.strip():
+            raise TaskDataError(f"{place}: no label")
+        label = record.label.strip()
+        if label in source.skip_labels:
+            notes["skipped_labels"] = notes.get("skipped_labels", 0) + 1
+            continue
+        sequence = _residues(record.sequence, modality, source, place, notes)
+        partner = ""
+        if task.two_sequences:
+            other = source.modality_b or modality
+            partner = _residues(record.partner, other, source, place, notes)
+        found = record.split or source.default_split
+        chosen = split or (names.get(found) if found else None)
+        if chosen is None and source.draw is None:
+            raise TaskDataError(f"{place}: split is {found!r}, allowed: {tuple(names)}")
+        if task.kind == "pairwise":
+            label = resolve(label, path)
+        yield f"{Path(path).name}:{record.name}", sequence, partner, label, chosen or "train"
 
-    def find(pattern: str | None, header: str) -> str | None:
-        match = re.search(pattern, header) if pattern else None
-        return match.group(1) if match else None
 
-    for number, header, sequence in read_fasta(path):
-        label = find(source.label_regex, header) if source.label_regex else header
-        split = find(source.split_regex, header)
-        yield f"record {number} ({header[:60]})", str(number), sequence, "", label, split
-
-
-def _read_table(task: Task, path: str) -> Iterator[Raw]:
-    source = task.data
-    if path.endswith(".parquet"):
-        frame = pl.read_parquet(path)
-    else:
-        separator = "\t" if ".tsv" in path else ","
-        frame = pl.read_csv(path, separator=separator, infer_schema=False)
-    wanted = [source.sequence, source.label]
-    wanted += [source.sequence_b] if source.sequence_b else []
-    missing = [name for name in wanted if name not in frame.columns]
-    if missing:
-        raise TaskDataError(f"{path}: columns missing: {missing}; present: {frame.columns}")
-    for number, row in enumerate(frame.iter_rows(named=True), start=2):
-        partner = str(row[source.sequence_b] or "") if source.sequence_b else ""
-        label, split = row[source.label], row.get(source.split)
-        text = " ".join(map(str, label)) if isinstance(label, list) else label
-        yield (
-            f"line {number}",
-            str(number),
-            str(row[source.sequence] or ""),
-            partner,
-            None if text is None else str(text),
-            split,
-        )
+def _residues(
+    sequence: str, modality: str, source: TaskData, place: str, notes: dict[str, int]
+) -> str:
+    """A normalised sequence; foreign letters are an error, or unknown residues where allowed."""
+    normal = normalise(sequence, modality)
+    if not normal:
+        raise TaskDataError(f"{place}: no sequence")
+    foreign = set(normal) - set(ALPHABETS[modality].letters)
+    if not foreign:
+        return normal
+    if source.foreign_letters == "error":
+        raise TaskDataError(f"{place}: letters outside the alphabet: {sorted(foreign)}")
+    key = "sequences_with_foreign_letters"
+    notes[key] = notes.get(key, 0) + 1
+    unknown = ALPHABETS[modality].unknown
+    return normal.translate({ord(letter): unknown for letter in foreign})
 
 
 def held_out_examples(tasks: dict[str, Task], splits: list[str], modality: str) -> pl.DataFrame:
@@ -153,8 +171,12 @@ def held_out_examples(tasks: dict[str, Task], splits: list[str], modality: str) 
     empty = pl.DataFrame(schema={"task": pl.String, "task_id": pl.String, "sequence": pl.String})
     frames = [empty]
     for name, task in sorted(tasks.items()):
-        rows = read_task(task, modality).examples.filter(pl.col("split").is_in(splits))
-        for column in ("sequence", "sequence_b"):
-            part = rows.select(pl.lit(name).alias("task"), task_id="example_id", sequence=column)
-            frames.append(part.filter(pl.col("sequence") != ""))
+        rows = read_task(task, modality).frame.filter(pl.col("split").is_in(splits))
+        columns = ["sequence"]
+        if task.two_sequences and task.data.modality_b in (None, modality):
+            columns.append("partner")
+        for column in columns:
+            frames.append(
+                rows.select(pl.lit(name).alias("task"), task_id="example_id", sequence=column)
+            )
     return pl.concat(frames).unique("sequence", keep="first", maintain_order=True)

@@ -1,183 +1,206 @@
-"""Heads on a pretrained encoder: frozen (cached states) or fine-tuned, one loop for both.
-
-Every example gives rows of features and rows of targets: one row for a pooled state, one a residue
-for kind token, one of two states side by side for kind pair (PEER's order: not symmetric).
-"""
+"""Training a head on an encoder's states, stored or fine-tuned: one loop for both."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
+from transformers import get_scheduler
 
 from coresift.config import Task
 from coresift.hashing import seeded_generator
-from coresift.models.batching import pad, token_budget_batches
-from coresift.models.tokenizer import Encoder
+from coresift.models.batching import token_budget_batches
+from coresift.tasks.metrics import LOWER_IS_BETTER, METRICS
+from coresift.tasks.sample import MASKED, Sample, make_sample
+from coresift.tasks.targets import ScaledTargets
 
-Rows = Callable[[np.ndarray], torch.Tensor]
+logger = logging.getLogger(__name__)
 
-
-class EncoderStates(nn.Module):
-    """Feature rows of sequences from an encoder's last hidden states."""
-
-    def __init__(self, encoder_model: nn.Module, encoder: Encoder, task: Task) -> None:
-        super().__init__()
-        self.model = encoder_model
-        self._encoder = encoder
-        self._kind = task.kind
-        self._pooling = task.pooling
-        self._max = min(task.max_tokens, encoder.max_tokens)
-
-    def forward(self, sequences: Sequence[str]) -> list[torch.Tensor]:
-        """One (rows, hidden) tensor a sequence: its residues for kind token, else its pooled state.
-
-        <cls> and <eos> are not part of the mean.
-        """
-        rows = [self._encoder.encode(s[: self._max - 2]) for s in sequences]
-        ids, attention = pad(rows, self._encoder.pad_id)
-        device = next(self.model.parameters()).device
-        states = self.model(
-            input_ids=ids.to(device), attention_mask=attention.to(device)
-        ).last_hidden_state
-        inner = [states[i, 1 : len(row) - 1] for i, row in enumerate(rows)]
-        if self._kind == "token":
-            return inner
-        if self._pooling == "cls":
-            return [states[i, :1] for i in range(len(rows))]
-        return [state.mean(0, keepdim=True) for state in inner]
-
-    @torch.no_grad()
-    def cache(self, sequences: Sequence[str], tokens_per_batch: int) -> list[torch.Tensor]:
-        """States of all sequences on the CPU, in input order; each distinct sequence once."""
-        self.eval()
-        distinct = sorted(set(sequences))
-        sizes = [min(len(s) + 2, self._max) for s in distinct]
-        found: dict[str, torch.Tensor] = {}
-        for batch in token_budget_batches(sizes, tokens_per_batch):
-            names = [distinct[i] for i in batch]
-            found.update(zip(names, (s.cpu() for s in self(names)), strict=True))
-        return [found[s] for s in sequences]
+#: Example numbers -> one (rows, features) tensor an example.
+Features = Callable[[np.ndarray], list[torch.Tensor]]
 
 
-def make_head(n_features: int, n_outputs: int, hidden: int) -> nn.Module:
-    """Linear, or one hidden layer with GELU."""
-    if hidden == 0:
-        return nn.Linear(n_features, n_outputs)
-    return nn.Sequential(nn.Linear(n_features, hidden), nn.GELU(), nn.Linear(hidden, n_outputs))
+@dataclass(frozen=True)
+class Batches:
+    """How examples are cut into forward passes.
+
+    Attributes:
+        costs: (examples,) tokens of an example, or their square for kind pairwise.
+        budget: most padded cost of one forward pass.
+    """
+
+    costs: np.ndarray
+    budget: int
+
+    def cut(self, examples: np.ndarray) -> list[np.ndarray]:
+        """Example numbers in groups within the budget."""
+        return [examples[part] for part in token_budget_batches(self.costs[examples], self.budget)]
 
 
-def loss_of(kind: str, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Mean loss over rows: cross-entropy, binary cross-entropy or squared error."""
-    if kind == "multilabel":
-        return F.binary_cross_entropy_with_logits(outputs, targets.float())
-    if kind == "scalar":
-        return F.mse_loss(outputs[:, 0], targets.float())
-    return F.cross_entropy(outputs, targets.long(), ignore_index=-1)
+def units(task: Task, target: np.ndarray) -> int:
+    """What an example counts for in a mean loss: its known rows, or 1 for a whole map."""
+    if task.kind == "pairwise":
+        return int((target != MASKED).any())
+    return int((target != MASKED).sum()) if task.kind == "token" else len(target)
 
 
-def predict_rows(kind: str, outputs: torch.Tensor) -> torch.Tensor:
-    """Class ids (rows,), values (rows,) or label probabilities (rows, labels)."""
-    if kind == "multilabel":
-        return outputs.sigmoid()
-    return outputs[:, 0] if kind == "scalar" else outputs.argmax(1)
+def loss_sum(task: Task, outputs: list[torch.Tensor], targets: list[torch.Tensor]) -> torch.Tensor:
+    """Loss summed over the units of examples; masked entries count nothing.
+
+    Cross-entropy, binary cross-entropy (mean over labels) or squared error; for kind pairwise the
+    mean over a map's known entries, of binary cross-entropy or (distance) squared error.
+    """
+    if task.kind == "pairwise":
+        distance = task.pairwise.target == "distance"
+        loss = F.mse_loss if distance else F.binary_cross_entropy_with_logits
+        total = outputs[0].new_zeros(())
+        for output, target in zip(outputs, targets, strict=True):
+            known = target != MASKED
+            if known.any():
+                total = total + loss(output[known], target[known].float())
+        return total
+    output, target = torch.cat(outputs), torch.cat(targets)
+    if task.target == "multilabel":
+        losses = F.binary_cross_entropy_with_logits(output, target.float(), reduction="none")
+        return losses.mean(1).sum()
+    if task.target == "scalar":
+        return F.mse_loss(output[:, 0], target.float(), reduction="sum")
+    return F.cross_entropy(output, target.long(), ignore_index=MASKED, reduction="sum")
+
+
+def predicted(task: Task, output: torch.Tensor) -> torch.Tensor:
+    """Class ids (rows,), values (rows,), probabilities (rows, labels), or an (L, L) map of either.
+
+    Contacts are symmetrised before the sigmoid, as in BEACON; base pairs and distances are not.
+    """
+    if task.kind == "pairwise":
+        if task.pairwise.target == "distance":
+            return output
+        contact = task.pairwise.target == "contact"
+        return ((output + output.T) / 2 if contact else output).sigmoid()
+    if task.target == "multilabel":
+        return output.sigmoid()
+    return output[:, 0] if task.target == "scalar" else output.argmax(1)
 
 
 @dataclass
-class Fitted:
-    """The best weights on the validation split."""
+class Probe:
+    """A head, and the encoder where it is fine-tuned, on the features of a task's examples.
 
-    head: nn.Module
-    states: EncoderStates | None
-    best_epoch: int
-    valid_losses: list[float]
-
-
-def fit(
-    task: Task,
-    head: nn.Module,
-    states: EncoderStates | None,
-    features: Rows,
-    targets: Sequence[np.ndarray],
-    train: np.ndarray,
-    valid: np.ndarray,
-    seed: int,
-) -> Fitted:
-    """Train a head (and the encoder, where `states` is given) with early stopping on valid.
-
-    Args:
-        features: example indices -> (rows, n_features), differentiable for full fine-tuning.
-        targets: target rows of each example.
-        train, valid: example indices. The test split never comes here.
+    Attributes:
+        features: example numbers -> one (rows, features) tensor an example.
+        tuned: the encoder whose weights are trained with the head's; None if frozen.
     """
-    modules = nn.ModuleList([head] if states is None else [head, states])
-    groups = [{"params": list(head.parameters()), "lr": task.learning_rate}]
-    if states is not None:  # PEER: the encoder at a tenth of the head's rate
-        groups.append({"params": list(states.parameters()), "lr": 0.1 * task.learning_rate})
-    optimizer = torch.optim.AdamW(groups, weight_decay=task.weight_decay)
-    best, best_state, best_epoch = float("inf"), copy.deepcopy(modules.state_dict()), 0
-    losses: list[float] = []
-    for epoch in range(task.epochs):
-        modules.train()
-        order = seeded_generator(seed, "task_epoch", str(epoch)).permutation(train)
-        for start in range(0, len(order), task.batch_size):
-            batch = order[start : start + task.batch_size]
-            y = _target_rows(targets, batch)
-            outputs = head(features(batch))
-            loss = loss_of(task.kind, outputs, y.to(outputs.device))
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-        losses.append(evaluate_loss(task, modules, head, features, targets, valid))
-        if losses[-1] < best:
-            best, best_epoch = losses[-1], epoch
-            best_state = copy.deepcopy(modules.state_dict())
-        elif epoch - best_epoch >= task.patience:
-            break
-    modules.load_state_dict(best_state)
-    return Fitted(head, states, best_epoch, losses)
 
+    task: Task
+    head: nn.Module
+    tuned: nn.Module | None
+    features: Features
+    targets: ScaledTargets
+    batches: Batches
 
-def _target_rows(targets: Sequence[np.ndarray], batch: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(np.concatenate([targets[i] for i in batch]))
+    def __post_init__(self) -> None:
+        modules = [self.head] if self.tuned is None else [self.head, self.tuned]
+        self._modules = nn.ModuleList(modules)
 
+    def fit(self, train: np.ndarray, valid: np.ndarray, seed: int) -> list[float]:
+        """Train with early stopping on valid, and keep the best weights.
 
-@torch.no_grad()
-def evaluate_loss(
-    task: Task,
-    modules: nn.Module,
-    head: nn.Module,
-    features: Rows,
-    targets: Sequence[np.ndarray],
-    examples: np.ndarray,
-) -> float:
-    """Mean loss over the rows of `examples`."""
-    modules.eval()
-    total, n = 0.0, 0
-    for start in range(0, len(examples), task.batch_size):
-        batch = examples[start : start + task.batch_size]
-        outputs = head(features(batch))
-        y = _target_rows(targets, batch).to(outputs.device)
-        rows = int((y != -1).sum()) if task.kind == "token" else len(y)
-        if rows:
-            total += float(loss_of(task.kind, outputs, y)) * rows
-            n += rows
-    return total / max(1, n)
+        Args:
+            train, valid: example numbers. The test split never comes here.
+            seed: of the order of examples.
 
+        Returns:
+            The value on valid after each epoch, lower being better.
+        """
+        task, modules = self.task, self._modules
+        optimizer, scheduler = self._optimizer(len(train))
+        best, best_epoch, best_state = float("inf"), 0, copy.deepcopy(modules.state_dict())
+        values: list[float] = []
+        for epoch in range(task.epochs):
+            modules.train()
+            order = seeded_generator(seed, "task_epoch", str(epoch)).permutation(train)
+            for start in range(0, len(order), task.batch_size):
+                self._step(optimizer, order[start : start + task.batch_size])
+                scheduler.step()
+            values.append(self._valid_value(valid))
+            logger.info("seed %d epoch %d: %s on valid %.5f", seed, epoch, task.stop_on, values[-1])
+            if values[-1] < best:
+                best, best_epoch = values[-1], epoch
+                best_state = copy.deepcopy(modules.state_dict())
+            elif epoch - best_epoch >= task.patience:
+                break
+        modules.load_state_dict(best_state)
+        return values
 
-@torch.no_grad()
-def predict(task: Task, fitted: Fitted, features: Rows, examples: np.ndarray) -> np.ndarray:
-    """Prediction rows of `examples`, concatenated."""
-    fitted.head.eval()
-    if fitted.states is not None:
-        fitted.states.eval()
-    parts = []
-    for start in range(0, len(examples), task.batch_size):
-        outputs = fitted.head(features(examples[start : start + task.batch_size]))
-        parts.append(predict_rows(task.kind, outputs).float().cpu().numpy())
-    return np.concatenate(parts)
+    def _optimizer(self, n_train: int) -> tuple[torch.optim.Optimizer, Any]:
+        task = self.task
+        groups = [{"params": list(self.head.parameters()), "lr": task.learning_rate}]
+        if self.tuned is not None:
+            rate = task.encoder_rate * task.learning_rate
+            groups.append({"params": list(self.tuned.parameters()), "lr": rate})
+        optimizer = torch.optim.AdamW(groups, weight_decay=task.weight_decay)
+        schedule = "constant_with_warmup" if task.schedule == "constant" else task.schedule
+        steps = task.epochs * -(-n_train // task.batch_size)
+        return optimizer, get_scheduler(schedule, optimizer, task.warmup_steps, steps)
+
+    def _step(self, optimizer: torch.optim.Optimizer, batch: np.ndarray) -> None:
+        """One optimiser step on a batch, its gradient summed over forward passes."""
+        targets = {i: self.targets(i) for i in batch}
+        total = sum(units(self.task, t) for t in targets.values())
+        if total == 0:
+            return
+        optimizer.zero_grad(set_to_none=True)
+        for part in self.batches.cut(batch):
+            (self._loss(part, [targets[i] for i in part]) / total).backward()
+        if self.task.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self._modules.parameters(), self.task.clip_norm)
+        optimizer.step()
+
+    def _loss(self, examples: np.ndarray, targets: Sequence[np.ndarray]) -> torch.Tensor:
+        outputs = self.head(self.features(examples))
+        device = outputs[0].device
+        return loss_sum(self.task, outputs, [torch.from_numpy(t).to(device) for t in targets])
+
+    def _valid_value(self, valid: np.ndarray) -> float:
+        name = self.task.primary
+        if self.task.stop_on == "loss":
+            return self.mean_loss(valid)
+        value = METRICS[self.task.metrics][name](self.sample(valid))
+        return value if name in LOWER_IS_BETTER else -value
+
+    @torch.no_grad()
+    def mean_loss(self, examples: np.ndarray) -> float:
+        """Mean loss over the units of `examples`."""
+        self._modules.eval()
+        total, n = 0.0, 0
+        for part in self.batches.cut(examples):
+            targets = [self.targets(i) for i in part]
+            total += float(self._loss(part, targets))
+            n += sum(units(self.task, t) for t in targets)
+        return total / max(1, n)
+
+    @torch.no_grad()
+    def predict(self, examples: np.ndarray) -> Iterator[np.ndarray]:
+        """Predictions of `examples` one by one, in their order, in the label's unit."""
+        self._modules.eval()
+        for start in range(0, len(examples), self.task.batch_size):
+            batch = examples[start : start + self.task.batch_size]
+            found = {}
+            for part in self.batches.cut(batch):
+                outputs = self.head(self.features(part))
+                for i, output in zip(part, outputs, strict=True):
+                    value = predicted(self.task, output).float().cpu().numpy()
+                    found[i] = self.targets.unscale(value)
+            yield from (found[i] for i in batch)
+
+    def sample(self, examples: np.ndarray) -> Sample:
+        """Targets and predictions of `examples`."""
+        return make_sample(self.task, self.targets, examples, self.predict(examples))

@@ -1,4 +1,4 @@
-"""From label text to target rows: one row an example, or one a residue for kind token."""
+"""From label text to targets: one row an example or a residue, or a map over its residues."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ import numpy as np
 import polars as pl
 
 from coresift.config import Task
-from coresift.tasks.data import TaskDataError
+from coresift.tasks.maps import Maps
+from coresift.tasks.readers.record import TaskDataError
+from coresift.tasks.sample import MASKED
 
 #: Characters of a token label that are masked out.
-MASKED = frozenset("-x?")
+UNKNOWN = frozenset("-x?")
 
 
 @dataclass(frozen=True)
@@ -19,25 +21,27 @@ class Targets:
     """Targets of a task's examples.
 
     Attributes:
-        rows: one array an example: (1,) class ids or values, (1, labels), or (residues,) ids
-            with -1 where masked.
+        rows: one array an example: (1,) class ids or values, (1, labels), (residues,) ids, or a
+            (residues, residues) map; -1 where masked.
         n_outputs: width of the head's output.
         classes: class names in id order; empty for scalar and multilabel.
     """
 
-    rows: list[np.ndarray]
+    rows: list[np.ndarray] | Maps
     n_outputs: int
     classes: list[str]
 
 
-def make_targets(task: Task, examples: pl.DataFrame) -> Targets:
+def make_targets(task: Task, examples: pl.DataFrame, modality: str) -> Targets:
     """Parse the labels of all examples; classes come from the config or the train split.
 
     Raises:
         TaskDataError: a label cannot be read, or its class is not known.
     """
-    parse = {"multilabel": _multilabel, "scalar": _scalar, "token": _token}.get(task.kind, _class)
-    return parse(task, examples)
+    if task.kind == "pairwise":
+        return _pairwise(task, examples, modality)
+    parse = {"multilabel": _multilabel, "scalar": _scalar, "token": _token}
+    return parse.get(task.target, _class)(task, examples)
 
 
 def _classes(task: Task, examples: pl.DataFrame, per_token: bool) -> list[str]:
@@ -45,7 +49,7 @@ def _classes(task: Task, examples: pl.DataFrame, per_token: bool) -> list[str]:
         return task.classes
     labels = examples.filter(pl.col("split") == "train")["label"]
     if per_token:
-        return sorted(set("".join(labels)) - MASKED)
+        return sorted(set("".join(labels)) - UNKNOWN)
     return sorted(set(labels))
 
 
@@ -87,7 +91,7 @@ def _scalar(task: Task, examples: pl.DataFrame) -> Targets:
 
 def _token(task: Task, examples: pl.DataFrame) -> Targets:
     classes = _classes(task, examples, per_token=True)
-    index = {name: i for i, name in enumerate(classes)} | dict.fromkeys(MASKED, -1)
+    index = {name: i for i, name in enumerate(classes)} | dict.fromkeys(UNKNOWN, MASKED)
     rows = []
     columns = examples.select("example_id", "label", "sequence")
     for example, label, sequence in columns.iter_rows():
@@ -100,3 +104,68 @@ def _token(task: Task, examples: pl.DataFrame) -> Targets:
             )
         rows.append(np.array([index[c] for c in label]))
     return Targets(rows, len(classes), classes)
+
+
+def _pairwise(task: Task, examples: pl.DataFrame, modality: str) -> Targets:
+    labels, sequences = examples["label"].to_list(), examples["sequence"].to_list()
+    maps = Maps(labels, sequences, modality, task.pairwise)
+    for i, example in enumerate(examples["example_id"]):
+        try:
+            maps.check(i)
+        except (OSError, ValueError) as error:
+            raise TaskDataError(f"{example}: {error}") from error
+    return Targets(maps, 1, [])
+
+
+class ScaledTargets:
+    """Targets as the loss sees them: cropped to the model's input, numbers scaled.
+
+    Scalars are standardised by train's mean and deviation; distances are divided by train's
+    deviation only, so that they stay apart from the mask.
+    """
+
+    def __init__(
+        self, task: Task, targets: Targets, lengths: np.ndarray, room: int, train: np.ndarray
+    ) -> None:
+        self._targets = targets
+        self._lengths = lengths.clip(max=room)
+        self._per_residue = task.kind in ("token", "pairwise")
+        self._distance = task.metrics == "pairwise_distance"
+        self._number = task.target == "scalar" or self._distance
+        self._shift, self._scale = 0.0, 1.0
+        if self._number:
+            mean, self._scale = self._moments(train)
+            self._shift = 0.0 if self._distance else mean
+
+    def _moments(self, train: np.ndarray) -> tuple[float, float]:
+        """Mean and deviation of train's known numbers, one example at a time."""
+        n, total, squares = 0, 0.0, 0.0
+        for i in train:
+            values = self.raw(i).astype(np.float64)
+            values = values[values != MASKED] if self._distance else values
+            n, total, squares = n + values.size, total + values.sum(), squares + (values**2).sum()
+        mean = total / max(1, n)
+        return mean, max(squares / max(1, n) - mean**2, 0.0) ** 0.5 or 1.0
+
+    def length(self, example: int) -> int:
+        """Residues that the model reads."""
+        return int(self._lengths[example])
+
+    def raw(self, example: int) -> np.ndarray:
+        """Target in the label's unit."""
+        target = self._targets.rows[example]
+        if self._per_residue:
+            target = target[(slice(self.length(example)),) * target.ndim]
+        return target
+
+    def __call__(self, example: int) -> np.ndarray:
+        """Target in the loss's unit."""
+        raw = self.raw(example)
+        if not self._number:
+            return raw
+        scaled = (raw - self._shift) / self._scale
+        return np.where(raw == MASKED, raw, scaled) if self._distance else scaled
+
+    def unscale(self, prediction: np.ndarray) -> np.ndarray:
+        """A prediction in the label's unit."""
+        return prediction * self._scale + self._shift

@@ -1,0 +1,151 @@
+"""MMseqs2 finds planted near duplicates, whatever the buckets and threads; skips without it."""
+
+import random
+import shutil
+
+import polars as pl
+import pytest
+from coresift.corpus import mmseqs as module
+from coresift.corpus.blocks import sequence_id
+from coresift.corpus.mmseqs import MmseqsError, cluster, mmseqs, similar
+from coresift.corpus.summary import summarise
+from coresift.io import CLUSTER, SEQUENCE, write_json, write_table
+
+needs_mmseqs = pytest.mark.skipif(
+    shutil.which("mmseqs") is None, reason="needs mmseqs on PATH (Debian package mmseqs2)"
+)
+LETTERS = {"rna": "ACGU", "protein": "ACDEFGHIKLMNPQRSTVWY"}
+
+
+def mutated(sequence, every, letters):
+    """Every n-th residue replaced by the next letter."""
+    return "".join(
+        letters[(letters.index(c) + 1) % len(letters)] if i % every == every - 1 else c
+        for i, c in enumerate(sequence)
+    )
+
+
+def planted(modality):
+    """(examples, leaks by name, bystanders): leaks resemble example of the same number."""
+    draw = random.Random(modality)
+    letters = LETTERS[modality]
+    made = ["".join(draw.choices(letters, k=150)) for _ in range(40)]
+    examples, bystanders = made[:8], made[8:]
+    leaks = {
+        "equal": examples[0],
+        "mutated": mutated(examples[1], 10, letters),
+        "fragment": examples[2][40:110],
+        "inside": made[20] + examples[3] + made[21],
+        "deletion": examples[4][:70] + examples[4][73:],
+    }
+    bystanders += [examples[5][:30] + made[22], mutated(examples[6], 3, letters), examples[7][::-1]]
+    return examples, leaks, bystanders
+
+
+def pool_of(sequences):
+    table = pl.DataFrame(
+        {"seq_id": [sequence_id(s) for s in sequences], "sequence": sequences}
+    ).with_columns(
+        length=pl.col("sequence").str.len_bytes(),
+        block=0,
+        n_copies=1,
+        source_ids=pl.concat_list("seq_id"),
+    )
+    return table.sort("seq_id")
+
+
+def examples_of(sequences):
+    names = [f"e{i}" for i in range(len(sequences))]
+    return pl.DataFrame({"task": ["t"] * len(names), "task_id": names, "sequence": sequences})
+
+
+@needs_mmseqs
+@pytest.mark.parametrize("modality", ["rna", "protein"])
+def test_planted_leaks_are_removed_and_listed(modality):
+    examples, leaks, bystanders = planted(modality)
+    pool = pool_of([*leaks.values(), *bystanders])
+    found = similar(pool, examples_of(examples), modality, 0.8, 0.5, threads=2)
+    assert {row["seq_id"]: row["task_id"] for row in found.to_dicts()} == {
+        sequence_id(sequence): f"e{i}" for i, sequence in enumerate(leaks.values())
+    }
+    by_id = {row["seq_id"]: row for row in found.to_dicts()}
+    assert by_id[sequence_id(leaks["equal"])]["identity"] == 1.0
+    assert by_id[sequence_id(leaks["fragment"])]["containment"] == 1.0
+    assert by_id[sequence_id(leaks["mutated"])]["identity"] == pytest.approx(0.9, abs=0.02)
+
+
+@needs_mmseqs
+def test_buckets_and_threads_do_not_matter_and_limits_do():
+    examples, leaks, bystanders = planted("rna")
+    pool, examples = pool_of([*leaks.values(), *bystanders]), examples_of(examples)
+    found = similar(pool, examples, "rna", 0.8, 0.5, threads=2)
+    pieces = [similar(pool[i::3], examples, "rna", 0.8, 0.5, threads=1) for i in range(3)]
+    assert pl.concat(pieces).sort("seq_id").equals(found)
+    strict = similar(pool, examples, "rna", 0.99, 0.5, threads=1)
+    unlike = {sequence_id(leaks[name]) for name in ("mutated", "deletion")}  # 0.90, 147 of 150
+    assert set(strict["seq_id"]) == set(found["seq_id"]) - unlike
+    longer = similar(pool, examples, "rna", 0.8, 0.1, threads=1)
+    assert set(longer["task_id"]) == {*found["task_id"], "e5"}  # 30 of 150 residues shared
+
+
+@needs_mmseqs
+def test_the_other_strand_is_not_compared():
+    examples, _, _ = planted("rna")
+    reverse = examples[0][::-1].translate(str.maketrans("ACGU", "UGCA"))
+    found = similar(pool_of([reverse]), examples_of(examples), "rna", 0.8, 0.5, threads=1)
+    assert found.height == 0
+
+
+def test_nothing_to_compare_needs_no_binary(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    pool = pool_of(["ACGUACGU"])
+    assert similar(pool, examples_of([]), "rna", 0.8, 0.5, 1).height == 0
+    assert similar(pool.clear(), examples_of(["ACGU"]), "rna", 0.8, 0.5, 1).height == 0
+    with pytest.raises(MmseqsError, match="not on PATH"):
+        mmseqs("version")
+
+
+@needs_mmseqs
+def test_a_failure_gives_the_last_words():
+    with pytest.raises(MmseqsError, match="createdb failed"):
+        mmseqs("createdb", "/absent.fa", "/absent/db")
+
+
+@needs_mmseqs
+@pytest.mark.parametrize("modality", ["rna", "protein"])
+def test_clusters_hold_near_duplicates(tmp_path, modality):
+    draw = random.Random(1)
+    letters = LETTERS[modality]
+    parents = ["".join(draw.choices(letters, k=200)) for _ in range(15)]
+    families = [[p, p[:-8], mutated(p, 40, letters)] for p in parents]
+    pool = pool_of([s for family in families for s in family])
+    tables = []
+    for n, threads in ((1, 1), (3, 2)):
+        rows = pool.height // n
+        paths = [tmp_path / f"{n}-{i}.parquet" for i in range(n)]
+        for i, path in enumerate(paths):
+            write_table(path, pool[i * rows : (i + 1) * rows], SEQUENCE)
+        tables.append(cluster(paths, modality, 0.9, 0.8, threads))
+    assert tables[0].equals(tables[1])
+    assert tables[0]["seq_id"].to_list() == pool["seq_id"].to_list()
+    of = dict(tables[0].rows())
+    groups = [{of[sequence_id(s)] for s in family} for family in families]
+    assert all(len(group) == 1 for group in groups)
+    assert len(set.union(*groups)) == len(families)
+    write_table(tmp_path / "clusters.parquet", tables[0], CLUSTER)
+    report = {"source": "x", "records": 45, "accepted": 45, "rejected": {}}
+    write_json(tmp_path / "x.json", report)
+    summary = summarise([tmp_path / "x.json"], paths, paths, [tmp_path / "clusters.parquet"], 0)
+    assert summary["clusters"] == 15
+
+
+def test_lost_rows_are_an_error(tmp_path, monkeypatch):
+    write_table(tmp_path / "p.parquet", pool_of(["ACGUACGU", "ACGUACGA"]), SEQUENCE)
+
+    def half(_command, _fasta, prefix, *_):
+        with open(f"{prefix}_cluster.tsv", "w") as handle:
+            handle.write("a\ta\n")
+
+    monkeypatch.setattr(module, "mmseqs", half)
+    with pytest.raises(MmseqsError, match="2 sequences went into linclust, 1 came out"):
+        cluster([tmp_path / "p.parquet"], "rna", 0.9, 0.8, 1)

@@ -1,0 +1,190 @@
+"""The real Snakefile through sbatch on a real Slurm: `make test-slurm`."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from cluster import Cluster, missing_programs
+from test_workflow import Project, small_config
+
+pytestmark = [
+    pytest.mark.slurm,
+    pytest.mark.skipif(bool(missing_programs()), reason=f"not installed: {missing_programs()}"),
+]
+# As typed by a user, but for the time between two looks at the queue.
+SNAKEMAKE = [
+    *(sys.executable, "-m", "snakemake", "--profile", "slurm", "--nolock"),
+    *("--slurm-init-seconds-before-status-checks", "1", "--seconds-between-status-checks", "1"),
+]
+GPU_RULES = {"base", "finetune", "fisher_part", "score", "pretrain", "evaluate_domain"}
+# A scoring job waits while this file exists: time to do to it what a cluster does.
+HOLD = """\
+import time
+from pathlib import Path
+
+while Path("hold").exists():
+    time.sleep(0.1)
+"""
+
+
+class SlurmProject(Project):
+    """A copy of the project whose jobs go to the test's cluster."""
+
+    def __init__(self, source, folder, cluster):
+        super().__init__(source, folder)
+        (folder / "slurm").mkdir()
+        (folder / "slurm/config.yaml").write_bytes((source / "slurm/config.yaml").read_bytes())
+        script = folder / "workflow/scripts/score.py"
+        script.write_text(HOLD + script.read_text())
+        self.cluster = cluster
+        self.hold = folder / "hold"
+
+    def start(self, config, *arguments):
+        """Snakemake in the background, in a process group of its own, its output in `terminal`."""
+        self.command(config)
+        with (self.folder / "terminal").open("wb") as terminal:
+            return subprocess.Popen(
+                [*SNAKEMAKE, *arguments, "--configfile", "config.yaml"],
+                cwd=self.folder, env=self.cluster.env, start_new_session=True,
+                stdout=terminal, stderr=subprocess.STDOUT,
+            )  # fmt: skip
+
+    def terminal(self):
+        return (self.folder / "terminal").read_text()
+
+    def finish(self, process, seconds=600):
+        """Exit status of Snakemake, which must end by itself."""
+        try:
+            return process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            raise AssertionError(self.terminal()[-5000:]) from None
+
+    def running(self, comment):
+        """Slurm id of the running job with this comment, or None."""
+        for line in self.cluster.slurm("squeue", "-h", "-t", "R", "-o", "%i %k").splitlines():
+            number, text = line.split()
+            if text == comment:
+                return number
+        return None
+
+    def accounting(self):
+        """What sacct knows: one mapping a job."""
+        fields = "JobIDRaw,State,Comment,ReqMem,Timelimit,Partition,Account,AllocTRES"
+        text = self.cluster.slurm(
+            "sacct", "-X", "--parsable2", "--noheader", "--starttime", "now-1days",
+            "--format", fields,
+        )  # fmt: skip
+        names = fields.split(",")
+        rows = [dict(zip(names, line.split("|"), strict=True)) for line in text.splitlines()]
+        return sorted(rows, key=lambda row: int(row["JobIDRaw"]))
+
+
+def wait_for(condition, process, seconds=300):
+    """Value of `condition` once it is true."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, "waited too long"
+        assert process.poll() is None, "snakemake ended"
+        time.sleep(0.2)
+    return value
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    with Cluster() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def project(root, tmp_path_factory, cluster):
+    return SlurmProject(root, tmp_path_factory.mktemp("slurm"), cluster)
+
+
+@pytest.fixture(scope="module")
+def finished(project):
+    """A whole run; in it one scoring job was cancelled and one killed for time."""
+    config = {**small_config(), "run": "slurm", "device": "auto"}
+    project.hold.touch()
+    process = project.start(config)
+    jobs = [
+        wait_for(lambda i=i: project.running(f"rule_score_wildcards_{i}"), process) for i in (0, 1)
+    ]
+    project.cluster.slurm("scancel", jobs[0])
+    project.cluster.slurm("scontrol", "update", f"jobid={jobs[1]}", "timelimit=1")
+
+    def killed():
+        states = {row["JobIDRaw"]: row["State"] for row in project.accounting()}
+        return states[jobs[0]].startswith("CANCELLED") and states[jobs[1]] == "TIMEOUT"
+
+    wait_for(killed, process)
+    project.hold.unlink()
+    assert project.finish(process) == 0, project.terminal()[-5000:]
+    return project.accounting()
+
+
+def test_a_run_with_killed_jobs_equals_the_local_run(project, finished):
+    project.run({**small_config(), "run": "local", "device": "auto"})
+    assert project.digests("slurm") == project.digests("local")
+
+
+@pytest.mark.parametrize(("shard", "state"), [(0, "CANCELLED by"), (1, "TIMEOUT")])
+def test_a_killed_job_is_retried_with_more(finished, shard, state):
+    first, second = (r for r in finished if r["Comment"] == f"rule_score_wildcards_{shard}")
+    assert first["State"].startswith(state)
+    assert second["State"] == "COMPLETED"
+    assert (first["ReqMem"], second["ReqMem"]) == ("8000M", "16000M")
+    assert second["Timelimit"] == "08:00:00"
+    if shard == 0:
+        assert first["Timelimit"] == "04:00:00"
+
+
+def test_gpus_partitions_and_account(finished):
+    seen = set()
+    for row in finished:
+        rule = re.match(r"rule_(\w+?)(_wildcards_.*)?$", row["Comment"]).group(1)
+        on_gpu = rule in GPU_RULES
+        assert row["Partition"] == ("gpu" if on_gpu else "cpu")
+        assert ("gres/gpu=1" in row["AllocTRES"]) == (on_gpu and row["State"] == "COMPLETED") or (
+            on_gpu
+        )
+        assert row["Account"] == "lab"
+        seen.add(rule)
+    assert seen >= GPU_RULES
+
+
+def test_small_jobs_share_a_submission(project, finished):
+    comments = [row["Comment"] for row in finished]
+    assert not any(re.search("rule_(deduplicate|decontaminate|select)", c) for c in comments)
+    assert sum(c.startswith("rule_bucket_") for c in comments) == 1  # 4 buckets, 2 stages each
+
+
+def test_ctrl_c_leaves_no_job(project, finished):
+    config = {**small_config(), "run": "slurm", "device": "auto"}
+    config["influence"]["damping"] = 0.5
+    project.hold.touch()
+    process = project.start(config, "scores")
+    wait_for(lambda: all(project.running(f"rule_score_wildcards_{i}") for i in (0, 1)), process)
+    os.killpg(process.pid, signal.SIGINT)  # what a terminal does
+    assert project.finish(process, 120) != 0
+    project.hold.unlink()
+    assert project.cluster.slurm("squeue", "-h", "-t", "PD,R") == ""
+    assert all(r["State"].startswith("CANCELLED") for r in project.accounting()[-2:])
+
+
+def test_a_failing_rule_shows_its_error_and_log(project):
+    config = {**small_config(), "run": "bad"}
+    (project.folder / "empty.fasta").write_text("")
+    config["corpus"]["fasta"] = ["empty.fasta"]
+    config["subset"].pop("fasta")
+    process = project.start(config, "scores", "--retries", "0")
+    assert project.finish(process, 120) != 0
+    text = project.terminal()
+    assert "empty.fasta: empty file" in text
+    assert "results/bad/logs/ingest-empty.log" in text
+    assert re.search(r"slurm_logs/rule_ingest/empty/\d+\.log", text)

@@ -1,0 +1,111 @@
+"""Kind pairwise from label to metrics: dot-bracket strings and .npy maps."""
+
+import numpy as np
+import pytest
+import torch
+from coresift.config import Task
+from coresift.models.checkpoint import build_model, save_model
+from coresift.tasks.data import TaskDataError, read_task
+from coresift.tasks.evaluate import evaluate_task
+from coresift.tasks.structure import dot_bracket_partners, pair_matrix
+from coresift.tasks.targets import make_targets
+from hypothesis import given
+from hypothesis import strategies as st
+
+SMALL = {"blocks": 1, "channels": 8, "dropout": 0.0, "min_separation": 4}
+
+
+def test_pseudoknots():
+    partners = dot_bracket_partners("((.[[.))]]A.a")
+    assert partners.tolist() == [7, 6, -1, 9, 8, -1, 1, 0, 4, 3, 12, -1, 10]
+    matrix = pair_matrix(partners)
+    assert (matrix == matrix.T).all()
+    assert matrix.sum() == 10
+
+
+@given(st.text("()[].", max_size=30))
+def test_partners_are_mutual_or_rejected(text):
+    try:
+        partners = dot_bracket_partners(text)
+    except ValueError:
+        return
+    paired = np.flatnonzero(partners >= 0)
+    assert (partners[partners[paired]] == paired).all()
+    assert len(paired) == sum(c != "." for c in text)
+
+
+@pytest.mark.parametrize(
+    ("label", "message"),
+    [
+        ("((..)", "'\\(' at position 1 is not closed"),
+        ("..)..", "'\\)' at position 3 closes nothing"),
+        ("..!..", "'!' at position 3 is not dot-bracket"),
+        ("(..)", r"a map of \(4, 4\) for a sequence of 5"),
+        ("absent.npy", "No such file"),
+    ],
+)
+def test_bad_maps_name_file_and_record(tmp_path, label, message):
+    path = tmp_path / "t.csv"
+    path.write_text(f'sequence,label,split\nGGACC,"{label}",train\nA,.,valid\nC,.,test\n')
+    task = Task(kind="pairwise", data={"path": str(path)})
+    with pytest.raises(TaskDataError, match=f"t.csv:2: .*{message}"):
+        make_targets(task, read_task(task, "rna").frame, "rna")
+
+
+def hairpins(n):
+    """Random stems: sequence and dot-bracket."""
+    rng = np.random.default_rng(0)
+    complement = dict(zip("ACGU", "UGCA", strict=True))
+    for _ in range(n):
+        stem = "".join(rng.choice(list("ACGU"), int(rng.integers(4, 7))))
+        loop = "A" * int(rng.integers(3, 6))
+        tail = "".join(complement[c] for c in reversed(stem))
+        yield stem + loop + tail, "(" * len(stem) + "." * len(loop) + ")" * len(stem)
+
+
+def write_task(folder, target, n):
+    rows = ["sequence,label,split"]
+    for i, (sequence, brackets) in enumerate(hairpins(n)):
+        label = brackets
+        if target != "structure":
+            near = pair_matrix(dot_bracket_partners(brackets))
+            size = len(sequence)
+            steps = np.abs(np.subtract.outer(np.arange(size), np.arange(size)))
+            distance = np.where(near == 1, 1, steps).astype(np.float32)
+            distance[0, 1] = distance[1, 0] = np.nan
+            np.save(folder / f"{i}.npy", near if target == "contact" else distance)
+            label = f"{i}.npy"
+        rows.append(f"{sequence},{label},{('train', 'train', 'valid', 'test')[i % 4]}")
+    (folder / "t.csv").write_text("\n".join(rows) + "\n")
+    return {"path": str(folder / "t.csv")}
+
+
+@pytest.mark.parametrize(
+    ("target", "mode"),
+    [
+        ("structure", "frozen"),
+        ("structure", "finetune"),
+        ("contact", "frozen"),
+        ("distance", "frozen"),
+    ],
+)
+def test_each_target_learns(tmp_path, target, mode):
+    torch.set_num_threads(1)
+    save_model(tmp_path / "m", *build_model("tiny", "rna", 0))
+    task = Task(
+        kind="pairwise",
+        data=write_task(tmp_path, target, 24),
+        mode=mode,
+        pairwise={"target": target, **SMALL, "pairs_per_batch": 1500},
+        epochs=25 if mode == "frozen" else 50,
+        patience=20,
+        batch_size=4,
+        learning_rate=1e-2,
+    )
+    arguments = (tmp_path / "m", task, "rna", [0], 2048, torch.device("cpu"), tmp_path)
+    metrics, predictions = evaluate_task(*arguments)
+    assert metrics["kind"] == f"pairwise_{target}"
+    assert metrics["metrics"][metrics["primary"]]["mean"] > 0.6
+    again, same = evaluate_task(*arguments)
+    assert metrics == again
+    assert predictions.equals(same)

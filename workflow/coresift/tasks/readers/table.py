@@ -1,0 +1,82 @@
+"""CSV, TSV and Parquet: one example a row."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from string import Formatter
+from typing import Any
+
+import polars as pl
+
+from coresift.config import TaskData
+from coresift.tasks.readers.record import Record, TaskDataError, read_lines
+
+
+def read(source: TaskData, path: str) -> Iterator[Record]:
+    """The configured columns of each row; the label may be a pattern of several.
+
+    Raises:
+        TaskDataError: a column is missing, or a row has more or fewer fields than the header.
+    """
+    fields = [name for _, name, _, _ in Formatter().parse(source.label) if name is not None]
+    pattern = source.label if fields else f"{{{source.label}}}"
+    optional = [source.sequence_b, source.mask]
+    wanted = [source.sequence, *(fields or [source.label]), *filter(None, optional)]
+    for number, row in _parquet(path) if path.endswith(".parquet") else _separated(path):
+        missing = [name for name in wanted if name not in row]
+        if missing:
+            raise TaskDataError(f"{path}: columns missing: {missing}; present: {list(row)}")
+        texts = {name: _text(value) for name, value in row.items()}
+        absent = any(not texts[name] for name in fields or [source.label])
+        label = None if absent else pattern.format_map(texts)
+        if source.mask and label is not None:
+            label = _masked(label, texts[source.mask], f"{path}: line {number}")
+        yield Record(
+            f"line {number}",
+            str(number),
+            texts[source.sequence],
+            label,
+            texts[source.sequence_b] if source.sequence_b else "",
+            texts.get(source.split) or None,
+        )
+
+
+def _parquet(path: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    try:
+        frame = pl.read_parquet(path)
+    except Exception as error:
+        raise TaskDataError(f"{path}: not a readable Parquet table ({error})") from error
+    yield from enumerate(frame.iter_rows(named=True), start=2)
+
+
+def _separated(path: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    separator = "\t" if path.removesuffix(".gz").endswith(".tsv") else ","
+    rows = csv.reader((f"{line}\n" for _, line in read_lines(path)), delimiter=separator)
+    header = next(rows)
+    for row in rows:
+        if not row:
+            continue
+        if len(row) != len(header):
+            raise TaskDataError(
+                f"{path}: line {rows.line_num}: {len(row)} fields, the header has {len(header)}"
+            )
+        yield rows.line_num, dict(zip(header, row, strict=True))
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _masked(label: str, mask: str, place: str) -> str:
+    """Residue labels with '-' where the mask (numbers, 0 = not known) is 0."""
+    flags = mask.replace(",", " ").split()
+    try:
+        known = [float(flag) != 0 for flag in flags]
+    except ValueError as error:
+        raise TaskDataError(f"{place}: mask: {error}") from error
+    if len(known) != len(label):
+        raise TaskDataError(f"{place}: a mask of {len(known)} for {len(label)} labels")
+    return "".join(c if keep else "-" for c, keep in zip(label, known, strict=True))

@@ -1,0 +1,18 @@
+"""Rule cluster."""
+
+from coresift.logs import start
+
+start(snakemake.log[0])
+
+from coresift.corpus.mmseqs import cluster
+from coresift.io import CLUSTER, write_table
+
+options = snakemake.params.options
+clusters = cluster(
+    snakemake.input,
+    snakemake.params.modality,
+    options["identity"],
+    options["coverage"],
+    snakemake.threads,
+)
+write_table(snakemake.output[0], clusters, CLUSTER)

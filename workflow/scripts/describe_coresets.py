@@ -1,0 +1,20 @@
+"""Rule describe_coresets."""
+
+from coresift.logs import start
+
+start(snakemake.log[0])
+
+from coresift.alphabet import ALPHABETS
+from coresift.corpus.composition import composition
+from coresift.io import CORESET, SCORE, read_table
+from coresift.report.coresets import describe_coresets
+
+files, params = snakemake.input, snakemake.params
+describe_coresets(
+    read_table(files.scores, SCORE),
+    {n: read_table(p, CORESET) for n, p in zip(params.names, files.coresets, strict=True)},
+    composition(files.pool, params.modality),
+    ALPHABETS[params.modality].composition_name,
+    params.cci,
+    snakemake.output,
+)

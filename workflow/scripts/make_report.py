@@ -1,0 +1,14 @@
+"""Rule make_report."""
+
+from coresift.logs import start
+
+start(snakemake.log[0])
+
+from coresift.io import write_text
+from coresift.report import plots
+from coresift.report.page import read_curves, render
+
+files, params = snakemake.input, snakemake.params
+plots.save(plots.learning_curves(read_curves(params.names, files.metrics)), snakemake.output.curves)
+shown = [*files.plots, snakemake.output.curves]
+write_text(snakemake.output.page, render(files, shown, params))
