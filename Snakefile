@@ -36,6 +36,7 @@ rule scores:
     input:
         out("influence/scores.parquet"),
         out("influence/summary.json"),
+        [out("influence/agreement.csv")] if VARIANTS else [],
 
 
 rule coreset:

@@ -1,18 +1,45 @@
-"""Fisher over D_sub, one scoring job a shard, and their merge."""
+"""Sums over D_sub, one scoring job a shard, and their merge."""
 
-FISHER_KEYS = {"damping", "damping_mode", "curvature", "shards"}
+#: What the sums over D_sub do not depend on, or are given by wildcard or by name.
+FISHER_KEYS = {
+    "parameters",
+    "loss",
+    "curvature",
+    "damping",
+    "damping_mode",
+    "variants",
+    "shards",
+    "fisher_shards",
+}
+FISHERS = CFG.influence.fishers()
+VARIANTS = list(CFG.influence.variants)
+SCORE_SHARDS = out(f"influence/scores/{CFG.influence.shards}/{{shard}}.parquet")
+VARIANT_SHARDS = out(f"influence/variants/{CFG.influence.shards}/{{shard}}.parquet")
 
 
-rule fisher:
+wildcard_constraints:
+    loss="masked|unmasked",
+    kind="[a-z]+",
+
+
+rule fisher_part:
     input:
         checkpoint=out("influence/finetuned"),
         subset=out("influence/subset.parquet"),
+        basis=lambda w: (
+            out(f"influence/fisher/{w.loss}/kronecker.safetensors")
+            if w.kind == "corrected"
+            else []
+        ),
     output:
-        out("influence/fisher.safetensors"),
+        out(
+            "influence/fisher/{loss}/{kind}/"
+            f"{CFG.influence.fisher_shards}/{{shard}}.safetensors"
+        ),
     log:
-        log_of("fisher"),
+        log_of("fisher_part-{loss}-{kind}-{shard}"),
     benchmark:
-        bench("fisher")
+        bench("fisher_part-{loss}-{kind}-{shard}")
     conda:
         "../envs/torch.yaml"
     threads: CFG.influence.threads
@@ -23,8 +50,38 @@ rule fisher:
     params:
         modality=CFG.modality,
         influence=CFG.influence.model_dump(exclude=FISHER_KEYS),
+        parameters=lambda w: FISHERS[w.loss][w.kind],
+        parts=CFG.influence.fisher_shards,
         seed=CFG.seed,
         device=CFG.device,
+        checkpoint=out("work/fisher/{loss}-{kind}-{shard}.safetensors"),
+        code=code("fisher_part"),
+    script:
+        "../workflow/scripts/fisher_part.py"
+
+
+rule fisher:
+    input:
+        lambda w: expand(
+            out(
+                f"influence/fisher/{w.loss}/{w.kind}/"
+                f"{CFG.influence.fisher_shards}/{{shard}}.safetensors"
+            ),
+            shard=range(CFG.influence.fisher_shards),
+        ),
+    output:
+        out("influence/fisher/{loss}/{kind}.safetensors"),
+    log:
+        log_of("fisher-{loss}-{kind}"),
+    benchmark:
+        bench("fisher-{loss}-{kind}")
+    conda:
+        "../envs/torch.yaml"
+    threads: CFG.influence.threads
+    resources:
+        mem_mb=memory(8000),
+        runtime=runtime(60),
+    params:
         code=code("fisher"),
     script:
         "../workflow/scripts/fisher.py"
@@ -33,7 +90,11 @@ rule fisher:
 rule score:
     input:
         checkpoint=out("influence/finetuned"),
-        fisher=out("influence/fisher.safetensors"),
+        fisher=[
+            out(f"influence/fisher/{loss}/{kind}.safetensors")
+            for loss, kinds in FISHERS.items()
+            for kind in kinds
+        ],
         pool=lambda w: expand(
             out("corpus/pool/corpus/{bucket}.parquet"),
             bucket=overlapping(
@@ -44,7 +105,8 @@ rule score:
             ),
         ),
     output:
-        out(f"influence/scores/{CFG.influence.shards}/{{shard}}.parquet"),
+        **({"variants": VARIANT_SHARDS} if VARIANTS else {}),
+        scores=SCORE_SHARDS,
     log:
         log_of("score-{shard}"),
     benchmark:
@@ -70,10 +132,7 @@ rule score:
 
 rule merge:
     input:
-        scores=expand(
-            out(f"influence/scores/{CFG.influence.shards}/{{shard}}.parquet"),
-            shard=SHARDS,
-        ),
+        scores=expand(SCORE_SHARDS, shard=SHARDS),
         pool=expand(out("corpus/pool/corpus/{bucket}.parquet"), bucket=BUCKETS),
     output:
         scores=out("influence/scores.parquet"),
@@ -98,3 +157,28 @@ rule merge:
         code=code("merge"),
     script:
         "../workflow/scripts/merge.py"
+
+
+rule merge_variants:
+    input:
+        scores=out("influence/scores.parquet"),
+        variants=expand(VARIANT_SHARDS, shard=SHARDS),
+    output:
+        scores=out("influence/scores_variants.parquet"),
+        agreement=out("influence/agreement.csv"),
+    log:
+        log_of("merge_variants"),
+    benchmark:
+        bench("merge_variants")
+    conda:
+        "../envs/torch.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(16000),
+        runtime=runtime(30),
+    params:
+        names=VARIANTS,
+        budgets=CFG.selection.budgets,
+        code=code("merge_variants"),
+    script:
+        "../workflow/scripts/merge_variants.py"

@@ -1,7 +1,15 @@
 """Bad configuration fails with the key, the value and what is allowed."""
 
 import pytest
-from coresift.config import ConfigError, load_config, source_name
+from coresift.config import (
+    METRIC_NAMES,
+    ConfigError,
+    Task,
+    load_config,
+    plain,
+    source_name,
+    task_presets,
+)
 
 GOOD = {"run": "r", "modality": "rna", "corpus": {"fasta": ["a.fa"]}}
 
@@ -34,6 +42,13 @@ def test_defaults_are_valid():
         ("influence.shards", 100000, ["influence.shards 100000 is above corpus.blocks"]),
         ("modality", "dna", ["modality", "'rna' or 'protein'"]),
         ("tasks.t", {"kind": "class", "data": {"path": "x", "label_regex": "("}}, ["label_regex"]),
+        ("tasks.t", {"preset": "modify", "data": {"path": "x"}}, ["no task preset", "modif,"]),
+        ("tasks.t", {"preset": "localization", "data": {"path": "x"}}, ["a protein task"]),
+        ("tasks.t", {"preset": "modif", "heads": 1}, ["tasks.t.heads: unknown key", "head,"]),
+        ("tasks.t", {"kind": "token", "metric": "f1", "data": {"path": "x"}}, ["macro_f1"]),
+        ("tasks.t", {"kind": "pair", "data": {"path": "x"}}, ["need data.sequence_b"]),
+        ("tasks.t", {"preset": "crispr_on", "data": {"train": "x", "test": "y"}}, ["draw: null"]),
+        ("evaluate.checkpoints", {"kmer": "x"}, ["kmer is the name of the baseline"]),
     ],
 )
 def test_errors_name_key_and_allowed_values(path, value, expected):
@@ -41,6 +56,23 @@ def test_errors_name_key_and_allowed_values(path, value, expected):
         load_config(changed(path, value))
     for text in expected:
         assert text in str(caught.value)
+
+
+def test_a_preset_gives_what_the_config_does_not():
+    data = {"path": "x.csv", "label": "y"}
+    config = load_config(changed("tasks.t", {"preset": "crispr_on", "epochs": 2, "data": data}))
+    task = config.tasks["t"]
+    assert (task.kind, task.epochs, task.head) == ("scalar", 2, "pooler")
+    assert (task.data.sequence, task.data.label, task.data.draw.test) == ("sgrna", "y", 416)
+    assert Task(**plain(task)) == task  # as a rule's params rebuild it
+
+
+@pytest.mark.parametrize("name", task_presets())
+def test_every_preset_is_valid(name):
+    pairs = {"fasta": "a", "fasta_b": "b"} if name == "rbp" else {}
+    task = Task(preset=name, data={"path": "x", **pairs})
+    assert task.mode == "finetune"
+    assert task.primary in METRIC_NAMES[task.metrics]
 
 
 def test_source_name():

@@ -2,6 +2,7 @@
 
 import gc
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,15 +16,26 @@ from coresift.calibration import (
     calibrate,
     load_calibration,
     measured,
+    merged,
 )
 from coresift.config import Influence, load_config
-from coresift.costs import Load, PeakMemory, batched_load, flops, make_model, peak_bytes
-from coresift.estimate import Corpus, estimate, main, needed_work, report, score_load, train_load
-from coresift.influence.engine import Batch, InfluenceEngine, resolve_settings
+from coresift.costs import (
+    Load,
+    PeakMemory,
+    batched_load,
+    flops,
+    make_model,
+    scoring_bytes,
+    training_bytes,
+)
+from coresift.estimate import Corpus, Estimator, main, needed_work, report, score_load, train_load
+from coresift.influence.engine import InfluenceEngine, resolve_settings
+from coresift.influence.gradients import Curvature, QuadraticForms
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 CPU = torch.device("cpu")
+RATE = Rate(model="m", path="head", precision="bf16", threads=1, linear=1e-9, attention=0)
 
 
 @pytest.fixture(autouse=True)
@@ -46,42 +58,52 @@ def make_config(**sections):
     )
 
 
-def run_pass(path, model, encoder, ids):
-    attention = torch.ones_like(ids)
-    if path == "forward":
-        with torch.no_grad():
-            model(input_ids=ids, attention_mask=attention)
-    elif path == "train":
-        logits = model(input_ids=ids, attention_mask=attention).logits
-        F.cross_entropy(logits.flatten(0, 1), ids.flatten()).backward()
-    else:
-        settings = resolve_settings(Influence(parameters=path), 0)
+def run_pass(path, model, encoder, rows, loss="unmasked"):
+    """One pass over sequences of equal length; returns the number of tokens in the loss."""
+    settings = resolve_settings(Influence(loss=loss, n_masks=1, mask_fraction=0.25), 0)
+    if path in ("head", "linear"):
+        settings = replace(settings, parameters=path)
         engine = InfluenceEngine(model, encoder, settings, CPU)
-        engine.run(Batch(ids, ids, attention, attention.bool()), lambda name, g: None)
+        inverse = {name: torch.ones(shape) for name, shape in engine.shapes().items()}
+        forms = QuadraticForms([Curvature(inverse)], len(rows), CPU, torch.float32)
+        batch = engine.collate(rows, rows)
+        engine.run(batch, forms)
+        return int(batch.counts.sum())
+    ids = torch.stack([torch.from_numpy(encoder.encode(row)) for row in rows])
+    with torch.set_grad_enabled(path == "train"):
+        logits = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits
+    if path == "train":
+        F.cross_entropy(logits.flatten(0, 1), ids.flatten()).backward()
+    return ids.numel()
 
 
 @pytest.mark.parametrize("preset", ["tiny", "esm2-8m"])
 @pytest.mark.parametrize("path", ["forward", "train", "head", "linear"])
-def test_flops_equal_the_counter(preset, path):
-    modality = "rna" if preset == "tiny" else "protein"
-    model, encoder = make_model(preset, modality)
+@pytest.mark.parametrize("loss", ["unmasked", "masked"])
+def test_flops_equal_the_counter(preset, path, loss):
+    model, encoder = make_model(preset, "rna" if preset == "tiny" else "protein")
     model.set_attn_implementation("eager")  # the counter sees the products of attention
-    ids = torch.randint(4, 8, (3, 40))
     with FlopCounterMode(display=False) as counter:
-        run_pass(path, model, encoder, ids)
-    assert flops(model.config, path, Load(120, 3 * 40**2)).total == counter.get_total_flops()
+        counted = run_pass(path, model, encoder, ["A" * 38] * 3, loss)
+    load = Load(120, 3 * 40**2, counted / 120)
+    assert counter.get_total_flops() == flops(model.config, path, load).total
 
 
-@pytest.mark.parametrize("path", ["head", "linear", "train"])
-def test_dry_run_memory_is_that_of_a_real_run(path):
-    weights, rest = peak_bytes("tiny", "rna", path, "float32", 256, 2048)
+def test_dry_run_memory_is_that_of_a_real_run():
     model, encoder = make_model("tiny", "rna")
-    assert weights == 4 * sum(p.numel() for p in model.parameters())
-    ids = torch.full((8, 256), encoder.mask_id)
-    gc.collect()
-    with PeakMemory() as memory:
-        run_pass(path, model, encoder, ids)
-    assert rest == pytest.approx(memory.peak, rel=0.35)  # other kernels, other temporaries
+    rows = ["A" * 254] * 8
+    weights = 4 * sum(p.numel() for p in model.parameters())
+    influence = Influence(parameters="linear", tokens_per_batch=2048)
+    expected = {
+        "linear": scoring_bytes("tiny", "rna", influence, 256) - weights,
+        "train": training_bytes("tiny", "rna", "float32", 256, 2048) - 3 * weights,
+    }
+    for path, size in expected.items():
+        model, encoder = make_model("tiny", "rna")
+        gc.collect()
+        with PeakMemory() as memory:
+            run_pass(path, model, encoder, rows)
+        assert size == pytest.approx(memory.peak, rel=0.35)  # other kernels, other temporaries
 
 
 def test_peak_memory_counts_what_is_alive():
@@ -97,13 +119,18 @@ def test_peak_memory_counts_what_is_alive():
 
 
 def test_memory_grows_with_the_token_budget_and_bf16_halves_activations():
+    states = 3 * 4 * 99_521_546
     small, large, half = (
-        peak_bytes("rna-fm", "rna", "train", precision, 1024, budget)
+        training_bytes("rna-fm", "rna", precision, 1024, budget) - states
         for precision, budget in (("float32", 2048), ("float32", 8192), ("bf16", 8192))
     )
-    assert small[0] == large[0] == 4 * 99_521_546
-    assert large[1] > 3 * small[1] - 16 * 99_521_546
-    assert half[1] < 0.7 * large[1]
+    assert 3 < large / small < 4
+    assert half < 0.7 * large
+    head, masked = (
+        scoring_bytes("rna-fm", "rna", Influence(tokens_per_batch=8192, loss=loss), 1024)
+        for loss in ("unmasked", "masked")
+    )
+    assert masked < head < small + states
 
 
 def test_load_is_that_of_the_batches():
@@ -128,7 +155,7 @@ def test_loads_count_every_token_once():
     corpus = Corpus.given(1000, 98)
     assert score_load(config, corpus, 1000) == Load(100_000, 100_000 * 100)
     masked = make_config(influence={"loss": "masked", "n_masks": 3})
-    assert score_load(masked, corpus, 1000) == Load(300_000, 300_000 * 100)
+    assert score_load(masked, corpus, 1000) == Load(300_000, 300_000 * 100, 0.15)
     reference = make_config(influence={"preset": "reference"})
     assert score_load(reference, corpus, 1000) == Load(1_024_000, 1_024_000 * 1024)
     trained = train_load(config.pretrain, corpus, 98_000)
@@ -144,7 +171,7 @@ def test_hours_are_operations_times_seconds():
         for w in needed_work(config)
     ]  # fmt: skip
     device = measured(Calibration(device="CPU x", kind="cpu", date="d", torch="t", rates=rates))
-    stages = {s.name: s for s in estimate(config, corpus, device)}
+    stages = {s.name: s for s in Estimator(config, corpus, device).stages()}
     assert list(stages) == ["base", "finetune", "fisher", "score", "pretrain 50", "pretrain 80"]
     model, _ = make_model("tiny", "rna")
     score = flops(model.config, "head", Load(100_000, 100_000 * 100))
@@ -177,6 +204,11 @@ def test_calibration_measures_the_passes_a_config_needs(tmp_path):
     path = tmp_path / "c.json"
     path.write_text(calibration.model_dump_json())
     assert load_calibration(path) == calibration
+    faster = calibration.model_copy(update={"rates": [calibration.rates[0], RATE]})
+    both = merged(calibration, faster)
+    assert both.rates == [calibration.rates[0], calibration.rates[1], RATE]
+    with pytest.raises(EstimateError, match="is of CPU x, this is"):
+        merged(calibration.model_copy(update={"device": "CPU x"}), calibration)
     other = Work("rna-fm", "head", "float32", 1)
     with pytest.raises(EstimateError, match=r"rna-fm/head/float32/1; known: tiny/head/float32/1"):
         measured(calibration).rate(other)

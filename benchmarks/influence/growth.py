@@ -21,7 +21,7 @@ from coresift.config import Influence
 from coresift.corpus.blocks import block_expression, sequence_id
 from coresift.hashing import seeded_generator
 from coresift.influence.engine import InfluenceEngine, resolve_settings
-from coresift.influence.fisher import Fisher
+from coresift.influence.fisher import Fisher, inverse_curvature
 from coresift.influence.scoring import score_shard
 from coresift.io import SEQUENCE, atomic_path, conform
 from coresift.models.checkpoint import build_model
@@ -56,10 +56,11 @@ def measure(n: int, budget: int) -> dict[str, float]:
     engine = InfluenceEngine(model, encoder, settings, CPU)
     frame = shard(n)
     fisher = Fisher(engine.fisher_sums(frame[:500]), 500, {})
+    curvature = inverse_curvature(fisher, settings, CPU)
     loaded = status_mb("VmRSS")
     with tempfile.TemporaryDirectory() as cache:
         start = time.perf_counter()
-        score_shard(engine, fisher, frame, cache)
+        score_shard(engine, {"influence": curvature}, frame, cache)
         seconds = time.perf_counter() - start
     return {
         "sequences": frame.height,

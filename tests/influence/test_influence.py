@@ -1,20 +1,27 @@
 """The engine against brute-force autograd, the reference code's literal method, and resume."""
 
+from functools import partial
+
 import numpy as np
 import polars as pl
 import pytest
 import torch
 from coresift.config import Influence
 from coresift.corpus.blocks import sequence_id
+from coresift.influence.curvature import Fishers, curvature_of, summing
 from coresift.influence.engine import (
     GradientError,
     InfluenceEngine,
     mask_patterns,
     resolve_settings,
 )
-from coresift.influence.fisher import Fisher, inverse_curvature, merge_fishers
+from coresift.influence.fisher import Fisher, compute_part, inverse_curvature, merge_parts
+from coresift.influence.gradients import Curvature
+from coresift.influence.kronecker import Kronecker, eigenbases
+from coresift.influence.merge import merge_variants, score_agreement, variant_rows
 from coresift.influence.parameters import resolve_layers
-from coresift.influence.scoring import ScoreError, score_shard
+from coresift.influence.scoring import ScoreError, score_all, score_frame, score_shard
+from coresift.io import VARIANT, read_table, write_table, write_tensors
 from coresift.models.batching import padding_share
 from coresift.models.checkpoint import build_model
 from coresift.models.tokenizer import Encoder, build_tokenizer
@@ -179,23 +186,72 @@ def test_reference_preset_reproduces_the_published_method():
     assert set(got["n_tokens"]) == {1024}
 
 
-def test_fisher_merges_exactly(tmp_path):
-    engine = engine_for(tiny(), parameters="linear", tokens_per_batch=1)
-    frame = sequences(9)
-    whole = Fisher(engine.fisher_sums(frame), frame.height, {"model": "m"})
-    parts = [
-        Fisher(engine.fisher_sums(f), f.height, {"model": "m"}) for f in (frame[:4], frame[4:])
-    ]
-    merged = merge_fishers(parts)
-    assert merged.count == whole.count
-    for name, total in whole.sums.items():
-        torch.testing.assert_close(merged.sums[name], total, rtol=1e-12, atol=0)
-    whole.save(tmp_path / "f.safetensors")
-    loaded = Fisher.load(tmp_path / "f.safetensors")
-    assert loaded.metadata == {"model": "m"}
-    assert all(torch.equal(loaded.sums[n], whole.sums[n]) for n in whole.sums)
+def fisher_part(engine, frame, part, n_parts, path, make=None, **options):
+    make = make or summing(engine, "diagonal", [engine.settings.parameters])
+    metadata = {"model": "m", "kind": "diagonal", **options}
+    compute_part(engine, frame, make, part, n_parts, metadata, path, f"{path}.checkpoint")
+
+
+@pytest.mark.parametrize("kind", ["diagonal", "kronecker"])
+@pytest.mark.parametrize("rows", [150, 9])
+def test_fisher_has_the_same_bytes_whatever_the_parts(tmp_path, kind, rows):
+    engine = engine_for(tiny(), parameters="linear", precision="float32")
+    frame = sequences(rows)
+    make = summing(engine, kind, ["linear"])
+    written = []
+    for n_parts in (1, 2, 5, 64):
+        paths = [tmp_path / f"{n_parts}-{i}.safetensors" for i in range(n_parts)]
+        for i, path in enumerate(paths):
+            fisher_part(engine, frame.sample(fraction=1, shuffle=True), i, n_parts, path, make)
+        merge_parts(paths[::-1]).save(tmp_path / "merged.safetensors")
+        written.append((tmp_path / "merged.safetensors").read_bytes())
+    assert written[0] == written[1] == written[2] == written[3]
+    merged = Fisher.load(tmp_path / "merged.safetensors")
+    assert merged.count == frame.height
+    for name, total in engine.sums(frame, make).items():
+        torch.testing.assert_close(merged.sums[name], total, rtol=1e-4, atol=1e-10)
+
+
+def test_a_killed_fisher_part_resumes(tmp_path, monkeypatch):
+    monkeypatch.setattr("coresift.influence.fisher.CHECKPOINT_SECONDS", 0.0)
+    engine, frame = engine_for(tiny()), sequences(150)
+    fisher_part(engine, frame, 0, 2, tmp_path / "whole")
+    original, chunks = InfluenceEngine.sums, []
+
+    def counting(self, rows, make):
+        if len(chunks) == limit:
+            raise KeyboardInterrupt
+        chunks.append(rows.height)
+        return original(self, rows, make)
+
+    monkeypatch.setattr(InfluenceEngine, "sums", counting)
+    limit = 13
+    with pytest.raises(KeyboardInterrupt):
+        fisher_part(engine, frame, 0, 2, tmp_path / "part")
+    assert not (tmp_path / "part").exists()
+    checkpoint = (tmp_path / "part.checkpoint").read_bytes()
+    limit, chunks = None, []
+    fisher_part(engine, frame, 0, 2, tmp_path / "part")
+    assert len(chunks) == 32 - 13
+    assert (tmp_path / "part").read_bytes() == (tmp_path / "whole").read_bytes()
+    assert not (tmp_path / "part.checkpoint").exists()
+    (tmp_path / "part.checkpoint").write_bytes(checkpoint)
+    chunks.clear()
+    fisher_part(engine, frame, 0, 2, tmp_path / "other", seed=1)  # another origin: not used
+    assert len(chunks) == 32
+
+
+def test_parts_that_do_not_fit_are_refused(tmp_path):
+    engine, frame = engine_for(tiny()), sequences(5)
+    fisher_part(engine, frame, 0, 2, tmp_path / "a")
+    fisher_part(engine, frame, 1, 2, tmp_path / "b", seed=1)
     with pytest.raises(ValueError, match="cannot be merged"):
-        merge_fishers([parts[0], Fisher(parts[1].sums, 1, {"model": "other"})])
+        merge_parts([tmp_path / "a", tmp_path / "b"])
+    with pytest.raises(ValueError, match="no part has chunk 32"):
+        merge_parts([tmp_path / "a"])
+    write_tensors(tmp_path / "c", {"x": torch.zeros(1)}, {})
+    with pytest.raises(ValueError, match="not a Fisher file"):
+        Fisher.load(tmp_path / "c")
 
 
 def test_identity_is_the_squared_gradient_norm():
@@ -205,6 +261,111 @@ def test_identity_is_the_squared_gradient_norm():
     inverse = inverse_curvature(fisher, engine.settings, CPU)
     got = engine.score_rows(frame["sequence"].to_list(), frame["seq_id"].to_list(), inverse)
     np.testing.assert_allclose(got["influence"], got["grad_norm"] ** 2, rtol=1e-12)
+
+
+def kronecker_files(engine, frame, folder):
+    """The files that the rules would make, in one part."""
+    files = {}
+    for kind, count in (("kronecker", 3), ("corrected", 2), ("diagonal", 1)):
+        bases = None
+        if kind == "corrected":
+            bases = Kronecker.load(files["kronecker"], CPU, engine.dtype).bases
+        make = summing(engine, kind, [engine.settings.parameters], bases)
+        paths = [folder / f"{kind}-{i}" for i in range(count)]
+        for i, path in enumerate(paths):
+            fisher_part(engine, frame, i, count, path, make, kind=kind)
+        merged = merge_parts(paths)
+        files[kind] = folder / kind
+        (eigenbases(merged) if kind == "kronecker" else merged).save(files[kind])
+    return files
+
+
+@pytest.mark.parametrize("loss", ["unmasked", "masked"])
+@pytest.mark.parametrize("damping_mode", ["relative", "absolute"])
+@pytest.mark.parametrize("parameters", ["linear", ["*.0.attention*.query.*", "lm_head.dense.*"]])
+def test_kfac_and_ekfac_equal_a_dense_kronecker_inverse(tmp_path, loss, damping_mode, parameters):
+    model = tiny(hidden=8)
+    options = {"loss": loss, "damping_mode": damping_mode, "parameters": parameters, "n_masks": 2}
+    engine = engine_for(model, **options)
+    frame = sequences(9)
+    fishers = Fishers(kronecker_files(engine, frame, tmp_path), CPU, engine.dtype)
+    seen = layer_tokens(engine, frame)
+    layers = engine.layers
+    products, gradients, corrected = {}, {}, {}
+    for layer in layers:
+        x, dy = seen[layer.name]  # lists, a (T, d) a sequence
+        if layer.bias:
+            x = [torch.cat([rows, rows.new_ones(len(rows), 1)], 1) for rows in x]
+        a = sum(rows.T @ rows for rows in x) / sum(map(len, x))
+        s = sum(rows.T @ rows for rows in dy) / frame.height
+        products[layer] = torch.kron(s, a)
+        gradients[layer] = [(d.T @ r).flatten() for d, r in zip(dy, x, strict=True)]
+        q = torch.kron(torch.linalg.eigh(s)[1], torch.linalg.eigh(a)[1])
+        means = torch.stack([(q.T @ g).square() for g in gradients[layer]]).mean(0)
+        corrected[layer] = q @ torch.diag(means) @ q.T
+    for curvature, dense in (("kfac", products), ("ekfac", corrected)):
+        settings = resolve_settings(
+            Influence(curvature=curvature, damping=0.3, precision="float64", **options), 7
+        )
+        mean = sum(m.diagonal().sum() for m in dense.values())
+        mean = mean / sum(len(m) for m in dense.values())
+        damping = 0.3 * mean if damping_mode == "relative" else 0.3
+        whole = curvature_of(engine, settings, fishers)
+        alone = {
+            layer: Curvature({k: whole.inverse[k]}, {k: whole.bases[k]})
+            for layer in layers
+            for k in [layer.matrix[0]]
+        }
+        for i, row in enumerate(frame.iter_rows(named=True)):
+            batch = engine.collate([row["sequence"]], [row["seq_id"]])
+            got = engine.score_batch(batch, {**alone, "all": whole})
+            total = 0
+            for layer in layers:
+                g, m = gradients[layer][i], dense[layer]
+                expected = g @ torch.linalg.solve(m + damping * torch.eye(len(m)).double(), g)
+                assert got[layer]["influence"][0] == pytest.approx(float(expected), rel=1e-6)
+                assert got[layer]["grad_norm"][0] == pytest.approx(float(g.norm()), rel=1e-6)
+                total += float(expected)
+            assert got["all"]["influence"][0] == pytest.approx(total, rel=1e-6)
+
+
+def keep_tokens(kept, name, _, inputs, output):
+    output.retain_grad()
+    kept[name] = (inputs[0].detach(), output)
+
+
+def layer_tokens(engine, frame):
+    """Inputs and output gradients of every linear layer, by plain autograd, unpadded.
+
+    One (tokens, d) matrix a sequence; the LM head's has only the tokens in the loss.
+    """
+    model, settings = engine.model, engine.settings
+    model.requires_grad_(True)
+    seen = {layer.name: ([], []) for layer in engine.layers}
+    for row in frame.iter_rows(named=True):
+        ids = torch.from_numpy(engine.encoder.encode(row["sequence"]))
+        where = torch.ones(1, len(ids), dtype=torch.bool)
+        if settings.loss == "masked":
+            where = np.pad(mask_patterns(len(ids) - 2, row["seq_id"], settings), ((0, 0), (1, 1)))
+            where = torch.from_numpy(where)
+        inputs = ids.repeat(len(where), 1)
+        if settings.loss == "masked":
+            inputs[where] = engine.encoder.mask_id
+        kept = {}
+        handles = [
+            model.get_submodule(name).register_forward_hook(partial(keep_tokens, kept, name))
+            for name in seen
+        ]
+        logits = model(input_ids=inputs).logits
+        F.cross_entropy(logits[where], ids.repeat(len(where), 1)[where]).backward()
+        for handle in handles:
+            handle.remove()
+        for name, (x, y) in kept.items():
+            chosen = where if name.startswith("lm_head") else torch.ones_like(where)
+            seen[name][0].append(x[chosen])
+            seen[name][1].append(y.grad[chosen])
+    model.requires_grad_(False)
+    return seen
 
 
 def test_damping_modes():
@@ -349,6 +510,25 @@ def test_out_of_memory_halves_the_budget_for_the_rest(tmp_path, monkeypatch):
         engine.fisher_sums(frame)
 
 
+def test_a_compiled_encoder_gives_the_same_scores(monkeypatch):
+    engine, frame, curvatures = shard_setup()
+    expected = score_frame(engine, curvatures, frame)["influence"]
+    compiled = []
+    original = torch.nn.Module.compile
+
+    def traced(self, **options):  # without the minute that code generation takes
+        compiled.append(type(self).__name__)
+        original(self, backend="eager", **options)
+
+    monkeypatch.setattr(torch.nn.Module, "compile", traced)
+    engine = shard_setup(compile=True)[0]
+    got = score_frame(engine, curvatures, frame)["influence"]
+    assert compiled == ["EsmModel"]
+    np.testing.assert_allclose(got["influence"], expected["influence"], rtol=1e-4)
+    with pytest.raises(ValueError, match="compile: needs parameters: head"):
+        Influence(compile=True, variants={"all": {"parameters": "linear"}})
+
+
 def test_padding_waste_is_below_5_percent():
     lengths = np.clip(np.random.default_rng(0).lognormal(np.log(150), 1, 500), 30, 1000).astype(int)
     frame = pl.DataFrame({"sequence": ["A" * n for n in lengths]})
@@ -357,3 +537,95 @@ def test_padding_waste_is_below_5_percent():
     assert sorted(np.concatenate(batches)) == list(range(500))
     assert padding_share(engine.token_counts(frame), batches) < 0.05
     assert len(batches) < 60
+
+
+VARIANTS = {
+    "strong_damping": {"damping": 0.5},
+    "all_layers": {"parameters": "linear"},
+    "norm": {"curvature": "identity"},
+    "kronecker": {"curvature": "ekfac"},
+    "eigen": {"curvature": "kfac", "damping_mode": "absolute"},
+    "asked": {"loss": "masked"},
+}
+
+
+def score_with(influence, frame, folder, passes=None):
+    """Fishers and scores as the rules would make them."""
+    model, tokenizer = build_model("tiny", "rna", 0)
+    encoder = Encoder.from_tokenizer(tokenizer, "rna", 1024)
+    files = {}
+    for loss, kinds in influence.fishers().items():
+        files[loss] = {}
+        section = influence.model_copy(update={"loss": loss})
+        engine = InfluenceEngine(model, encoder, resolve_settings(section, 0), CPU)
+        for kind in ("diagonal", "kronecker", "corrected"):
+            if kind not in kinds:
+                continue
+            bases = None
+            if kind == "corrected":
+                bases = Kronecker.load(files[loss]["kronecker"], CPU, engine.dtype).bases
+            make = summing(engine, kind, kinds[kind], bases)
+            part, path = folder / f"{loss}-{kind}-part", folder / f"{loss}-{kind}"
+            fisher_part(engine, frame[:10], 0, 1, part, make, kind=kind)
+            merged = merge_parts([part])
+            (eigenbases(merged) if kind == "kronecker" else merged).save(path)
+            files[loss][kind] = path
+    return score_all(model, encoder, influence, 0, CPU, files, frame, folder / "cache")
+
+
+def test_variants_share_a_pass_and_change_no_bit(tmp_path, monkeypatch):
+    frame = sequences(40)
+    alone = score_with(Influence(), frame, tmp_path)["influence"]
+    passes = []
+    original = InfluenceEngine.score_batch
+
+    def counting(self, batch, curvatures):
+        passes.append((self.settings.loss, list(curvatures), len(batch.labels)))
+        return original(self, batch, curvatures)
+
+    monkeypatch.setattr(InfluenceEngine, "score_batch", counting)
+    scores = score_with(Influence(variants=VARIANTS), frame, tmp_path)
+    assert scores["influence"].equals(alone)
+    unmasked = [name for name in VARIANTS if name != "asked"]
+    assert {tuple(names) for loss, names, _ in passes if loss == "unmasked"} == {tuple(unmasked)}
+    for loss in ("masked", "unmasked"):  # the main score is not computed again
+        assert sum(n for found, _, n in passes if found == loss) == frame.height
+    passes.clear()
+    main = Influence(**VARIANTS["all_layers"])
+    assert score_with(main, frame, tmp_path)["influence"].equals(scores["all_layers"])
+    assert not passes  # a variant that becomes the main score is known
+    for name in VARIANTS:
+        (tmp_path / name).mkdir()
+        section = Influence(**VARIANTS[name])
+        expected = score_with(section, frame, tmp_path / name)["influence"]
+        assert scores[name].equals(expected), name
+
+
+def test_variants_are_merged_and_compared(tmp_path):
+    rng = np.random.default_rng(0)
+    main = sequences(30).select("seq_id").with_columns(influence=pl.Series(np.arange(30.0)))
+    named = {
+        "reversed": main.with_columns(-pl.col("influence")),
+        "noise": main.with_columns(influence=pl.Series(rng.random(main.height))),
+    }
+    names = list(named)
+    for i, rows in enumerate((main[:11], main[11:])):
+        pieces = {n: f.join(rows, on="seq_id", how="semi") for n, f in named.items()}
+        write_table(tmp_path / f"{i}", variant_rows(pieces), VARIANT)
+    shards = [tmp_path / "0", tmp_path / "1"]
+    merge_variants(shards, main["seq_id"], names, tmp_path / "all")
+    merged = read_table(tmp_path / "all", VARIANT)
+    assert merged["variant"].to_list() == names * main.height
+    for name, frame in named.items():
+        rows = merged.filter(pl.col("variant") == name)
+        assert rows.select("seq_id", "influence").equals(frame)
+    table = score_agreement(main, merged, names, [10, 20, 1000])
+    assert table.height == 3 * 2
+    first = table.row(0, named=True)
+    assert first == {"a": "influence", "b": "reversed", "spearman": -1.0, "k": 10, "shared": 0.0}
+    assert table.row(1, named=True)["shared"] == 0.5  # the 20 first and the 20 last of 30
+    with pytest.raises(ScoreError, match="30 sequences in the pool, variants of 11"):
+        merge_variants(shards[:1], main["seq_id"], names, tmp_path / "short")
+    assert not (tmp_path / "short").exists()
+    with pytest.raises(ScoreError, match="not every variant"):
+        merge_variants(shards[1:], main["seq_id"], names, tmp_path / "short")

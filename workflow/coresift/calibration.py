@@ -24,6 +24,7 @@ from coresift.corpus.blocks import sequence_id
 from coresift.costs import Load, Pass, flops, make_model
 from coresift.hashing import seeded_generator
 from coresift.influence.engine import InfluenceEngine, resolve_settings
+from coresift.influence.gradients import Curvature
 from coresift.influence.scoring import score_frame
 from coresift.io import read_json
 from coresift.models.checkpoint import choose_device, configure_torch
@@ -147,6 +148,18 @@ def load_calibration(path: str | Path) -> Calibration:
         raise EstimateError(f"{path}: not a readable calibration ({error})") from None
 
 
+def merged(old: Calibration, new: Calibration) -> Calibration:
+    """The rates of both; the new one's where both have a pass.
+
+    Raises:
+        EstimateError: they are of different devices.
+    """
+    if (old.device, old.kind) != (new.device, new.kind):
+        raise EstimateError(f"the calibration there is of {old.device}, this is {new.device}")
+    rates = {(r.model, r.path, r.precision, r.threads): r for r in [*old.rates, *new.rates]}
+    return new.model_copy(update={"rates": list(rates.values())})
+
+
 def calibrate(config: Config, works: list[Work], tokens: int) -> Calibration:
     """Measure passes on the config's device.
 
@@ -227,8 +240,9 @@ def _time_scoring(
     }  # fmt: skip
     settings = resolve_settings(config.influence.model_copy(update=options), 0)
     engine = InfluenceEngine(model, encoder, settings, device)
-    inverse = {name: torch.ones(shape, device=device) for name, shape in engine.shapes().items()}
-    return _best_of_two(lambda: score_frame(engine, inverse, frame), device)
+    ones = {n: torch.ones(s, device=device, dtype=engine.dtype) for n, s in engine.shapes().items()}
+    curvatures = {"influence": Curvature(ones)}
+    return _best_of_two(lambda: score_frame(engine, curvatures, frame), device)
 
 
 def _time_training(

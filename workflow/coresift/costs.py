@@ -23,7 +23,8 @@ from torch.utils.weak import WeakIdKeyDictionary
 from transformers import AutoConfig, AutoModelForMaskedLM, PreTrainedModel
 
 from coresift.config import Influence
-from coresift.influence.engine import Batch, InfluenceEngine, resolve_settings
+from coresift.influence.engine import InfluenceEngine, resolve_settings
+from coresift.influence.gradients import Curvature, QuadraticForms
 from coresift.models.batching import token_budget_batches
 from coresift.models.checkpoint import build_model, preset_names
 from coresift.models.tokenizer import Encoder, build_tokenizer
@@ -34,13 +35,19 @@ Pass = Literal["forward", "train", "head", "linear"]
 
 @dataclass(frozen=True)
 class Load:
-    """Padded tokens of a set of rows, and the sum over rows of (padded length)^2."""
+    """What a pass reads.
+
+    Attributes:
+        tokens: padded tokens. squares: sum over rows of (padded length)^2.
+        counted: share of the tokens that the LM head sees.
+    """
 
     tokens: float
     squares: float
+    counted: float = 1.0
 
     def __mul__(self, factor: float) -> Load:
-        return Load(self.tokens * factor, self.squares * factor)
+        return Load(self.tokens * factor, self.squares * factor, self.counted)
 
 
 @dataclass(frozen=True)
@@ -56,9 +63,9 @@ class Flops:
         return self.linear + self.attention
 
 
-def batched_load(lengths: np.ndarray, budget: int) -> Load:
+def batched_load(lengths: np.ndarray, budget: int, max_padding: float = 1.0) -> Load:
     """Load of rows of `lengths` tokens cut into batches as the pipeline cuts them."""
-    batches = token_budget_batches(lengths, budget)
+    batches = token_budget_batches(lengths, budget, max_padding)
     widths = np.array([lengths[b].max() for b in batches], dtype=np.float64)
     rows = np.array([len(b) for b in batches])
     return Load(float((rows * widths).sum()), float((rows * widths**2).sum()))
@@ -80,7 +87,7 @@ def flops(config: Any, path: Pass, load: Load) -> Flops:
         load: its padded tokens and squared lengths.
     """
     d, f = config.hidden_size, config.intermediate_size
-    head, decoder = 2 * d * d, 2 * d * config.vocab_size
+    head, decoder = 2 * d * d * load.counted, 2 * d * config.vocab_size * load.counted
     linear = config.num_hidden_layers * (8 * d * d + 4 * d * f) + head + decoder
     attention = config.num_hidden_layers * 4 * d
     if path == "train":
@@ -147,14 +154,11 @@ def _nothing_computed() -> Iterator[None]:
         yield
 
 
-def peak_bytes(
-    name: str, modality: str, path: Pass, precision: str, width: int, budget: int
-) -> tuple[int, int]:
-    """Bytes of the weights, and of all else alive at the peak of one batch, by a dry run.
+def training_bytes(name: str, modality: str, precision: str, width: int, budget: int) -> int:
+    """Most bytes alive in a training step: weights, gradients, two moments, activations.
 
-    Nothing is computed, so any model and batch fits. Attention counts as fused: it keeps no
-    (T, T) matrix. For `train` the optimiser's two moments are counted, for `head` and `linear`
-    the inverse curvature.
+    By a dry run in which nothing is computed, so any model and batch fits. Attention counts as
+    fused: it keeps no (T, T) matrix.
 
     Args:
         name: preset or checkpoint directory.
@@ -162,25 +166,32 @@ def peak_bytes(
     """
     with _nothing_computed():
         model, encoder = make_model(name, modality)
-        for module in model.modules():
+        for module in model.train().modules():
             if isinstance(vars(module).get("dropout"), float):
                 vars(module)["dropout"] = 0.0  # inside attention it would keep a (T, T) matrix
-        weights = sum(p.numel() for p in model.parameters())
         ids = torch.full((max(1, budget // width), width), encoder.mask_id)
-        attention = torch.ones_like(ids)
         with PeakMemory() as memory:
-            if path == "train":
-                held = 2 * weights
-                model.train()
-                with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
-                    logits = model(input_ids=ids, attention_mask=attention).logits
-                logits.float().logsumexp(-1).sum().backward()
-            else:
-                influence = Influence(parameters=path, precision=precision)
-                engine = InfluenceEngine(
-                    model, encoder, resolve_settings(influence, 0), torch.device("cpu")
-                )
-                held = sum(int(np.prod(shape)) for shape in engine.shapes().values())
-                batch = Batch(ids, ids, attention, attention.bool())
-                engine.run(batch, lambda _, gradient: None)
-    return 4 * weights, 4 * held + memory.peak
+            with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+                logits = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits
+            logits.float().logsumexp(-1).sum().backward()
+        return 3 * 4 * sum(p.numel() for p in model.parameters()) + memory.peak
+
+
+def scoring_bytes(name: str, modality: str, influence: Influence, width: int) -> int:
+    """Most bytes alive in scoring a batch: weights, inverse curvature, activations, gradient tiles.
+
+    By a dry run, see `training_bytes`.
+    """
+    with _nothing_computed():
+        model, encoder = make_model(name, modality)
+        settings = resolve_settings(influence, 0)
+        engine = InfluenceEngine(model, encoder, settings, torch.device("cpu"))
+        n = max(1, settings.tokens_per_batch // (width * settings.n_masks))
+        letter = chr(int(np.flatnonzero(encoder.table == encoder.letter_ids[0])[0]))
+        batch = engine.collate([letter * (width - 2)] * n, [""] * n)
+        held = sum(p.numel() * p.element_size() for p in model.parameters())
+        with PeakMemory() as memory:
+            inverse = {name: torch.ones(shape) for name, shape in engine.shapes().items()}
+            forms = QuadraticForms([Curvature(inverse)], n, engine.device, engine.dtype)
+            engine.run(batch, forms)
+        return held + memory.peak

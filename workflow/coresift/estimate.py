@@ -15,10 +15,11 @@ import logging
 import math
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import torch
 import yaml
 
@@ -31,12 +32,21 @@ from coresift.calibration import (
     calibrate,
     load_calibration,
     measured,
+    merged,
 )
 from coresift.config import Config, Optimisation, Task, load_config
-from coresift.costs import Load, Pass, batched_load, flops, make_model, peak_bytes
-from coresift.influence.engine import resolve_settings
+from coresift.costs import (
+    Load,
+    Pass,
+    batched_load,
+    flops,
+    make_model,
+    scoring_bytes,
+    training_bytes,
+)
+from coresift.influence.engine import MAX_PADDING, resolve_settings
 from coresift.io import read_json, write_json
-from coresift.tasks.data import read_task
+from coresift.tasks.data import SPLITS, read_task
 
 #: Measured on the machine that coresift was written on; its device stands in every table.
 CALIBRATION = Path(__file__).resolve().parents[2] / "resources" / "calibration.json"
@@ -101,28 +111,122 @@ class Stage:
     host_gb: float
 
 
-def _width(config: Config, most: int) -> int:
-    """Tokens of the longest row."""
-    return min(most, config.corpus.max_length + 2)
+class Estimator:
+    """The stages of one config on one corpus and device.
 
+    Raises:
+        EstimateError: the device is not calibrated for a pass that the config needs.
+    """
 
-def _hours(device: Device, modality: str, work: Work, load: Load) -> float:
-    with torch.device("meta"):
-        model, _ = make_model(work.model, modality)
-    operations = flops(model.config, work.path, load)
-    linear, attention = device.rate(work)
-    return (operations.linear * linear + operations.attention * attention) / 3600
+    def __init__(self, config: Config, corpus: Corpus, device: Device) -> None:
+        self.config = config
+        self.corpus = corpus
+        self.device = device
 
+    def stages(self) -> list[Stage]:
+        """Every stage that runs a model, in the order of the DAG."""
+        return [*self.finetuning(), *self.scoring(), *self.pretraining(), *self.evaluation()]
 
-def _gb(config: Config, work: Work, width: int, budget: int) -> float:
-    weights, rest = peak_bytes(
-        work.model, config.modality, work.path, work.precision, width, budget
-    )
-    return (weights + rest) / 1e9
+    def hours(self, work: Work, load: Load) -> float:
+        """Hours of a pass."""
+        with torch.device("meta"):
+            model, _ = make_model(work.model, self.config.modality)
+        operations = flops(model.config, work.path, load)
+        linear, attention = self.device.rate(work)
+        return (operations.linear * linear + operations.attention * attention) / 3600
 
+    def training_gb(self, work: Work, longest: int, budget: int) -> float:
+        """Memory of a training, whose longest row has `longest` tokens."""
+        size = training_bytes(work.model, self.config.modality, work.precision, longest, budget)
+        return size / 1e9
 
-def _host_gb(corpus: Corpus, rows: float) -> float:
-    return (PROCESS_BYTES + rows * (corpus.mean + ROW_BYTES)) / 1e9
+    def host_gb(self, rows: float) -> float:
+        """Memory of a job's process with a table of `rows` sequences."""
+        return (PROCESS_BYTES + rows * (self.corpus.mean + ROW_BYTES)) / 1e9
+
+    def longest(self, most: int) -> int:
+        """Tokens of the longest row of the pool."""
+        return min(most, self.config.corpus.max_length + 2)
+
+    def finetuning(self) -> list[Stage]:
+        """The base made from scratch, if it is, and fine-tuning, both on D_sub."""
+        base, options = self.config.base, self.config.finetune
+        work = Work(base.checkpoint or base.preset, "train", "float32", options.threads)
+        memory = self.training_gb(work, self.longest(options.max_tokens), options.tokens_per_batch)
+        host = self.host_gb(self.config.subset.size)
+        epochs = {"finetune": options.epochs}
+        if base.checkpoint is None:
+            epochs = {"base": base.warmup_epochs, **epochs}
+        residues = self.config.subset.size * self.corpus.mean
+        return [
+            Stage(
+                name, 1, self.hours(work, train_load(options, self.corpus, n * residues)),
+                memory, host,
+            )
+            for name, n in epochs.items()
+            if n
+        ]  # fmt: skip
+
+    def scoring(self) -> list[Stage]:
+        """The Fisher over D_sub and the scoring jobs."""
+        config, influence = self.config, self.config.influence
+        work = score_work(config)
+        longest = self.longest(influence.max_tokens)
+        memory = scoring_bytes(work.model, config.modality, influence, longest) / 1e9
+        rows = {"fisher": (1, config.subset.size)}
+        rows["score"] = (influence.shards, round(self.corpus.sequences / influence.shards))
+        return [
+            Stage(
+                name, jobs, self.hours(work, score_load(config, self.corpus, n)),
+                memory, self.host_gb(n),
+            )
+            for name, (jobs, n) in rows.items()
+        ]  # fmt: skip
+
+    def pretraining(self) -> list[Stage]:
+        """One line a budget: every strategy and seed is a job."""
+        config, options = self.config, self.config.pretrain
+        work = Work(options.preset, "train", options.precision, options.threads)
+        memory = self.training_gb(work, self.longest(options.max_tokens), options.tokens_per_batch)
+        bucket = self.corpus.sequences / config.corpus.buckets
+        jobs = len(config.selection.names) * len(config.selection.seeds)
+        stages = []
+        for budget in config.selection.budgets:
+            load = train_load(options, self.corpus, options.epochs * budget * self.corpus.mean)
+            host = self.host_gb(bucket + budget)
+            stages.append(Stage(f"pretrain {budget}", jobs, self.hours(work, load), memory, host))
+        return stages
+
+    def evaluation(self) -> list[Stage]:
+        """One line a task whose files are here; a rough one.
+
+        Frozen: one forward of every example. Fine-tuned: every epoch that it may take, in every
+        seed.
+        """
+        config, selection = self.config, self.config.selection
+        jobs = len(selection.names) * len(selection.seeds) * len(selection.budgets)
+        work = Work(config.pretrain.preset, "train", "float32", config.evaluate.threads)
+        forward = replace(work, path="forward")
+        stages = []
+        for name, task in config.tasks.items():
+            if not files_here(task):
+                continue
+            tokens = task_tokens(task, config.modality)
+            loads = {
+                split: batched_load(n, config.evaluate.tokens_per_batch)
+                for split, n in tokens.items()
+            }
+            if task.mode == "frozen":
+                hours = sum(self.hours(forward, load) for load in loads.values())
+            else:
+                epoch = self.hours(work, loads["train"]) + self.hours(forward, loads["valid"])
+                hours = task.epochs * epoch + self.hours(forward, loads["test"])
+                hours *= len(config.evaluate.seeds)
+            longest = max(int(n.max(initial=3)) for n in tokens.values())
+            memory = self.training_gb(work, longest, task.batch_size * longest)
+            host = self.host_gb(sum(map(len, tokens.values())))
+            stages.append(Stage(f"evaluate {name}", jobs, hours, memory, host))
+        return stages
 
 
 def score_work(config: Config) -> Work:
@@ -134,99 +238,38 @@ def score_work(config: Config) -> Work:
 
 
 def score_load(config: Config, corpus: Corpus, n: int) -> Load:
-    """Padded tokens of scoring `n` sequences: batches are cut within a hash block."""
+    """What scoring `n` sequences reads: batches are cut within a hash block."""
     settings = resolve_settings(config.influence, config.seed)
     size = max(1, min(n, round(corpus.sequences / config.corpus.blocks)))
     tokens = corpus.tokens(size, settings.max_tokens)
     if settings.pad_to:
         tokens = np.full(size, settings.pad_to)
-    batches = batched_load(tokens * settings.n_masks, settings.tokens_per_batch)
-    # A row of K masks is K rows of its length, not one K times as long.
-    return Load(batches.tokens, batches.squares / settings.n_masks) * (n / size)
+    load = batched_load(tokens * settings.n_masks, settings.tokens_per_batch, MAX_PADDING)
+    # K mask patterns are K rows of a sequence's length, not one K times as long.
+    counted = settings.mask_fraction if settings.loss == "masked" else 1.0
+    return Load(load.tokens, load.squares / settings.n_masks, counted) * (n / size)
 
 
 def train_load(options: Optimisation, corpus: Corpus, residues: float) -> Load:
-    """Padded tokens of training on `residues`: batches are cut within an optimiser step."""
+    """What training on `residues` reads: batches are cut within an optimiser step."""
     size = max(1, round(min(residues, options.tokens_per_step) / corpus.mean))
     tokens = corpus.tokens(size, options.max_tokens)
     load = batched_load(tokens, options.tokens_per_batch)
     return load * (residues / float((tokens - 2).sum()))
 
 
-def estimate(config: Config, corpus: Corpus, device: Device) -> list[Stage]:
-    """Hours and memory of every stage that runs a model.
-
-    Raises:
-        EstimateError: the device is not calibrated for a pass that the config needs.
-    """
-    base, finetune = config.base, config.finetune
-    influence, pretrain = config.influence, config.pretrain
-    score = score_work(config)
-    tuned = Work(score.model, "train", "float32", finetune.threads)
-    subset_residues = config.subset.size * corpus.mean
-    width = _width(config, finetune.max_tokens)
-    tuned_gb = _gb(config, tuned, width, finetune.tokens_per_batch)
-    subset_gb = _host_gb(corpus, config.subset.size)
-    stages = []
-
-    def add(name: str, jobs: int, work: Work, load: Load, device_gb: float, host: float) -> None:
-        hours = _hours(device, config.modality, work, load)
-        stages.append(Stage(name, jobs, hours, device_gb, host))
-
-    if base.checkpoint is None and base.warmup_epochs:
-        load = train_load(finetune, corpus, base.warmup_epochs * subset_residues)
-        add("base", 1, tuned, load, tuned_gb, subset_gb)
-    if finetune.epochs:
-        load = train_load(finetune, corpus, finetune.epochs * subset_residues)
-        add("finetune", 1, tuned, load, tuned_gb, subset_gb)
-    score_width = _width(config, influence.max_tokens)
-    score_gb = _gb(config, score, score_width, influence.tokens_per_batch)
-    load = score_load(config, corpus, config.subset.size)
-    add("fisher", 1, score, load, score_gb, subset_gb)
-    rows = corpus.sequences / influence.shards
-    load = score_load(config, corpus, corpus.sequences) * (1 / influence.shards)
-    add("score", influence.shards, score, load, score_gb, _host_gb(corpus, rows))
-    trained = Work(pretrain.preset, "train", pretrain.precision, pretrain.threads)
-    trained_width = _width(config, pretrain.max_tokens)
-    trained_gb = _gb(config, trained, trained_width, pretrain.tokens_per_batch)
-    cells = len(config.selection.strategies) * len(config.selection.seeds)
-    for budget in config.selection.budgets:
-        load = train_load(pretrain, corpus, pretrain.epochs * budget * corpus.mean)
-        rows = corpus.sequences / config.corpus.buckets + budget
-        add(f"pretrain {budget}", cells, trained, load, trained_gb, _host_gb(corpus, rows))
-    jobs = cells * len(config.selection.budgets)
-    for name, task in config.tasks.items():
-        if _here(task):
-            tuning = Work(pretrain.preset, "train", "float32", config.evaluate.threads)
-            hours, width, rows = _evaluation(config, task, device, tuning)
-            memory = _gb(config, tuning, width, task.batch_size * width)
-            stages.append(Stage(f"evaluate {name}", jobs, hours, memory, _host_gb(corpus, rows)))
-    return stages
+def files_here(task: Task) -> bool:
+    """Whether every file of a task exists."""
+    return all(Path(file).exists() for file in task.data.files())
 
 
-def _evaluation(config: Config, task: Task, device: Device, work: Work) -> tuple[float, int, int]:
-    """Hours of one evaluation job, tokens of its longest row, and its examples.
-
-    Frozen: one forward of every example. Fine-tuned: every epoch that it may take, in every seed.
-    """
-    examples = read_task(task, config.modality).examples
-    columns = ["sequence", "sequence_b"] if task.kind == "pair" else ["sequence"]
-    lengths = sum(examples[c].str.len_bytes().to_numpy().astype(np.int64) for c in columns)
-    tokens = np.minimum(lengths + 2, task.max_tokens)
-
-    def load(split: str | None = None) -> Load:
-        chosen = tokens if split is None else tokens[(examples["split"] == split).to_numpy()]
-        return batched_load(chosen, config.evaluate.tokens_per_batch)
-
-    forward = Work(work.model, "forward", work.precision, work.threads)
-    if task.mode == "frozen":
-        hours = _hours(device, config.modality, forward, load())
-    else:
-        train = _hours(device, config.modality, work, load("train"))
-        valid = _hours(device, config.modality, forward, load("valid"))
-        test = _hours(device, config.modality, forward, load("test"))
-        hours = len(config.evaluate.seeds) * (task.epochs * (train + valid) + test)
-    return hours, int(tokens.max()), len(tokens)
+def task_tokens(task: Task, modality: str) -> dict[str, np.ndarray]:
+    """Tokens of every example of a task, by split; a pair counts as one row."""
+    examples = read_task(task, modality).frame
+    columns = ["sequence", "partner"] if task.two_sequences else ["sequence"]
+    lengths = examples.select(pl.sum_horizontal(pl.col(columns).str.len_bytes())).to_series()
+    tokens = np.minimum(lengths.to_numpy().astype(np.int64) + 2, task.max_tokens)
+    return {split: tokens[(examples["split"] == split).to_numpy()] for split in SPLITS}
 
 
 def needed_work(config: Config) -> list[Work]:
@@ -247,7 +290,7 @@ def needed_work(config: Config) -> list[Work]:
 
 def report(config: Config, corpus: Corpus, device: Device) -> str:
     """The estimate as text; a stage that does not fit the device is marked."""
-    stages = estimate(config, corpus, device)
+    stages = Estimator(config, corpus, device).stages()
     lines = [
         f"run {config.run}: {corpus.sequences:,} sequences, mean length {corpus.mean:.0f} "
         f"({corpus.origin})",
@@ -264,7 +307,7 @@ def report(config: Config, corpus: Corpus, device: Device) -> str:
         if device.memory_gb is not None and s.device_gb > device.memory_gb:
             lines[-1] += f"  over {device.memory_gb:g} GB: lower its tokens_per_batch"
     total = math.fsum(s.jobs * s.hours for s in stages)
-    absent = [name for name, task in config.tasks.items() if not _here(task)]
+    absent = [name for name, task in config.tasks.items() if not files_here(task)]
     lines += [
         f"{'total':<22}{sum(s.jobs for s in stages):>6}{'':>12}{total:>12.4g}",
         "",
@@ -272,10 +315,6 @@ def report(config: Config, corpus: Corpus, device: Device) -> str:
         + (f"; evaluation of {', '.join(absent)} (files not here)." if absent else "."),
     ]
     return "\n".join(lines)
-
-
-def _here(task: Task) -> bool:
-    return all(Path(file).exists() for file in task.data.files())
 
 
 def _corpus(options: argparse.Namespace, config: Config) -> Corpus:
@@ -298,7 +337,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--calibration", default=CALIBRATION, help="JSON that --calibrate wrote")
     add("--gpu", choices=sorted(GPUS), help="assume this GPU's published peak instead")
     add("--utilisation", type=float, default=0.3, help="share of the peak that --gpu reaches")
-    add("--calibrate", metavar="FILE", help="measure this machine for this config, write FILE")
+    add("--calibrate", metavar="FILE", help="measure this machine for this config; add to FILE")
     add("--tokens", type=int, default=4096, help="of one measurement; on a GPU: tokens_per_batch")
     return parser
 
@@ -311,6 +350,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         config = load_config(yaml.safe_load(Path(options.configfile).read_text(encoding="utf-8")))
         if options.calibrate:
             calibration = calibrate(config, needed_work(config), options.tokens)
+            if Path(options.calibrate).is_file():
+                calibration = merged(load_calibration(options.calibrate), calibration)
             write_json(options.calibrate, calibration.model_dump())
             return 0
         corpus = _corpus(options, config)

@@ -69,12 +69,24 @@ SCORE: Schema = {
     "error_norm": pl.Float64,  # mean L2 norm of softmax(logits) - onehot (EL2N for MLM)
     "n_tokens": pl.Int32,  # tokens the loss is averaged over
 }
+#: Self-influence by a further parameter set, curvature, damping or loss; in seq_id order.
+VARIANT: Schema = {
+    "seq_id": pl.String,
+    "variant": pl.String,  # its name in influence.variants
+    "influence": pl.Float64,
+}
 #: One row per sequence of a coreset, ordered by rank.
 CORESET: Schema = {
     "seq_id": pl.String,
     "rank": pl.Int32,  # 0-based order of selection
     "stratum": pl.Int32,  # CCI stratum, -1 where the strategy has none
     "weight": pl.Float64,
+}
+#: Where a sequence lies on the first two principal axes of the pool's embeddings.
+EMBEDDING: Schema = {
+    "seq_id": pl.String,
+    "x": pl.Float64,
+    "y": pl.Float64,
 }
 #: Downstream predictions of one evaluation, one row per test example (or residue,
 #: or pair of residues that a metric needs).
@@ -244,17 +256,21 @@ def read_tables(paths: Sequence[str | Path], schema: Schema) -> pl.DataFrame:
 def write_tensors(
     path: str | Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, Any]
 ) -> None:
-    """Write tensors atomically as safetensors; metadata values are stored as JSON strings."""
+    """Write tensors atomically as safetensors; the metadata is stored as one JSON string.
+
+    safetensors writes several strings in no fixed order, which would change the bytes.
+    """
     from safetensors.torch import save_file
 
-    packed = {name: json.dumps(value, sort_keys=True) for name, value in metadata.items()}
+    packed = {"metadata": json.dumps(dict(metadata), sort_keys=True)}
     contiguous = {name: tensors[name].detach().cpu().contiguous() for name in sorted(tensors)}
     with atomic_path(path) as temporary:
         save_file(contiguous, temporary, metadata=packed)
 
 
-def read_tensors(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Read tensors and metadata written by `write_tensors`.
+@contextmanager
+def open_tensors(path: str | Path) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """Handle (tensors are read on demand) and metadata of a file written by `write_tensors`.
 
     Raises:
         ValueError: the file is not a readable safetensors file.
@@ -263,8 +279,16 @@ def read_tensors(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, A
 
     try:
         with safe_open(str(path), framework="pt") as handle:
-            tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
-            metadata = {k: json.loads(v) for k, v in (handle.metadata() or {}).items()}
+            yield handle, json.loads((handle.metadata() or {}).get("metadata", "{}"))
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{path}: not a readable safetensors file ({error})") from error
-    return tensors, metadata
+
+
+def read_tensors(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Read tensors and metadata written by `write_tensors`.
+
+    Raises:
+        ValueError: the file is not a readable safetensors file.
+    """
+    with open_tensors(path) as (handle, metadata):
+        return {name: handle.get_tensor(name) for name in handle.keys()}, metadata  # noqa: SIM118

@@ -6,8 +6,8 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from dataclasses import asdict, dataclass
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import polars as pl
@@ -50,45 +50,43 @@ class Settings:
     precision: str
     tokens_per_batch: int
     seed: int
+    compile: bool = False
     pad_to: int | None = None
     attend_padding: bool = False
     count_padding: bool = False
 
+    def of_pass(self) -> dict[str, Any]:
+        """The settings that every score of one pass shares."""
+        own = {"parameters", "curvature", "damping", "damping_mode"}
+        return {name: value for name, value in asdict(self).items() if name not in own}
+
 
 def resolve_settings(influence: Influence, seed: int) -> Settings:
-    """Settings of a config section; `preset: reference` overrides what the published code fixes.
+    """Settings of a config section.
 
-    The reference (FACTS.md): head only, unmasked, every row padded to 1024 tokens that are both
-    attended to and counted in the loss, damping 1e-8 absolute.
+    The reference preset (FACTS.md) pads every row to 1024 tokens, which are both attended to and
+    counted in the loss; `config.REFERENCE` is what else it fixes.
     """
+    reference = influence.preset == "reference"
+    influence = influence.resolved()
     parameters = influence.parameters
-    values: dict[str, Any] = {
-        "parameters": parameters if isinstance(parameters, str) else tuple(parameters),
-        "loss": influence.loss,
-        "n_masks": influence.n_masks if influence.loss == "masked" else 1,
-        "mask_fraction": influence.mask_fraction,
-        "curvature": influence.curvature,
-        "damping": influence.damping,
-        "damping_mode": influence.damping_mode,
-        "max_tokens": influence.max_tokens,
-        "precision": influence.precision,
-        "tokens_per_batch": influence.tokens_per_batch,
-        "seed": seed,
-    }
-    if influence.preset == "reference":
-        values |= {
-            "parameters": "head",
-            "loss": "unmasked",
-            "n_masks": 1,
-            "curvature": "diag_fisher",
-            "damping": 1e-8,
-            "damping_mode": "absolute",
-            "max_tokens": 1024,
-            "pad_to": 1024,
-            "attend_padding": True,
-            "count_padding": True,
-        }
-    return Settings(**values)
+    return Settings(
+        parameters=parameters if isinstance(parameters, str) else tuple(parameters),
+        loss=influence.loss,
+        n_masks=influence.n_masks if influence.loss == "masked" else 1,
+        mask_fraction=influence.mask_fraction,
+        curvature=influence.curvature,
+        damping=influence.damping,
+        damping_mode=influence.damping_mode,
+        max_tokens=influence.max_tokens,
+        precision=influence.precision,
+        tokens_per_batch=influence.tokens_per_batch,
+        seed=seed,
+        compile=influence.compile,
+        pad_to=influence.max_tokens if reference else None,
+        attend_padding=reference,
+        count_padding=reference,
+    )
 
 
 @dataclass(frozen=True)
@@ -149,6 +147,8 @@ class InfluenceEngine:
         names = {name for name, _ in model.named_modules()}
         known = (name.removesuffix(".weight") for name in HEAD_NAMES)
         self._head = next((name for name in known if name in names), None)
+        if settings.compile:
+            cast(nn.Module, model.base_model).compile(dynamic=True)
 
     def batches(self, frame: pl.DataFrame) -> Iterator[np.ndarray]:
         """Row indices of length-bucketed batches within the token budget."""

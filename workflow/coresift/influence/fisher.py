@@ -1,34 +1,56 @@
-"""The diagonal empirical Fisher over D_sub, and its damped inverse.
+"""Sums over D_sub that a curvature is made of: computed by parts, merged to the same bytes.
 
-diag(F) = 1/M sum_z g(z) * g(z) (paper, section 3.2). Sums and counts are stored, so Fishers of
-disjoint parts of D_sub merge exactly.
+The empirical Fisher is a mean over D_sub of products of per-sequence gradients (paper, section
+3.2). D_sub is cut into `CHUNKS` runs of sequences in hash order, the leaves of one fixed binary
+tree. A part computes the whole subtrees inside its run of chunks, the merge adds the rest of the
+tree: every addition is the same, in the same order, whatever the number of parts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import torch
 
-from coresift.influence.engine import Settings
-from coresift.influence.gradients import Curvature
-from coresift.io import read_tensors, write_tensors
+from coresift.corpus.blocks import bounds
+from coresift.influence.engine import InfluenceEngine, Settings
+from coresift.influence.gradients import Basis, Curvature, Summing
+from coresift.io import open_tensors, read_tensors, write_tensors
+
+logger = logging.getLogger(__name__)
+
+#: Leaves of the tree; more parts than this would have nothing to do.
+CHUNKS = 64
+#: Seconds between two checkpoints of a part.
+CHECKPOINT_SECONDS = 60.0
+
+#: First and end chunk of a subtree, half open.
+Node = tuple[int, int]
+Sums = dict[str, torch.Tensor]
 
 
 @dataclass(frozen=True)
 class Fisher:
-    """Sums of squared per-sequence gradients (float64) over `count` sequences, and their origin."""
+    """Sums (float64) over `count` sequences, by key, and their origin."""
 
-    sums: dict[str, torch.Tensor]
+    sums: Sums
     count: int
     metadata: dict[str, Any]
 
     def save(self, path: str | Path) -> None:
         """Write as safetensors, atomically."""
         write_tensors(path, self.sums, {**self.metadata, "count": self.count})
+
+    def select(self, keys: Iterable[str]) -> Fisher:
+        """The Fisher of some keys."""
+        return Fisher({key: self.sums[key] for key in keys}, self.count, self.metadata)
 
     @classmethod
     def load(cls, path: str | Path) -> Fisher:
@@ -43,37 +65,172 @@ class Fisher:
         return cls(sums, int(metadata.pop("count")), metadata)
 
 
-def merge_fishers(parts: Sequence[Fisher]) -> Fisher:
-    """The Fisher of the union of disjoint parts.
+def halves(node: Node) -> tuple[Node, Node]:
+    """The children of a node of more than one chunk."""
+    start, stop = node
+    middle = (start + stop) // 2
+    return (start, middle), (middle, stop)
 
-    Raises:
-        ValueError: the parts are of different models or settings.
+
+def subtrees(low: int, high: int, node: Node = (0, CHUNKS)) -> Iterator[Node]:
+    """The largest nodes inside chunks low..high (half open), in order."""
+    start, stop = node
+    if low <= start and stop <= high:
+        yield node
+    elif start < high and low < stop:
+        for half in halves(node):
+            yield from subtrees(low, high, half)
+
+
+class Part:
+    """Sums of the subtrees of one part, with a checkpoint to resume from.
+
+    Args:
+        path: the checkpoint file; one of another origin is not used.
+        metadata: what the sums are made of: model, settings, D_sub.
     """
-    first = parts[0]
-    if any(part.metadata != first.metadata for part in parts):
-        raise ValueError("Fishers of different models or settings cannot be merged")
-    sums = {name: sum(part.sums[name] for part in parts) for name in first.sums}
-    return Fisher(sums, sum(part.count for part in parts), first.metadata)  # type: ignore[arg-type]
+
+    def __init__(self, path: str | Path, metadata: Mapping[str, Any]) -> None:
+        self._path = Path(path)
+        self._metadata = dict(metadata)
+        self._nodes: dict[Node, Sums] = {}
+        self._saved = time.monotonic()
+        if self._path.is_file():
+            tensors, found = read_tensors(self._path)
+            if found == self._metadata:
+                for name, tensor in tensors.items():
+                    node, key = _split(name)
+                    self._nodes.setdefault(node, {})[key] = tensor
+                logger.info("resuming from %d subtrees", len(self._nodes))
+
+    def compute(self, node: Node, leaf: Callable[[int], Sums]) -> None:
+        """Add the sums of a node, from what the checkpoint has and `leaf` of each other chunk."""
+        if node in self._nodes:
+            return
+        start, stop = node
+        if stop - start == 1:
+            self._nodes[node] = leaf(start)
+            if time.monotonic() - self._saved > CHECKPOINT_SECONDS:
+                self.save(self._path)
+            logger.info("chunk %d done", start)
+            return
+        left, right = halves(node)
+        self.compute(left, leaf)
+        self.compute(right, leaf)
+        self._nodes[node] = _add(self._nodes.pop(left), self._nodes.pop(right))
+
+    def save(self, path: str | Path) -> None:
+        """Write as safetensors, atomically: a tensor named start-stop/key for each sum."""
+        tensors = {
+            _join(node, key): tensor
+            for node, sums in self._nodes.items()
+            for key, tensor in sums.items()
+        }
+        write_tensors(path, tensors, self._metadata)
+        self._saved = time.monotonic()
 
 
-def inverse_curvature(fisher: Fisher, settings: Settings, device: torch.device) -> Curvature:
-    """1 / (diag(F) + damping) of every scored tensor; ones for `curvature: identity`.
+def _join(node: Node, key: str) -> str:
+    return f"{node[0]}-{node[1]}/{key}"
 
-    Relative damping is a multiple of the mean of diag(F) over all scored parameters.
+
+def _split(name: str) -> tuple[Node, str]:
+    node, _, key = name.partition("/")
+    start, _, stop = node.partition("-")
+    return (int(start), int(stop)), key
+
+
+def _add(left: Sums, right: Sums) -> Sums:
+    for key, tensor in left.items():
+        tensor += right[key]
+    return left
+
+
+def compute_part(
+    engine: InfluenceEngine,
+    subset: pl.DataFrame,
+    make: Callable[[], Summing],
+    part: int,
+    n_parts: int,
+    metadata: Mapping[str, Any],
+    path: str | Path,
+    checkpoint: str | Path,
+) -> None:
+    """Write part `part` of `n_parts` of the sums of visitors `make()` over D_sub.
+
+    Args:
+        subset: D_sub, columns seq_id and sequence.
+        path: the part's file, see `merge_parts`.
+        checkpoint: file a killed job resumes from; removed at the end.
 
     Raises:
-        ValueError: the Fisher is zero or not finite where an inverse is needed.
+        GradientError: a sequence has a NaN or infinite gradient.
+    """
+    subset = subset.sort("seq_id")
+    sums = Part(checkpoint, {**metadata, "count": subset.height})
+
+    def leaf(chunk: int) -> Sums:
+        start, stop = bounds(chunk, CHUNKS, subset.height)
+        return engine.sums(subset[start:stop], make)
+
+    for node in subtrees(*bounds(part, n_parts, CHUNKS)):
+        sums.compute(node, leaf)
+    sums.save(path)
+    Path(checkpoint).unlink(missing_ok=True)
+
+
+def merge_parts(paths: Sequence[str | Path]) -> Fisher:
+    """The sums over the whole of D_sub, one tensor at a time.
+
+    Raises:
+        ValueError: the parts are of different models or settings, or do not cover D_sub.
+    """
+    with ExitStack() as stack:
+        files = [stack.enter_context(open_tensors(path)) for path in paths]
+        places = {name: handle for handle, _ in files for name in handle.keys()}  # noqa: SIM118
+        keys = sorted({_split(name)[1] for name in places})
+        metadata = files[0][1]
+        if any(found != metadata for _, found in files):
+            raise ValueError("parts of different models or settings cannot be merged")
+
+        def total(node: Node, key: str) -> torch.Tensor:
+            name = _join(node, key)
+            if name in places:
+                return places[name].get_tensor(name)
+            if node[1] - node[0] == 1:
+                raise ValueError(f"no part has chunk {node[0]}")
+            left, right = halves(node)
+            return total(left, key).add_(total(right, key))
+
+        sums = {key: total((0, CHUNKS), key) for key in keys}
+    return Fisher(sums, int(metadata.pop("count")), metadata)
+
+
+def inverse_curvature(
+    fisher: Fisher,
+    settings: Settings,
+    device: torch.device,
+    bases: Mapping[str, Basis] | None = None,
+) -> Curvature:
+    """1 / (eigenvalue + damping); the eigenvalues are `fisher.sums / fisher.count` in `bases`.
+
+    Without bases that is diag(F) itself. Relative damping is a multiple of the mean eigenvalue
+    over all scored parameters. `curvature: identity` needs the keys only.
+
+    Raises:
+        ValueError: the eigenvalues are zero or not finite where an inverse is needed.
     """
     dtype = torch.float64 if settings.precision == "float64" else torch.float32
     if settings.curvature == "identity":
         return Curvature(dict.fromkeys(fisher.sums))
-    diagonal = {name: total / fisher.count for name, total in fisher.sums.items()}
+    eigenvalues = {name: total / fisher.count for name, total in fisher.sums.items()}
     damping = settings.damping
     if settings.damping_mode == "relative":
-        size = sum(d.numel() for d in diagonal.values())
-        damping *= float(sum(d.sum() for d in diagonal.values())) / size
+        size = sum(e.numel() for e in eigenvalues.values())
+        damping *= float(sum(e.sum() for e in eigenvalues.values())) / size
     if not 0 < damping < float("inf"):
         raise ValueError(f"the Fisher's mean is {damping / settings.damping}: no gradient signal")
-    return Curvature(
-        {n: (1 / (d + damping)).to(device=device, dtype=dtype) for n, d in diagonal.items()}
-    )
+    inverse = {
+        name: (1 / (e + damping)).to(device=device, dtype=dtype) for name, e in eigenvalues.items()
+    }
+    return Curvature(inverse, bases or {})

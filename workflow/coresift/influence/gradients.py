@@ -166,24 +166,23 @@ class QuadraticForms:
         """See `Visitor`."""
         for (key, basis), forms in self._shared[layer].items():
             inputs, outputs = rotate(key, x, dy, basis)
-            if all(inverse is None for inverse in forms.values()) and _gram_pays(inputs, outputs):
-                gram = (inputs @ inputs.mT).mul_(outputs @ outputs.mT)
-                self._add_norms(forms, slice(None), gram.sum((1, 2)))
-                continue
-            for rows, part, g in gradient_tiles(inputs, outputs):
+            # A score is computed in one way, whatever else is asked for.
+            gram = _gram_pays(inputs, outputs)
+            plain = [i for i, inverse in forms.items() if inverse is None]
+            if plain and gram:
+                norms = (inputs @ inputs.mT).mul_(outputs @ outputs.mT).sum((1, 2))
+                self.values[plain] += norms
+                self.squared_norms[plain] += norms
+            tiled = [i for i in forms if i not in plain or not gram]
+            for rows, part, g in gradient_tiles(inputs, outputs) if tiled else ():
                 squared = g.square_().flatten(1)
-                for i, inverse in forms.items():
-                    if inverse is not None:
-                        self.values[i, rows] += squared @ inverse[part].flatten()
-                self._add_norms(forms, rows, squared.sum(1))
-
-    def _add_norms(
-        self, forms: Mapping[int, torch.Tensor | None], rows: slice, norms: torch.Tensor
-    ) -> None:
-        for i, inverse in forms.items():
-            self.squared_norms[i, rows] += norms
-            if inverse is None:
-                self.values[i, rows] += norms
+                norms = squared.sum(1)
+                for i in tiled:
+                    inverse = forms[i]
+                    self.values[i, rows] += (
+                        norms if inverse is None else squared @ inverse[part].flatten()
+                    )
+                    self.squared_norms[i, rows] += norms
 
 
 def _gram_pays(x: torch.Tensor, dy: torch.Tensor) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import logging
 import time
@@ -11,18 +10,19 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import polars as pl
+import torch
+from torch import nn
 
+from coresift.config import Influence
 from coresift.hashing import content_hash
-from coresift.influence.engine import InfluenceEngine
+from coresift.influence.curvature import Fishers, curvature_of
+from coresift.influence.engine import InfluenceEngine, resolve_settings
 from coresift.influence.gradients import Curvature
 from coresift.io import SCORE, conform, read_table, write_table
 from coresift.models.checkpoint import model_hash
+from coresift.models.tokenizer import Encoder
 
 logger = logging.getLogger(__name__)
-
-
-#: Settings that decide a score through its curvature, which the cache key holds itself.
-CURVATURE_SETTINGS = {"parameters", "curvature", "damping", "damping_mode"}
 
 
 class ScoreError(ValueError):
@@ -38,9 +38,7 @@ def score_key(engine: InfluenceEngine, curvature: Curvature) -> str:
         tensors = (inverse, *(() if basis is None else (basis.inputs, basis.outputs)))
         for tensor in tensors:
             digest.update(b"ones" if tensor is None else tensor.cpu().numpy().tobytes())
-    settings = dataclasses.asdict(engine.settings)
-    rest = {name: value for name, value in settings.items() if name not in CURVATURE_SETTINGS}
-    return content_hash([model_hash(engine.model), digest.hexdigest(), rest])
+    return content_hash([model_hash(engine.model), digest.hexdigest(), engine.settings.of_pass()])
 
 
 def score_frame(
@@ -155,3 +153,36 @@ def score_shard(
         if not frame["seq_id"].equals(shard["seq_id"].sort()):
             raise ScoreError(f"{name}: {shard.height} sequences in, {frame.height} scores out")
     return scores
+
+
+def score_all(
+    model: nn.Module,
+    encoder: Encoder,
+    influence: Influence,
+    seed: int,
+    device: torch.device,
+    fishers: Mapping[str, Mapping[str, str | Path]],
+    shard: pl.DataFrame,
+    cache: str | Path,
+) -> dict[str, pl.DataFrame]:
+    """Every score of the config over a shard, one pass a loss, by name; see `score_shard`.
+
+    Args:
+        fishers: path of the merged sums by loss and kind.
+
+    Raises:
+        ScoreError: a score is not finite.
+    """
+    results: dict[str, pl.DataFrame] = {}
+    sections = influence.scores()
+    for loss in dict.fromkeys(section.loss for section in sections.values()):
+        settings = {
+            name: resolve_settings(section, seed)
+            for name, section in sections.items()
+            if section.loss == loss
+        }
+        engine = InfluenceEngine(model, encoder, next(iter(settings.values())), device)
+        sums = Fishers(fishers.get(loss, {}), device, engine.dtype)
+        curvatures = {name: curvature_of(engine, s, sums) for name, s in settings.items()}
+        results |= score_shard(engine, curvatures, shard, cache)
+    return {name: results[name] for name in sections}

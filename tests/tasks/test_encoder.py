@@ -1,0 +1,81 @@
+"""Stored states: what they hold, who shares them, and what a killed or parallel job leaves."""
+
+import numpy as np
+import pytest
+import torch
+from coresift.config import Task
+from coresift.models.checkpoint import build_model, load_model, model_hash, save_model
+from coresift.tasks import encoder as module
+from coresift.tasks.encoder import EncoderStates, StoredStates, form_of
+
+SEQUENCES = ["ACGU", "GGGAAACCC", "ACGU", "A" * 40]
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model")
+    save_model(folder, *build_model("tiny", "rna", 0))
+    model, _, encoder = load_model(folder, "rna", 64)
+    return model, encoder
+
+
+def states_of(loaded, kind, **options):
+    model, encoder = loaded
+    task = Task(kind=kind, data={"path": "x"}, max_tokens=34, **options)
+    return EncoderStates(model.base_model, encoder, form_of(task), task.max_tokens).eval()
+
+
+def store(loaded, folder, sequences, kind="class", **options):
+    digest = model_hash(loaded[0])
+    return StoredStates(states_of(loaded, kind, **options), digest, folder, 64, sequences)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "rows", "tolerance"),
+    [
+        ("class", {"pooling": "mean"}, lambda n: 1, 1e-5),
+        ("class", {"pooling": "cls"}, lambda n: 1, 1e-5),
+        ("token", {}, lambda n: n, 2e-3),  # stored in float16
+        ("pairwise", {}, lambda n: n + 2, 2e-3),
+    ],
+)
+def test_stored_is_what_the_encoder_gives(loaded, tmp_path, kind, options, rows, tolerance):
+    stored = store(loaded, tmp_path, SEQUENCES, kind, **options)
+    with torch.no_grad():
+        for i, sequence in enumerate(SEQUENCES):
+            (live,) = states_of(loaded, kind, **options)([sequence])
+            assert len(stored[i]) == len(live) == rows(min(len(sequence), 32))
+            torch.testing.assert_close(stored[i], live, rtol=tolerance, atol=tolerance)
+
+
+def test_tasks_with_the_same_sequences_encode_once(loaded, tmp_path):
+    assert store(loaded, tmp_path, SEQUENCES).n_encoded == 3
+    files = {f.name: f.read_bytes() for f in tmp_path.iterdir()}
+    assert store(loaded, tmp_path, SEQUENCES[::-1], pooling="cls").n_encoded == 0
+    assert store(loaded, tmp_path, SEQUENCES, "token").n_encoded == 3
+    assert store(loaded, tmp_path, SEQUENCES, "pairwise").n_encoded == 0
+    assert {name: (tmp_path / name).read_bytes() for name in files} == files
+
+
+def test_a_killed_job_keeps_its_whole_files(loaded, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "FILE_TOKENS", 12)
+    assert store(loaded, tmp_path, SEQUENCES).n_encoded == 3
+    first, *others = sorted(tmp_path.iterdir(), key=lambda f: f.stat().st_size)
+    expected = [f.read_bytes() for f in others]
+    for file in others:
+        file.unlink()
+    (tmp_path / f".{first.name}.1.tmp").write_bytes(b"half")  # what a killed writer leaves
+    again = store(loaded, tmp_path, SEQUENCES)
+    assert 0 < again.n_encoded < 3
+    assert [f.read_bytes() for f in others] == expected
+
+
+def test_another_model_or_crop_is_not_mixed_up(loaded, tmp_path):
+    store(loaded, tmp_path, SEQUENCES)
+    model, _ = build_model("tiny", "rna", 1)
+    other = StoredStates(
+        EncoderStates(model.base_model, loaded[1], "mean", 1024),
+        model_hash(model), tmp_path, 64, SEQUENCES,
+    )  # fmt: skip
+    assert other.n_encoded == 3
+    assert not np.allclose(other[0], store(loaded, tmp_path, SEQUENCES)[0])

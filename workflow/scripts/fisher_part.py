@@ -1,0 +1,46 @@
+"""Rule fisher_part."""
+
+from coresift.logs import start
+
+start(snakemake.log[0])
+
+from coresift.config import Influence
+from coresift.hashing import content_hash
+from coresift.influence.curvature import Fishers, summing
+from coresift.influence.engine import InfluenceEngine, resolve_settings
+from coresift.influence.fisher import compute_part
+from coresift.io import SEQUENCE, read_table
+from coresift.models.checkpoint import choose_device, configure_torch, load_model, model_hash
+
+params, kind = snakemake.params, snakemake.wildcards.kind
+influence = Influence(**params.influence, loss=snakemake.wildcards.loss)
+configure_torch(influence.threads)
+model, _, encoder = load_model(snakemake.input.checkpoint, params.modality, influence.max_tokens)
+digest = model_hash(model)
+engine = InfluenceEngine(
+    model, encoder, resolve_settings(influence, params.seed), choose_device(params.device)
+)
+subset = read_table(snakemake.input.subset, SEQUENCE)
+encoder.check_unknown(subset["sequence"].to_list())
+bases = None
+if kind == "corrected":
+    bases = Fishers(
+        {"kronecker": snakemake.input.basis}, engine.device, engine.dtype
+    ).kronecker.bases
+origin = {
+    "kind": kind,
+    "model": digest,
+    "parameters": params.parameters,
+    "settings": engine.settings.of_pass(),
+    "subset": content_hash(subset["seq_id"].sort().to_list()),
+}
+compute_part(
+    engine,
+    subset,
+    summing(engine, kind, params.parameters, bases),
+    int(snakemake.wildcards.shard),
+    params.parts,
+    origin,
+    snakemake.output[0],
+    params.checkpoint,
+)
