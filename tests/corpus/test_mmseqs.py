@@ -89,6 +89,15 @@ def test_buckets_and_threads_do_not_matter_and_limits_do():
 
 
 @needs_mmseqs
+def test_a_guide_of_23_inside_a_longer_sequence_is_found():
+    examples, _, bystanders = planted("rna")
+    guide = examples[0][:23]
+    pool = pool_of([bystanders[0] + guide + bystanders[1], *bystanders])
+    found = similar(pool, examples_of([guide]), "rna", 0.8, 0.5, threads=1)
+    assert found.select("containment", "identity").rows() == [(1.0, 1.0)]
+
+
+@needs_mmseqs
 def test_the_other_strand_is_not_compared():
     examples, _, _ = planted("rna")
     reverse = examples[0][::-1].translate(str.maketrans("ACGU", "UGCA"))

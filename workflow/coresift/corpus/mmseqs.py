@@ -80,7 +80,8 @@ def similar(
 
     An alignment counts if its share of identical positions reaches `identity` and it covers
     `coverage` of the shorter sequence. The example of the highest identity, then coverage, is
-    named; ties go to the first in (task, task_id) order.
+    named; ties go to the first in (task, task_id) order. Seeds need a stretch of about 18 (RNA) or
+    16 (protein) residues: shorter examples are not found; `decontaminate.method: kmer` finds them.
 
     Args:
         pool: columns seq_id, sequence.
