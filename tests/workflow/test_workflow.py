@@ -174,6 +174,19 @@ def test_a_new_task_does_not_train(project):
     assert project.planned(config) == {"evaluate_domain", "results", "make_report"}
 
 
+def test_any_checkpoint_can_be_evaluated(project):
+    config = small_config()
+    name = "top_influence-40-s0"
+    config["evaluate"]["checkpoints"] = {"other": f"results/small/models/{name}/checkpoint"}
+    assert project.planned(config) == {"evaluate_domain", "results", "make_report"}
+    out = project.folder / "results/small"
+    states = {p.name for p in (out / "work/embeddings").iterdir()}
+    project.run(config, "results/small/evaluation/domain/other/metrics.json")
+    found, same = (read_json(out / f"evaluation/domain/{n}/metrics.json") for n in ("other", name))
+    assert found == same
+    assert {p.name for p in (out / "work/embeddings").iterdir()} == states  # encoded once
+
+
 def test_an_edited_selection_module_reruns_selection_and_later(project):
     path = project.folder / "workflow/coresift/selection/strategies.py"
     text = path.read_text()

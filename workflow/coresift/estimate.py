@@ -45,7 +45,7 @@ from coresift.costs import (
 )
 from coresift.influence.engine import MAX_PADDING, resolve_settings
 from coresift.io import read_json, write_json
-from coresift.tasks.data import SPLITS, read_task
+from coresift.tasks.data import SPLITS, encoded_columns, read_task
 
 #: Sums over D_sub: products dY^T X, and rotations or factors, of a pass (see `flops`).
 SUMS = {"diagonal": (1, 0), "kronecker": (0, 1), "corrected": (1, 1)}
@@ -274,14 +274,11 @@ def estimated(task: Task) -> bool:
 def task_tokens(task: Task, modality: str) -> dict[str, np.ndarray]:
     """Tokens of every sequence that the encoder reads, by split."""
     examples = read_task(task, modality)
-    columns = ["sequence"]
-    if task.two_sequences and task.data.modality_b in (None, modality):
-        columns.append("partner")
     return {
         split: np.concatenate(
             [
                 np.minimum(examples.split(split)[c].str.len_bytes().to_numpy() + 2, task.max_tokens)
-                for c in columns
+                for c in encoded_columns(task, modality)
             ]
         ).astype(np.int64)
         for split in SPLITS
