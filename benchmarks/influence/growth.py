@@ -56,11 +56,11 @@ def measure(n: int, budget: int) -> dict[str, float]:
     engine = InfluenceEngine(model, encoder, settings, CPU)
     frame = shard(n)
     fisher = Fisher(engine.fisher_sums(frame[:500]), 500, {})
-    curvatures = {"influence": inverse_curvature(fisher, settings, CPU)}
+    curvature = inverse_curvature(fisher, settings, CPU)
     loaded = status_mb("VmRSS")
     with tempfile.TemporaryDirectory() as cache:
         start = time.perf_counter()
-        score_shard(engine, curvatures, frame, cache)
+        score_shard(engine, {"influence": curvature}, frame, cache)
         seconds = time.perf_counter() - start
     return {
         "sequences": frame.height,

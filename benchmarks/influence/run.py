@@ -172,7 +172,15 @@ def row(
         "model": preset, "method": method.label, "parameters": method.parameters,
         "sequences": n, "tokens": tokens,
     }  # fmt: skip
-    empty = ("seconds", "sequences_per_s", "tokens_per_s", "peak_mb", "ratio", "spearman")
+    empty = (
+        "seconds",
+        "sequences_per_s",
+        "tokens_per_s",
+        "peak_mb",
+        "ratio",
+        "cpu_ratio",
+        "spearman",
+    )
     if worker.error is not None:
         return {**line, **dict.fromkeys(empty), "note": worker.error}
     yardstick = next(w for w in workers if w.method.label == method.yardstick)
@@ -182,7 +190,11 @@ def row(
         or (w is worker and method.adapter == "yardstick")
     )  # fmt: skip
     seconds = float(np.median([r["seconds"] for r in worker.rounds]))
-    pairs = zip(worker.rounds, yardstick.rounds, strict=True)
+
+    def ratio(key: str) -> float:
+        pairs = zip(worker.rounds, yardstick.rounds, strict=True)
+        return float(np.median([a[key] / b[key] for a, b in pairs]))
+
     scores = [w.rounds[0]["scores"] for w in (worker, ours) if w.rounds]
     known = len(scores) == 2 and scores[0] is not None
     return {
@@ -191,7 +203,8 @@ def row(
         "sequences_per_s": n / seconds,
         "tokens_per_s": tokens / seconds,
         "peak_mb": max(r["peak_mb"] for r in worker.rounds),
-        "ratio": float(np.median([a["seconds"] / b["seconds"] for a, b in pairs])),
+        "ratio": ratio("seconds"),
+        "cpu_ratio": ratio("cpu_seconds"),
         "spearman": float(spearmanr(*scores).statistic) if known else None,
         "note": "",
     }
@@ -216,18 +229,20 @@ def markdown(table: pl.DataFrame, head: str) -> str:
     """The table as the README shows it."""
     lines = [
         head, "",
-        "| model | method | parameters | sequences/s | tokens/s | peak MB | ratio | Spearman |",
-        "|---|---|---|---|---|---|---|---|",
+        "| model | method | parameters | sequences/s | tokens/s | peak MB | ratio | CPU ratio | "
+        "Spearman |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]  # fmt: skip
     for r in table.iter_rows(named=True):
         start = f"| {r['model']} | {r['method']} | {r['parameters']} |"
         if r["seconds"] is None:
-            lines.append(f"{start} {r['note']} | | | | |")
+            lines.append(f"{start} {r['note']} | | | | | |")
             continue
         rank = "" if r["spearman"] is None else f"{r['spearman']:.3f}"
         lines.append(
             f"{start} {r['sequences_per_s']:.3g} | {r['tokens_per_s']:.0f} | "
-            f"{r['peak_mb']:.0f} | {r['ratio']:.2f} | {rank} |"
+            f"{r['peak_mb']:.0f} | {r['ratio']:.2f} | "
+            f"{r['cpu_ratio']:.2f} | {rank} |"
         )
     return "\n".join(lines) + "\n"
 

@@ -20,7 +20,7 @@ from coresift.influence.gradients import Curvature
 from coresift.influence.kronecker import Kronecker, eigenbases
 from coresift.influence.merge import merge_variants, score_agreement, variant_rows
 from coresift.influence.parameters import resolve_layers
-from coresift.influence.scoring import ScoreError, score_all, score_shard
+from coresift.influence.scoring import ScoreError, score_all, score_frame, score_shard
 from coresift.io import VARIANT, read_table, write_table, write_tensors
 from coresift.models.batching import padding_share
 from coresift.models.checkpoint import build_model
@@ -508,6 +508,39 @@ def test_out_of_memory_halves_the_budget_for_the_rest(tmp_path, monkeypatch):
     limit = 0
     with pytest.raises(torch.OutOfMemoryError):  # not even one sequence fits
         engine.fisher_sums(frame)
+
+
+@pytest.mark.parametrize("parameters", ["head", "linear"])
+def test_bf16_accumulates_in_float32(parameters):
+    frame = sequences(40)
+    engines = {p: shard_setup(parameters=parameters, precision=p)[0] for p in ("float32", "bf16")}
+    fisher = Fisher(engines["float32"].fisher_sums(frame), frame.height, {})
+    curvature = {"": inverse_curvature(fisher, engines["float32"].settings, CPU)}
+    exact, got = (score_frame(engine, curvature, frame)[""] for engine in engines.values())
+    np.testing.assert_allclose(got["influence"], exact["influence"], rtol=0.05)
+    assert not got["influence"].equals(exact["influence"])
+    sums = engines["bf16"].fisher_sums(frame)
+    for name, total in sums.items():
+        assert float(total.sum()) == pytest.approx(float(fisher.sums[name].sum()), rel=0.02)
+
+
+def test_a_compiled_encoder_gives_the_same_scores(monkeypatch):
+    engine, frame, curvatures = shard_setup()
+    expected = score_frame(engine, curvatures, frame)["influence"]
+    compiled = []
+    original = torch.nn.Module.compile
+
+    def traced(self, **options):  # without the minute that code generation takes
+        compiled.append(type(self).__name__)
+        original(self, backend="eager", **options)
+
+    monkeypatch.setattr(torch.nn.Module, "compile", traced)
+    engine = shard_setup(compile=True)[0]
+    got = score_frame(engine, curvatures, frame)["influence"]
+    assert compiled == ["EsmModel"]
+    np.testing.assert_allclose(got["influence"], expected["influence"], rtol=1e-4)
+    with pytest.raises(ValueError, match="compile: needs parameters: head"):
+        Influence(compile=True, variants={"all": {"parameters": "linear"}})
 
 
 def test_padding_waste_is_below_5_percent():

@@ -5,8 +5,8 @@
 
 Every file is in one temporary folder, every port is bound to 127.0.0.1, and every daemon is a
 child of this process, stopped by its own process id. One node claims more than the machine has,
-so that jobs with real resources are scheduled: partitions `cpu` and `gpu`, fake GPUs, an account, all
-named as in slurm/config.yaml. Cgroups are not used: Slurm grants memory but does not limit it.
+so that jobs with real resources are scheduled: partitions `cpu` and `gpu`, fake GPUs, an account,
+all named as in slurm/config.yaml. Cgroups are not used: Slurm grants memory but does not limit it.
 slurmdbd 22.05 cannot be told its address and listens on all; it takes only this munge's messages.
 """
 
@@ -72,6 +72,7 @@ AccountingStorageHost=127.0.0.1
 AccountingStoragePort={slurmdbd}
 AccountingStoragePass={folder}/munge.socket
 AccountingStorageTRES=gres/gpu
+AccountingStoreFlags=job_comment
 NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory_mb} Gres=gpu:{gpu}:{gpus}
 PartitionName=cpu Nodes={host} Default=YES State=UP
 PartitionName=gpu Nodes={host} State=UP
@@ -295,6 +296,7 @@ def main() -> int:
     if missing := missing_programs():
         print(f"not installed: {', '.join(missing)}", file=sys.stderr)
         return 2
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the daemons are stopped then too
     with Cluster() as cluster:
         return subprocess.run(sys.argv[1:] or ["sinfo"], env=cluster.env, check=False).returncode
 

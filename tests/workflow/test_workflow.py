@@ -134,7 +134,7 @@ def test_whole_run(project):
     table = pl.read_csv(out / "report/results.csv")
     assert set(table["selection"]) == {"top_influence-40", "random_tokens-40", "kmer"}
     page = (out / "report/report.html").read_text()
-    assert page.count("<svg") == 6
+    assert page.count("<svg") == 7
     assert all(list(out.glob(f"{kind}/*")) for kind in ("logs", "benchmarks"))
     assert not list(out.rglob("*.tmp"))
 
@@ -148,7 +148,7 @@ def test_a_touched_fasta_reruns_nothing(project):
     assert project.planned(small_config()) == set()
 
 
-SCORING = {"ingest", "subset", "base", "finetune", "fisher", "score", "merge"}
+SCORING = {"ingest", "subset", "base", "finetune", "fisher_part", "fisher", "score", "merge"}
 
 
 def test_a_new_budget_scores_nothing(project):
@@ -164,7 +164,7 @@ def test_a_new_damping_does_not_finetune(project):
     config["influence"]["damping"] = 0.5
     planned = project.planned(config)
     assert {"score", "merge", "select"} <= planned
-    assert not planned & {"ingest", "subset", "base", "finetune", "fisher"}
+    assert not planned & {"ingest", "subset", "base", "finetune", "fisher_part", "fisher"}
 
 
 def test_a_new_task_does_not_train(project):
@@ -206,7 +206,7 @@ def test_an_added_fasta_scores_only_new_records(project):
     before = read_table(project.folder / "results/grown/influence/scores.parquet", SCORE)
     config["corpus"]["fasta"].append("c.fasta")
     planned = project.planned(config, "scores")
-    assert not planned & {"subset", "base", "finetune", "fisher"}
+    assert not planned & {"subset", "base", "finetune", "fisher_part", "fisher"}
     project.run(config, "scores")
     logs = [p.read_text() for p in (project.folder / "results/grown/logs").glob("score-*.log")]
     computed = sum(int(n) for log in logs for n in re.findall(r"(\d+) computed", log))
@@ -271,10 +271,21 @@ def test_shards_and_buckets_do_not_change_a_byte(project):
     config = small_config()
     config["run"] = "cut"
     config["corpus"] |= {"buckets": 3, "fasta": ["b.fasta", "a.fasta"]}
-    config["influence"]["shards"] = 5
+    config["influence"] |= {"shards": 5, "fisher_shards": 3}
+    config["influence"]["variants"] = {"norm": {"curvature": "identity"}}
     project.run(config, "scores")
     names = ("influence/scores.parquet",)
     assert project.digests("cut", names) == project.digests("small", names)
+    agreement = pl.read_csv(project.folder / "results/cut/influence/agreement.csv")
+    assert agreement.select("a", "b", "k").rows() == [("influence", "norm", 40)]
+
+
+def test_a_new_variant_needs_its_own_sums_only(project):
+    config = small_config()
+    config["influence"]["variants"] = {"other": {"curvature": "ekfac"}}
+    done = project.run(config, "-n", "scores")
+    jobs = re.findall(r"^    wildcards: (.*kind=.*)$", done.stdout + done.stderr, re.M)
+    assert {re.search(r"kind=(\w+)", job)[1] for job in jobs} == {"kronecker", "corrected"}
 
 
 @pytest.mark.parametrize(

@@ -235,6 +235,9 @@ class Influence(Section):
     precision: Literal["float32", "bf16", "float64"] = Field(
         "float32", description="bf16 = autocast with float32 accumulation (GPU)"
     )
+    compile: bool = Field(
+        False, description="torch.compile of the encoder, for parameters: head; part of the bits"
+    )
     threads: Positive = Field(1, description="CPU threads; part of the result's bits")
 
     @model_validator(mode="after")
@@ -243,6 +246,9 @@ class Influence(Section):
             raise ValueError(f"preset: {self.preset} allows no variants")
         if "influence" in self.variants:
             raise ValueError("variants: 'influence' is the main score's name")
+        # Compiled code would not see the hooks on layers inside the encoder.
+        if self.compile and any(score.parameters != "head" for score in self.scores().values()):
+            raise ValueError("compile: needs parameters: head in every score")
         return self
 
     def resolved(self) -> Influence:
@@ -568,6 +574,12 @@ class Evaluate(Section):
     threads: Positive = Field(1, description="CPU threads; part of the result's bits")
 
 
+class Report(Section):
+    """What the page shows."""
+
+    embedding_size: Positive = Field(2000, description="pool sequences in the map of embeddings")
+
+
 class Config(Section):
     """The whole configuration of one run."""
 
@@ -590,6 +602,7 @@ class Config(Section):
     pretrain: Pretrain = Field(default_factory=Pretrain)
     tasks: dict[Annotated[str, Field(pattern=r"^[a-z0-9_]+$")], Task] = Field(default_factory=dict)
     evaluate: Evaluate = Field(default_factory=Evaluate)
+    report: Report = Field(default_factory=Report)
 
     @model_validator(mode="after")
     def _check(self) -> Config:

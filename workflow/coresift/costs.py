@@ -23,8 +23,9 @@ from torch.utils.weak import WeakIdKeyDictionary
 from transformers import AutoConfig, AutoModelForMaskedLM, PreTrainedModel
 
 from coresift.config import Influence
-from coresift.influence.engine import Batch, InfluenceEngine, resolve_settings
-from coresift.influence.gradients import Curvature, QuadraticForms
+from coresift.influence.curvature import gradient_shapes
+from coresift.influence.engine import InfluenceEngine, resolve_settings
+from coresift.influence.gradients import Basis, Curvature, QuadraticForms
 from coresift.models.batching import token_budget_batches
 from coresift.models.checkpoint import build_model, preset_names
 from coresift.models.tokenizer import Encoder, build_tokenizer
@@ -35,13 +36,21 @@ Pass = Literal["forward", "train", "head", "linear"]
 
 @dataclass(frozen=True)
 class Load:
-    """Padded tokens of a set of rows, and the sum over rows of (padded length)^2."""
+    """What a pass reads.
 
+    Attributes:
+        sequences: sequences. tokens: padded tokens. squares: sum over rows of (padded length)^2.
+        counted: share of the tokens that the LM head sees.
+    """
+
+    sequences: float
     tokens: float
     squares: float
+    counted: float = 1.0
 
     def __mul__(self, factor: float) -> Load:
-        return Load(self.tokens * factor, self.squares * factor)
+        parts = (self.sequences * factor, self.tokens * factor, self.squares * factor)
+        return Load(*parts, self.counted)
 
 
 @dataclass(frozen=True)
@@ -57,39 +66,44 @@ class Flops:
         return self.linear + self.attention
 
 
-def batched_load(lengths: np.ndarray, budget: int) -> Load:
+def batched_load(lengths: np.ndarray, budget: int, max_padding: float = 1.0) -> Load:
     """Load of rows of `lengths` tokens cut into batches as the pipeline cuts them."""
-    batches = token_budget_batches(lengths, budget)
+    batches = token_budget_batches(lengths, budget, max_padding)
     widths = np.array([lengths[b].max() for b in batches], dtype=np.float64)
     rows = np.array([len(b) for b in batches])
-    return Load(float((rows * widths).sum()), float((rows * widths**2).sum()))
+    return Load(len(lengths), float((rows * widths).sum()), float((rows * widths**2).sum()))
 
 
-def flops(config: Any, path: Pass, load: Load) -> Flops:
+def flops(config: Any, path: Pass, load: Load, products: int = 1, rotations: int = 0) -> Flops:
     """Operations of one pass of an ESM-like encoder with an MLM head.
 
     Forward, a token and layer: 4 d^2 multiplications for q, k, v and the output, 2 d f for the
     feed-forward part, 2 d T in attention; the head has d^2 + d V. A training step is three times
-    that (gradients of inputs and of weights). Scoring the head adds the gradients of its two
-    products. Scoring every linear layer is a training step without the input gradients of the
-    first layer's q, k and v and the weight gradient of the decoder.
+    that (gradients of inputs and of weights). A score needs the gradients of inputs down to its
+    lowest layer (for `linear` not those of the first q, k and v), and for every basis that the
+    curvatures use the product dY^T X of every scored layer. A Kronecker factor or a rotation into
+    its eigenbasis costs d_in^2 + d_out^2 a token and layer.
 
     Args:
         config: Hugging Face config: hidden_size (d), intermediate_size (f), num_hidden_layers,
             vocab_size (V).
         path: which pass.
-        load: its padded tokens and squared lengths.
+        load: what it reads.
+        products: times that G = dY^T X is made. rotations: times that X and dY are multiplied by a
+            square matrix of their width, or by themselves.
     """
-    d, f = config.hidden_size, config.intermediate_size
-    head, decoder = 2 * d * d, 2 * d * config.vocab_size
-    linear = config.num_hidden_layers * (8 * d * d + 4 * d * f) + head + decoder
-    attention = config.num_hidden_layers * 4 * d
+    d, f, layers = config.hidden_size, config.intermediate_size, config.num_hidden_layers
+    head, decoder = 2 * d * d * load.counted, 2 * d * config.vocab_size * load.counted
+    encoder, attention = layers * (8 * d * d + 4 * d * f), layers * 4 * d
+    linear = encoder + head + decoder
     if path == "train":
         linear, attention = 3 * linear, 3 * attention
     elif path == "head":
-        linear += head + decoder
+        linear += decoder + products * head + rotations * 2 * head
     elif path == "linear":
-        linear, attention = 3 * linear - 6 * d * d - decoder, 3 * attention
+        rotation = layers * (16 * d * d + 4 * (d * d + f * f)) + 2 * head
+        linear += linear - 6 * d * d + products * (encoder + head) + rotations * rotation
+        attention = 3 * attention
     return Flops(linear * load.tokens, attention * load.squares)
 
 
@@ -148,14 +162,11 @@ def _nothing_computed() -> Iterator[None]:
         yield
 
 
-def peak_bytes(
-    name: str, modality: str, path: Pass, precision: str, width: int, budget: int
-) -> tuple[int, int]:
-    """Bytes of the weights, and of all else alive at the peak of one batch, by a dry run.
+def training_bytes(name: str, modality: str, precision: str, width: int, budget: int) -> int:
+    """Most bytes alive in a training step: weights, gradients, two moments, activations.
 
-    Nothing is computed, so any model and batch fits. Attention counts as fused: it keeps no
-    (T, T) matrix. For `train` the optimiser's two moments are counted, for `head` and `linear`
-    the inverse curvature.
+    By a dry run in which nothing is computed, so any model and batch fits. Attention counts as
+    fused: it keeps no (T, T) matrix.
 
     Args:
         name: preset or checkpoint directory.
@@ -163,28 +174,39 @@ def peak_bytes(
     """
     with _nothing_computed():
         model, encoder = make_model(name, modality)
-        for module in model.modules():
+        for module in model.train().modules():
             if isinstance(vars(module).get("dropout"), float):
                 vars(module)["dropout"] = 0.0  # inside attention it would keep a (T, T) matrix
-        weights = sum(p.numel() for p in model.parameters())
         ids = torch.full((max(1, budget // width), width), encoder.mask_id)
-        attention = torch.ones_like(ids)
         with PeakMemory() as memory:
-            if path == "train":
-                held = 2 * weights
-                model.train()
-                with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
-                    logits = model(input_ids=ids, attention_mask=attention).logits
-                logits.float().logsumexp(-1).sum().backward()
-            else:
-                influence = Influence(parameters=path, precision=precision)
-                engine = InfluenceEngine(
-                    model, encoder, resolve_settings(influence, 0), torch.device("cpu")
-                )
-                held = 0  # the inverse curvature is among the tensors alive
-                curvature = Curvature({k: torch.ones(s) for k, s in engine.shapes().items()})
-                batch = Batch(ids, attention, ids, attention / width, None, attention.sum(1))
-                engine.run(
-                    batch, QuadraticForms([curvature], len(ids), engine.device, engine.dtype)
-                )
-    return 4 * weights, 4 * held + memory.peak
+            with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+                logits = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits
+            logits.float().logsumexp(-1).sum().backward()
+        return 3 * 4 * sum(p.numel() for p in model.parameters()) + memory.peak
+
+
+def scoring_bytes(name: str, modality: str, influence: Influence, width: int) -> int:
+    """Most bytes alive in scoring a batch: weights, inverse curvature, activations, gradient tiles.
+
+    By a dry run, see `training_bytes`.
+    """
+    with _nothing_computed():
+        model, encoder = make_model(name, modality)
+        settings = resolve_settings(influence.model_copy(update={"compile": False}), 0)
+        engine = InfluenceEngine(model, encoder, settings, torch.device("cpu"))
+        n = max(1, settings.tokens_per_batch // (width * settings.n_masks))
+        letter = chr(int(np.flatnonzero(encoder.table == encoder.letter_ids[0])[0]))
+        batch = engine.collate([letter * (width - 2)] * n, [""] * n)
+        held = sum(p.numel() * p.element_size() for p in model.parameters())
+        joint = settings.curvature in ("kfac", "ekfac")
+        shapes = gradient_shapes(engine, [settings.parameters], joint)
+        with PeakMemory() as memory:
+            bases = {
+                key: Basis(*(torch.ones(d, d, dtype=engine.dtype) for d in reversed(shape)))
+                for key, shape in shapes.items()
+                if joint
+            }
+            inverse = {key: torch.ones(s, dtype=engine.dtype) for key, s in shapes.items()}
+            curvature = Curvature(inverse, bases)
+            engine.run(batch, QuadraticForms([curvature], n, engine.device, engine.dtype))
+        return held + memory.peak

@@ -14,8 +14,8 @@ import argparse
 import logging
 import math
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -31,13 +31,24 @@ from coresift.calibration import (
     calibrate,
     load_calibration,
     measured,
+    merged,
 )
 from coresift.config import Config, Optimisation, Task, load_config
-from coresift.costs import Load, Pass, batched_load, flops, make_model, peak_bytes
-from coresift.influence.engine import resolve_settings
+from coresift.costs import (
+    Load,
+    Pass,
+    batched_load,
+    flops,
+    make_model,
+    scoring_bytes,
+    training_bytes,
+)
+from coresift.influence.engine import MAX_PADDING, resolve_settings
 from coresift.io import read_json, write_json
-from coresift.tasks.data import encoded_columns, read_task
+from coresift.tasks.data import SPLITS, encoded_columns, read_task
 
+#: Sums over D_sub: products dY^T X, and rotations or factors, of a pass (see `flops`).
+SUMS = {"diagonal": (1, 0), "kronecker": (0, 1), "corrected": (1, 1)}
 #: Measured on the machine that coresift was written on; its device stands in every table.
 CALIBRATION = Path(__file__).resolve().parents[2] / "resources" / "calibration.json"
 #: Bytes of a job before it loads a model: Python and its libraries, measured here.
@@ -101,142 +112,186 @@ class Stage:
     host_gb: float
 
 
-def _width(config: Config, most: int) -> int:
-    """Tokens of the longest row."""
-    return min(most, config.corpus.max_length + 2)
+class Estimator:
+    """The stages of one config on one corpus and device.
+
+    Raises:
+        EstimateError: the device is not calibrated for a pass that the config needs.
+    """
+
+    def __init__(self, config: Config, corpus: Corpus, device: Device) -> None:
+        self.config = config
+        self.corpus = corpus
+        self.device = device
+
+    def stages(self) -> list[Stage]:
+        """Every stage that runs a model, in the order of the DAG."""
+        return [*self.finetuning(), *self.scoring(), *self.pretraining(), *self.evaluation()]
+
+    def hours(self, work: Work, load: Load, products: int = 1, rotations: int = 0) -> float:
+        """Hours of a pass; see `flops`."""
+        with torch.device("meta"):
+            model, _ = make_model(work.model, self.config.modality)
+        operations = flops(model.config, work.path, load, products, rotations)
+        return self.device.rate(work).seconds(operations, load.sequences) / 3600
+
+    def training_gb(self, work: Work, longest: int, budget: int) -> float:
+        """Memory of a training, whose longest row has `longest` tokens."""
+        size = training_bytes(work.model, self.config.modality, work.precision, longest, budget)
+        return size / 1e9
+
+    def host_gb(self, rows: float) -> float:
+        """Memory of a job's process with a table of `rows` sequences."""
+        return (PROCESS_BYTES + rows * (self.corpus.mean + ROW_BYTES)) / 1e9
+
+    def longest(self, most: int) -> int:
+        """Tokens of the longest row of the pool."""
+        return min(most, self.config.corpus.max_length + 2)
+
+    def finetuning(self) -> list[Stage]:
+        """The base made from scratch, if it is, and fine-tuning, both on D_sub."""
+        base, options = self.config.base, self.config.finetune
+        work = Work(base.checkpoint or base.preset, "train", "float32", options.threads)
+        memory = self.training_gb(work, self.longest(options.max_tokens), options.tokens_per_batch)
+        host = self.host_gb(self.config.subset.size)
+        epochs = {"finetune": options.epochs}
+        if base.checkpoint is None:
+            epochs = {"base": base.warmup_epochs, **epochs}
+        residues = self.config.subset.size * self.corpus.mean
+        return [
+            Stage(
+                name, 1, self.hours(work, train_load(options, self.corpus, n * residues)),
+                memory, host,
+            )
+            for name, n in epochs.items()
+            if n
+        ]  # fmt: skip
+
+    def scoring(self) -> list[Stage]:
+        """Sums over D_sub, a pass a kind, and the scoring jobs, a pass a loss."""
+        config, influence = self.config, self.config.influence
+        scores = influence.scores().values()
+        longest = self.longest(influence.max_tokens)
+        model = config.base.checkpoint or config.base.preset
+        memory = max(scoring_bytes(model, config.modality, s, longest) for s in scores) / 1e9
+        parts, n = influence.fisher_shards, config.subset.size
+        stages = []
+        for loss, kinds in influence.fishers().items():
+            load = score_load(config, self.corpus, n, loss)
+            for kind, sets in kinds.items():
+                hours = self.hours(score_work(config, sets), load, *SUMS[kind])
+                host = self.host_gb(n)
+                stages.append(Stage(f"fisher {loss} {kind}", parts, hours / parts, memory, host))
+        n = round(self.corpus.sequences / influence.shards)
+        hours = 0.0
+        for loss in {score.loss for score in scores}:
+            group = [score for score in scores if score.loss == loss]
+            rotated = {score.curvature in ("kfac", "ekfac") for score in group}
+            work = score_work(config, [score.parameters for score in group])
+            load = score_load(config, self.corpus, n, loss)
+            hours += self.hours(work, load, len(rotated), int(True in rotated))
+        return [*stages, Stage("score", influence.shards, hours, memory, self.host_gb(n))]
+
+    def pretraining(self) -> list[Stage]:
+        """One line a budget: every strategy and seed is a job."""
+        config, options = self.config, self.config.pretrain
+        work = Work(options.preset, "train", options.precision, options.threads)
+        memory = self.training_gb(work, self.longest(options.max_tokens), options.tokens_per_batch)
+        bucket = self.corpus.sequences / config.corpus.buckets
+        jobs = len(config.selection.names) * len(config.selection.seeds)
+        stages = []
+        for budget in config.selection.budgets:
+            load = train_load(options, self.corpus, options.epochs * budget * self.corpus.mean)
+            host = self.host_gb(bucket + budget)
+            stages.append(Stage(f"pretrain {budget}", jobs, self.hours(work, load), memory, host))
+        return stages
+
+    def evaluation(self) -> list[Stage]:
+        """One line a task whose files are here; a rough one.
+
+        Frozen: one forward of every sequence. Fine-tuned: every epoch that it may take, in every
+        seed. The head is not counted.
+        """
+        config, selection, options = self.config, self.config.selection, self.config.evaluate
+        jobs = len(selection.names) * len(selection.seeds) * len(selection.budgets)
+        jobs += len(options.checkpoints)
+        work = Work(config.pretrain.preset, "train", "float32", options.threads)
+        forward = replace(work, path="forward")
+        stages = []
+        for name, task in config.tasks.items():
+            if not estimated(task):
+                continue
+            tokens = task_tokens(task, config.modality)
+            loads = {s: batched_load(n, options.tokens_per_batch) for s, n in tokens.items()}
+            if task.mode == "frozen":
+                hours = sum(self.hours(forward, load) for load in loads.values())
+            else:
+                epoch = self.hours(work, loads["train"]) + self.hours(forward, loads["valid"])
+                hours = task.epochs * epoch + self.hours(forward, loads["test"])
+                hours *= len(options.seeds)
+            longest = max(int(n.max(initial=3)) for n in tokens.values())
+            batch = max(longest, min(options.tokens_per_batch, task.batch_size * longest))
+            memory = self.training_gb(work, longest, batch)
+            host = self.host_gb(sum(map(len, tokens.values())))
+            stages.append(Stage(f"evaluate {name}", jobs, hours, memory, host))
+        return stages
 
 
-def _hours(device: Device, modality: str, work: Work, load: Load) -> float:
-    with torch.device("meta"):
-        model, _ = make_model(work.model, modality)
-    operations = flops(model.config, work.path, load)
-    linear, attention = device.rate(work)
-    return (operations.linear * linear + operations.attention * attention) / 3600
-
-
-def _gb(config: Config, work: Work, width: int, budget: int) -> float:
-    weights, rest = peak_bytes(
-        work.model, config.modality, work.path, work.precision, width, budget
-    )
-    return (weights + rest) / 1e9
-
-
-def _host_gb(corpus: Corpus, rows: float) -> float:
-    return (PROCESS_BYTES + rows * (corpus.mean + ROW_BYTES)) / 1e9
-
-
-def score_work(config: Config) -> Work:
-    """The scoring pass of a config. A list of patterns counts as `linear`, its upper bound."""
-    settings = resolve_settings(config.influence, config.seed)
+def score_work(config: Config, sets: Iterable[str | list[str]]) -> Work:
+    """The pass that scores parameter sets. Patterns count as `linear`, their upper bound."""
+    influence = config.influence
+    path: Pass = "head" if all(parameters == "head" for parameters in sets) else "linear"
     model = config.base.checkpoint or config.base.preset
-    path: Pass = "head" if settings.parameters == "head" else "linear"
-    return Work(model, path, settings.precision, config.influence.threads)
+    return Work(model, path, influence.precision, influence.threads)
 
 
-def score_load(config: Config, corpus: Corpus, n: int) -> Load:
-    """Padded tokens of scoring `n` sequences: batches are cut within a hash block."""
-    settings = resolve_settings(config.influence, config.seed)
+def score_load(config: Config, corpus: Corpus, n: int, loss: str) -> Load:
+    """What scoring `n` sequences reads: batches are cut within a hash block."""
+    settings = resolve_settings(config.influence.model_copy(update={"loss": loss}), config.seed)
     size = max(1, min(n, round(corpus.sequences / config.corpus.blocks)))
     tokens = corpus.tokens(size, settings.max_tokens)
     if settings.pad_to:
         tokens = np.full(size, settings.pad_to)
-    batches = batched_load(tokens * settings.n_masks, settings.tokens_per_batch)
-    # A row of K masks is K rows of its length, not one K times as long.
-    return Load(batches.tokens, batches.squares / settings.n_masks) * (n / size)
+    load = batched_load(tokens * settings.n_masks, settings.tokens_per_batch, MAX_PADDING)
+    # K mask patterns are K rows of a sequence's length, not one K times as long.
+    counted = settings.mask_fraction if loss == "masked" else 1.0
+    return Load(size, load.tokens, load.squares / settings.n_masks, counted) * (n / size)
 
 
 def train_load(options: Optimisation, corpus: Corpus, residues: float) -> Load:
-    """Padded tokens of training on `residues`: batches are cut within an optimiser step."""
+    """What training on `residues` reads: batches are cut within an optimiser step."""
     size = max(1, round(min(residues, options.tokens_per_step) / corpus.mean))
     tokens = corpus.tokens(size, options.max_tokens)
     load = batched_load(tokens, options.tokens_per_batch)
     return load * (residues / float((tokens - 2).sum()))
 
 
-def estimate(config: Config, corpus: Corpus, device: Device) -> list[Stage]:
-    """Hours and memory of every stage that runs a model.
-
-    Raises:
-        EstimateError: the device is not calibrated for a pass that the config needs.
-    """
-    base, finetune = config.base, config.finetune
-    influence, pretrain = config.influence, config.pretrain
-    score = score_work(config)
-    tuned = Work(score.model, "train", "float32", finetune.threads)
-    subset_residues = config.subset.size * corpus.mean
-    width = _width(config, finetune.max_tokens)
-    tuned_gb = _gb(config, tuned, width, finetune.tokens_per_batch)
-    subset_gb = _host_gb(corpus, config.subset.size)
-    stages = []
-
-    def add(name: str, jobs: int, work: Work, load: Load, device_gb: float, host: float) -> None:
-        hours = _hours(device, config.modality, work, load)
-        stages.append(Stage(name, jobs, hours, device_gb, host))
-
-    if base.checkpoint is None and base.warmup_epochs:
-        load = train_load(finetune, corpus, base.warmup_epochs * subset_residues)
-        add("base", 1, tuned, load, tuned_gb, subset_gb)
-    if finetune.epochs:
-        load = train_load(finetune, corpus, finetune.epochs * subset_residues)
-        add("finetune", 1, tuned, load, tuned_gb, subset_gb)
-    score_width = _width(config, influence.max_tokens)
-    score_gb = _gb(config, score, score_width, influence.tokens_per_batch)
-    load = score_load(config, corpus, config.subset.size)
-    add("fisher", 1, score, load, score_gb, subset_gb)
-    rows = corpus.sequences / influence.shards
-    load = score_load(config, corpus, corpus.sequences) * (1 / influence.shards)
-    add("score", influence.shards, score, load, score_gb, _host_gb(corpus, rows))
-    trained = Work(pretrain.preset, "train", pretrain.precision, pretrain.threads)
-    trained_width = _width(config, pretrain.max_tokens)
-    trained_gb = _gb(config, trained, trained_width, pretrain.tokens_per_batch)
-    cells = len(config.selection.strategies) * len(config.selection.seeds)
-    for budget in config.selection.budgets:
-        load = train_load(pretrain, corpus, pretrain.epochs * budget * corpus.mean)
-        rows = corpus.sequences / config.corpus.buckets + budget
-        add(f"pretrain {budget}", cells, trained, load, trained_gb, _host_gb(corpus, rows))
-    jobs = cells * len(config.selection.budgets)
-    for name, task in config.tasks.items():
-        if _here(task):
-            tuning = Work(pretrain.preset, "train", "float32", config.evaluate.threads)
-            hours, width, rows = _evaluation(config, task, device, tuning)
-            memory = _gb(config, tuning, width, task.batch_size * width)
-            stages.append(Stage(f"evaluate {name}", jobs, hours, memory, _host_gb(corpus, rows)))
-    return stages
+def estimated(task: Task) -> bool:
+    """Whether a task's cost is known: its files are here, and its head is not most of it."""
+    return task.kind != "pairwise" and all(Path(file).exists() for file in task.data.files())
 
 
-def _evaluation(config: Config, task: Task, device: Device, work: Work) -> tuple[float, int, int]:
-    """Hours of one evaluation job, tokens of its longest row, and its examples.
-
-    Frozen: one forward of every example. Fine-tuned: every epoch that it may take, in every seed.
-    The head is not counted (of kind pairwise it is far from free).
-    """
-    examples = read_task(task, config.modality).frame
-    columns = encoded_columns(task, config.modality)
-    lengths = sum(examples[c].str.len_bytes().to_numpy().astype(np.int64) for c in columns)
-    tokens = np.minimum(lengths + 2, task.max_tokens)
-
-    def load(split: str | None = None) -> Load:
-        chosen = tokens if split is None else tokens[(examples["split"] == split).to_numpy()]
-        return batched_load(chosen, config.evaluate.tokens_per_batch)
-
-    forward = Work(work.model, "forward", work.precision, work.threads)
-    if task.mode == "frozen":
-        hours = _hours(device, config.modality, forward, load())
-    else:
-        train = _hours(device, config.modality, work, load("train"))
-        valid = _hours(device, config.modality, forward, load("valid"))
-        test = _hours(device, config.modality, forward, load("test"))
-        hours = len(config.evaluate.seeds) * (task.epochs * (train + valid) + test)
-    return hours, int(tokens.max()), len(tokens)
+def task_tokens(task: Task, modality: str) -> dict[str, np.ndarray]:
+    """Tokens of every sequence that the encoder reads, by split."""
+    examples = read_task(task, modality)
+    return {
+        split: np.concatenate(
+            [
+                np.minimum(examples.split(split)[c].str.len_bytes().to_numpy() + 2, task.max_tokens)
+                for c in encoded_columns(task, modality)
+            ]
+        ).astype(np.int64)
+        for split in SPLITS
+    }
 
 
 def needed_work(config: Config) -> list[Work]:
     """The distinct passes of a config: what `--calibrate` measures."""
-    score = score_work(config)
-    pretrain, evaluate = config.pretrain, config.evaluate
-    works = [
-        score,
-        Work(score.model, "train", "float32", config.finetune.threads),
+    influence, pretrain, evaluate = config.influence, config.pretrain, config.evaluate
+    works = [score_work(config, [score.parameters]) for score in influence.scores().values()]
+    base = config.base.checkpoint or config.base.preset
+    works += [
+        Work(base, "train", "float32", config.finetune.threads),
         Work(pretrain.preset, "train", pretrain.precision, pretrain.threads),
     ]
     if config.tasks:
@@ -248,35 +303,32 @@ def needed_work(config: Config) -> list[Work]:
 
 def report(config: Config, corpus: Corpus, device: Device) -> str:
     """The estimate as text; a stage that does not fit the device is marked."""
-    stages = estimate(config, corpus, device)
+    stages = Estimator(config, corpus, device).stages()
     lines = [
         f"run {config.run}: {corpus.sequences:,} sequences, mean length {corpus.mean:.0f} "
         f"({corpus.origin})",
         f"device: {device.name}",
         "",
-        f"{'stage':<22}{'jobs':>6}{'h/job':>12}{'total h':>12}{'device GB':>11}{'host GB':>9}",
+        f"{'stage':<28}{'jobs':>6}{'h/job':>12}{'total h':>12}{'device GB':>11}{'host GB':>9}",
     ]
     for s in stages:
         host = s.host_gb + (s.device_gb if device.on_host else 0)
         lines.append(
-            f"{s.name:<22}{s.jobs:>6}{s.hours:>12.4g}{s.jobs * s.hours:>12.4g}"
+            f"{s.name:<28}{s.jobs:>6}{s.hours:>12.4g}{s.jobs * s.hours:>12.4g}"
             f"{s.device_gb:>11.2f}{host:>9.2f}"
         )
         if device.memory_gb is not None and s.device_gb > device.memory_gb:
             lines[-1] += f"  over {device.memory_gb:g} GB: lower its tokens_per_batch"
     total = math.fsum(s.jobs * s.hours for s in stages)
-    absent = [name for name, task in config.tasks.items() if not _here(task)]
+    skipped = [name for name, task in config.tasks.items() if not estimated(task)]
     lines += [
-        f"{'total':<22}{sum(s.jobs for s in stages):>6}{'':>12}{total:>12.4g}",
+        f"{'total':<28}{sum(s.jobs for s in stages):>6}{'':>12}{total:>12.4g}",
         "",
-        "Hours are of one device. Not estimated: corpus, selection and report (CPU)"
-        + (f"; evaluation of {', '.join(absent)} (files not here)." if absent else "."),
+        "Hours are of one device. Not estimated: corpus, selection and report (CPU)",
     ]
+    if skipped:
+        lines[-1] += f"; tasks without files here or of kind pairwise: {', '.join(skipped)}"
     return "\n".join(lines)
-
-
-def _here(task: Task) -> bool:
-    return all(Path(file).exists() for file in task.data.files())
 
 
 def _corpus(options: argparse.Namespace, config: Config) -> Corpus:
@@ -299,7 +351,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--calibration", default=CALIBRATION, help="JSON that --calibrate wrote")
     add("--gpu", choices=sorted(GPUS), help="assume this GPU's published peak instead")
     add("--utilisation", type=float, default=0.3, help="share of the peak that --gpu reaches")
-    add("--calibrate", metavar="FILE", help="measure this machine for this config, write FILE")
+    add("--calibrate", metavar="FILE", help="measure this machine for this config; add to FILE")
     add("--tokens", type=int, default=4096, help="of one measurement; on a GPU: tokens_per_batch")
     return parser
 
@@ -312,6 +364,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         config = load_config(yaml.safe_load(Path(options.configfile).read_text(encoding="utf-8")))
         if options.calibrate:
             calibration = calibrate(config, needed_work(config), options.tokens)
+            if Path(options.calibrate).is_file():
+                calibration = merged(load_calibration(options.calibrate), calibration)
             write_json(options.calibrate, calibration.model_dump())
             return 0
         corpus = _corpus(options, config)

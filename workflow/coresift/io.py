@@ -83,6 +83,12 @@ CORESET: Schema = {
     "stratum": pl.Int32,  # CCI stratum, -1 where the strategy has none
     "weight": pl.Float64,
 }
+#: Where a sequence lies on the first two principal axes of the pool's embeddings.
+EMBEDDING: Schema = {
+    "seq_id": pl.String,
+    "x": pl.Float64,
+    "y": pl.Float64,
+}
 #: Downstream predictions of one evaluation, one row per test example (or residue,
 #: or pair of residues that a metric needs).
 PREDICTION: Schema = {

@@ -12,16 +12,12 @@ def prepare(workload: Workload, parameters: str, loss: str) -> Callable[[], np.n
     frame = workload.frame()
     subset = mixture(frame, workload.subset)
     fisher = Fisher(engine.fisher_sums(subset), subset.height, {})
-    inverse = inverse_curvature(fisher, engine.settings, CPU)
+    curvature = inverse_curvature(fisher, engine.settings, CPU)
 
     def run() -> np.ndarray:
         scores = np.empty(frame.height)
-        for rows in engine.batches(frame):
-            part = frame[rows.tolist()]
-            result = engine.score_rows(
-                part["sequence"].to_list(), part["seq_id"].to_list(), inverse
-            )
-            scores[rows] = result["influence"].to_numpy()
+        for rows, batch in engine.stream(frame):
+            scores[rows] = engine.score_batch(batch, {"": curvature})[""]["influence"].to_numpy()
         return scores
 
     return run

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import polars as pl
@@ -50,6 +50,7 @@ class Settings:
     precision: str
     tokens_per_batch: int
     seed: int
+    compile: bool = False
     pad_to: int | None = None
     attend_padding: bool = False
     count_padding: bool = False
@@ -81,6 +82,7 @@ def resolve_settings(influence: Influence, seed: int) -> Settings:
         precision=influence.precision,
         tokens_per_batch=influence.tokens_per_batch,
         seed=seed,
+        compile=influence.compile,
         pad_to=influence.max_tokens if reference else None,
         attend_padding=reference,
         count_padding=reference,
@@ -145,6 +147,11 @@ class InfluenceEngine:
         names = {name for name, _ in model.named_modules()}
         known = (name.removesuffix(".weight") for name in HEAD_NAMES)
         self._head = next((name for name in known if name in names), None)
+        if settings.precision == "bf16":
+            # Products of bf16 values are exact in TF32, and on a GPU's tensor cores.
+            torch.backends.cuda.matmul.allow_tf32 = True
+        if settings.compile:
+            cast(nn.Module, model.base_model).compile(dynamic=True)
 
     def batches(self, frame: pl.DataFrame) -> Iterator[np.ndarray]:
         """Row indices of length-bucketed batches within the token budget."""

@@ -17,9 +17,9 @@ from typing import Protocol
 
 import torch
 
-#: Elements of G materialised at a time. On a CPU 1 MB of float32, which stays in the L2 cache:
-#: squares and sums over it then cost little beside the product that makes it.
-TILE_ELEMENTS = {"cpu": 1 << 18}
+#: Elements of G materialised at a time. On a CPU 2 MB of float32, which stay in its caches:
+#: squares and sums over them then cost little beside the product that makes them.
+TILE_ELEMENTS = {"cpu": 1 << 19}
 DEVICE_TILE_ELEMENTS = 1 << 26
 
 
@@ -87,19 +87,38 @@ def inputs_of(key: str, x: torch.Tensor) -> torch.Tensor:
     return ones if kind == "bias" else torch.cat([x, ones], dim=2)
 
 
-def gradient_tiles(
-    x: torch.Tensor, dy: torch.Tensor
-) -> Iterator[tuple[slice, slice, torch.Tensor]]:
-    """Tiles of G = dY^T X of a batch: rows of the batch, rows of the matrix, G (b, o, d_in)."""
-    n, d_out, d_in = len(x), dy.shape[2], x.shape[2]
-    size = TILE_ELEMENTS.get(x.device.type, DEVICE_TILE_ELEMENTS)
-    height = min(d_out, max(1, size // d_in))
-    step = max(1, size // (d_out * d_in))
-    dy = dy.mT
-    for i in range(0, n, step):
-        for j in range(0, d_out, height):
-            rows, outputs = slice(i, i + step), slice(j, j + height)
-            yield rows, outputs, dy[rows, outputs] @ x[rows]
+@dataclass(frozen=True)
+class Tiles:
+    """How G = dY^T X of a batch is cut: parts of the matrix, and rows of the batch for each.
+
+    The longer side of the matrix is cut, evenly, so that a tile stays near square: products of
+    thin tiles are slow.
+    """
+
+    x: torch.Tensor
+    dy: torch.Tensor
+
+    def parts(self) -> Iterator[tuple[slice, slice]]:
+        """Rows and columns of the matrix of each tile."""
+        d_out, d_in = self.dy.shape[2], self.x.shape[2]
+        whole = slice(None)
+        longest = max(d_out, d_in)
+        width = -(-longest // -(-d_out * d_in // self._size))
+        for start in range(0, longest, width):
+            piece = slice(start, start + width)
+            yield (piece, whole) if d_out >= d_in else (whole, piece)
+
+    def gradients(self, part: tuple[slice, slice]) -> Iterator[tuple[slice, torch.Tensor]]:
+        """Rows of the batch and their G (b, rows, columns of the part)."""
+        x, dy = self.x[:, :, part[1]], self.dy[:, :, part[0]].mT
+        step = max(1, self._size // (x.shape[2] * dy.shape[1]))
+        for start in range(0, len(x), step):
+            rows = slice(start, start + step)
+            yield rows, dy[rows] @ x[rows]
+
+    @property
+    def _size(self) -> int:
+        return TILE_ELEMENTS.get(self.x.device.type, DEVICE_TILE_ELEMENTS)
 
 
 def rotate(
@@ -134,8 +153,10 @@ class SquareSums:
         """See `Visitor`."""
         for key in self._keys[layer]:
             total = self.sums[key].view(dy.shape[2], -1)
-            for _, outputs, g in gradient_tiles(*rotate(key, x, dy, self._bases.get(key))):
-                total[outputs] += g.square_().sum(0)
+            tiles = Tiles(*rotate(key, x, dy, self._bases.get(key)))
+            for part in tiles.parts():
+                for _, g in tiles.gradients(part):
+                    total[part] += g.square_().sum(0)
 
 
 class QuadraticForms:
@@ -174,15 +195,21 @@ class QuadraticForms:
                 self.values[plain] += norms
                 self.squared_norms[plain] += norms
             tiled = [i for i in forms if i not in plain or not gram]
-            for rows, part, g in gradient_tiles(inputs, outputs) if tiled else ():
-                squared = g.square_().flatten(1)
-                norms = squared.sum(1)
-                for i in tiled:
-                    inverse = forms[i]
-                    self.values[i, rows] += (
-                        norms if inverse is None else squared @ inverse[part].flatten()
-                    )
-                    self.squared_norms[i, rows] += norms
+            tiles = Tiles(inputs, outputs)
+            for part in tiles.parts() if tiled else ():
+                weights = {i: _tile(forms[i], dy.shape[2], part) for i in tiled}
+                for rows, g in tiles.gradients(part):
+                    squared = g.square_().flatten(1)
+                    norms = squared.sum(1)
+                    for i, weight in weights.items():
+                        self.values[i, rows] += norms if weight is None else squared @ weight
+                        self.squared_norms[i, rows] += norms
+
+
+def _tile(
+    inverse: torch.Tensor | None, d_out: int, part: tuple[slice, slice]
+) -> torch.Tensor | None:
+    return None if inverse is None else inverse.view(d_out, -1)[part].flatten()
 
 
 def _gram_pays(x: torch.Tensor, dy: torch.Tensor) -> bool:

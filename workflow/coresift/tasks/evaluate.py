@@ -14,7 +14,7 @@ import torch
 from coresift.config import Task
 from coresift.models.checkpoint import load_model, model_hash
 from coresift.tasks.data import SPLITS, Examples, encoded_columns, read_task
-from coresift.tasks.encoder import EncoderStates, StoredStates
+from coresift.tasks.encoder import EncoderStates, StoredStates, form_of
 from coresift.tasks.heads import make_head
 from coresift.tasks.kmers import kmer_frequencies
 from coresift.tasks.metrics import METRICS
@@ -80,7 +80,7 @@ def evaluate_task(
     targets = make_targets(task, examples.frame, modality)
     model, _, encoder = load_model(checkpoint, modality, task.max_tokens)
     digest = model_hash(model)
-    states = EncoderStates(model.base_model.to(device), encoder, task)
+    states = EncoderStates(model.base_model.to(device), encoder, form_of(task), task.max_tokens)
     train, valid, test = (examples.indices(split) for split in SPLITS)
     lengths = examples.frame["sequence"].str.len_chars().to_numpy()
     scaled = ScaledTargets(task, targets, lengths, states.room, train)
