@@ -54,7 +54,7 @@ def test_each_head_overfits_16_examples(kind, head):
         data={"path": "x", **({"sequence_b": "b"} if kind.startswith("pair") else {})},
         pairwise={**SMALL, "target": kind if pairwise else "structure"},
         head=head or "linear",
-        epochs=300 if pairwise else 200,
+        epochs=150 if pairwise else 200,
         learning_rate=1e-2,
         weight_decay=0.0,
         batch_size=8,
