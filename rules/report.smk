@@ -8,7 +8,45 @@ PLOTS = {
     "Coverage of the strata": out("coresets/strata.svg"),
     "Length and composition": out("coresets/drift.svg"),
     "Overlap of the coresets": out("coresets/overlap.svg"),
+    "Where the selections lie": out("coresets/embedding.svg"),
 }
+
+
+rule embed:
+    input:
+        checkpoint=out("influence/finetuned"),
+        pool=expand(out("corpus/pool/corpus/{bucket}.parquet"), bucket=BUCKETS),
+        coresets=expand(out("coresets/{name}/coreset.parquet"), name=CORESETS),
+    output:
+        table=out("coresets/embedding.parquet"),
+        plot=report(
+            out("coresets/embedding.svg"),
+            caption="../resources/captions/embedding.rst",
+            category="Coresets",
+        ),
+    log:
+        log_of("embed"),
+    benchmark:
+        bench("embed")
+    conda:
+        "../envs/torch.yaml"
+    threads: CFG.evaluate.threads
+    resources:
+        **GPU,
+        mem_mb=memory(8000),
+        runtime=runtime(60),
+    params:
+        names=CORESETS,
+        modality=CFG.modality,
+        size=CFG.report.embedding_size,
+        seed=CFG.seed,
+        max_tokens=CFG.influence.max_tokens,
+        tokens_per_batch=CFG.evaluate.tokens_per_batch,
+        device=CFG.device,
+        store=out("work/embeddings"),
+        code=code("embed"),
+    script:
+        "../workflow/scripts/embed.py"
 
 
 rule results:
@@ -90,6 +128,7 @@ rule make_report:
         composition=ALPHABETS[CFG.modality].composition_name,
         compute=CFG.pretrain.compute,
         confidence=CFG.evaluate.confidence,
+        n_seeds=len(CFG.selection.seeds),
         names=CORESETS,
         titles=[*PLOTS, "Learning curves"],
         code=code("make_report"),

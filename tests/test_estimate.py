@@ -2,7 +2,6 @@
 
 import gc
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -29,13 +28,15 @@ from coresift.costs import (
     training_bytes,
 )
 from coresift.estimate import Corpus, Estimator, main, needed_work, report, score_load, train_load
+from coresift.influence.curvature import gradient_shapes
 from coresift.influence.engine import InfluenceEngine, resolve_settings
-from coresift.influence.gradients import Curvature, QuadraticForms
+from coresift.influence.gradients import Basis, Curvature, QuadraticForms
+from coresift.influence.kronecker import FactorSums
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 CPU = torch.device("cpu")
-RATE = Rate(model="m", path="head", precision="bf16", threads=1, linear=1e-9, attention=0)
+RATE = Rate(model="m", path="head", precision="bf16", threads=1, linear=0, attention=0, sequence=0)
 
 
 @pytest.fixture(autouse=True)
@@ -58,52 +59,78 @@ def make_config(**sections):
     )
 
 
-def run_pass(path, model, encoder, rows, loss="unmasked"):
-    """One pass over sequences of equal length; returns the number of tokens in the loss."""
-    settings = resolve_settings(Influence(loss=loss, n_masks=1, mask_fraction=0.25), 0)
-    if path in ("head", "linear"):
-        settings = replace(settings, parameters=path)
-        engine = InfluenceEngine(model, encoder, settings, CPU)
-        inverse = {name: torch.ones(shape) for name, shape in engine.shapes().items()}
-        forms = QuadraticForms([Curvature(inverse)], len(rows), CPU, torch.float32)
-        batch = engine.collate(rows, rows)
-        engine.run(batch, forms)
-        return int(batch.counts.sum())
-    ids = torch.stack([torch.from_numpy(encoder.encode(row)) for row in rows])
-    with torch.set_grad_enabled(path == "train"):
+def run_score(path, model, encoder, rows, loss, kind):
+    """Score sequences of equal length; returns the number of tokens in the loss."""
+    influence = Influence(parameters=path, loss=loss, n_masks=1, mask_fraction=0.25)
+    engine = InfluenceEngine(model, encoder, resolve_settings(influence, 0), CPU)
+    shapes = gradient_shapes(engine, [path], joint=True)
+    bases = {k: Basis(torch.eye(shape[1]), torch.eye(shape[0])) for k, shape in shapes.items()}
+    ones = {key: torch.ones(shape) for key, shape in shapes.items()}
+    batch = engine.collate(rows, rows)
+    if kind == "kronecker":
+        visitor = FactorSums(shapes, CPU, torch.float32)
+    else:
+        curvatures = {"plain": [Curvature(ones)], "rotated": [Curvature(ones, bases)]}
+        curvatures["both"] = [*curvatures["plain"], *curvatures["rotated"]]
+        visitor = QuadraticForms(curvatures[kind], len(rows), CPU, torch.float32)
+    engine.run(batch, visitor)
+    return int(batch.counts.sum())
+
+
+def run_model(model, ids, train):
+    with torch.set_grad_enabled(train):
         logits = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits
-    if path == "train":
+    if train:
         F.cross_entropy(logits.flatten(0, 1), ids.flatten()).backward()
-    return ids.numel()
+
+
+def eager_model(preset):
+    model, encoder = make_model(preset, "rna" if preset == "tiny" else "protein")
+    model.set_attn_implementation("eager")  # the counter sees the products of attention
+    return model, encoder
 
 
 @pytest.mark.parametrize("preset", ["tiny", "esm2-8m"])
-@pytest.mark.parametrize("path", ["forward", "train", "head", "linear"])
-@pytest.mark.parametrize("loss", ["unmasked", "masked"])
-def test_flops_equal_the_counter(preset, path, loss):
-    model, encoder = make_model(preset, "rna" if preset == "tiny" else "protein")
-    model.set_attn_implementation("eager")  # the counter sees the products of attention
+@pytest.mark.parametrize("path", ["forward", "train"])
+def test_flops_equal_the_counter(preset, path):
+    model, _ = eager_model(preset)
     with FlopCounterMode(display=False) as counter:
-        counted = run_pass(path, model, encoder, ["A" * 38] * 3, loss)
-    load = Load(120, 3 * 40**2, counted / 120)
+        run_model(model, torch.randint(4, 8, (3, 40)), path == "train")
+    load = Load(3, 120, 3 * 40**2)
     assert counter.get_total_flops() == flops(model.config, path, load).total
 
 
+@pytest.mark.parametrize("preset", ["tiny", "esm2-8m"])
+@pytest.mark.parametrize("path", ["head", "linear"])
+@pytest.mark.parametrize("loss", ["unmasked", "masked"])
+@pytest.mark.parametrize(
+    ("kind", "products", "rotations"),
+    # The counter does not see `addmm_`, which makes the Kronecker factors: (0, 1) without it.
+    [("plain", 1, 0), ("rotated", 1, 1), ("both", 2, 1), ("kronecker", 0, 0)],
+)
+def test_flops_of_scores_equal_the_counter(preset, path, loss, kind, products, rotations):
+    model, encoder = eager_model(preset)
+    with FlopCounterMode(display=False) as counter:
+        counted = run_score(path, model, encoder, ["A" * 38] * 3, loss, kind)
+    load = Load(3, 120, 3 * 40**2, counted / 120)
+    expected = flops(model.config, path, load, products, rotations)
+    assert counter.get_total_flops() == expected.total
+
+
 def test_dry_run_memory_is_that_of_a_real_run():
-    model, encoder = make_model("tiny", "rna")
-    rows = ["A" * 254] * 8
-    weights = 4 * sum(p.numel() for p in model.parameters())
     influence = Influence(parameters="linear", tokens_per_batch=2048)
-    expected = {
-        "linear": scoring_bytes("tiny", "rna", influence, 256) - weights,
-        "train": training_bytes("tiny", "rna", "float32", 256, 2048) - 3 * weights,
-    }
-    for path, size in expected.items():
-        model, encoder = make_model("tiny", "rna")
-        gc.collect()
-        with PeakMemory() as memory:
-            run_pass(path, model, encoder, rows)
-        assert size == pytest.approx(memory.peak, rel=0.35)  # other kernels, other temporaries
+    model, encoder = make_model("tiny", "rna")
+    weights = 4 * sum(p.numel() for p in model.parameters())
+    gc.collect()
+    with PeakMemory() as memory:
+        run_score("linear", model, encoder, ["A" * 254] * 8, "unmasked", "plain")
+    dry = scoring_bytes("tiny", "rna", influence, 256) - weights
+    assert dry == pytest.approx(memory.peak, rel=0.35)  # other kernels, other temporaries
+    model, _ = make_model("tiny", "rna")
+    with PeakMemory() as memory:
+        run_model(model, torch.full((8, 256), 5), True)
+    dry = training_bytes("tiny", "rna", "float32", 256, 2048) - 3 * weights
+    assert dry == pytest.approx(memory.peak, rel=0.35)
 
 
 def test_peak_memory_counts_what_is_alive():
@@ -135,7 +162,7 @@ def test_memory_grows_with_the_token_budget_and_bf16_halves_activations():
 
 def test_load_is_that_of_the_batches():
     load = batched_load(np.array([10, 4, 9, 4]), 20)  # batches (10, 9), (4, 4)
-    assert (load.tokens, load.squares) == (28, 2 * 100 + 2 * 16)
+    assert load == Load(4, 28, 2 * 100 + 2 * 16)
 
 
 def test_corpus_from_summary_keeps_mean_and_range(tmp_path):
@@ -153,11 +180,11 @@ def test_corpus_from_summary_keeps_mean_and_range(tmp_path):
 def test_loads_count_every_token_once():
     config = make_config()
     corpus = Corpus.given(1000, 98)
-    assert score_load(config, corpus, 1000) == Load(100_000, 100_000 * 100)
-    masked = make_config(influence={"loss": "masked", "n_masks": 3})
-    assert score_load(masked, corpus, 1000) == Load(300_000, 300_000 * 100, 0.15)
+    assert score_load(config, corpus, 1000, "unmasked") == Load(1000, 100_000, 100_000 * 100)
+    masked = score_load(make_config(influence={"n_masks": 3}), corpus, 1000, "masked")
+    assert masked == Load(1000, 300_000, 300_000 * 100, 0.15)
     reference = make_config(influence={"preset": "reference"})
-    assert score_load(reference, corpus, 1000) == Load(1_024_000, 1_024_000 * 1024)
+    assert score_load(reference, corpus, 1000, "unmasked").squares == 1000 * 1024**2
     trained = train_load(config.pretrain, corpus, 98_000)
     assert trained.tokens == pytest.approx(100_000)
 
@@ -167,20 +194,41 @@ def test_hours_are_operations_times_seconds():
     corpus = Corpus.given(1000, 98)
     rates = [
         Rate(model=w.model, path=w.path, precision=w.precision, threads=w.threads,
-             linear=2e-9, attention=3e-9)
+             linear=2e-9, attention=3e-9, sequence=1e-3)
         for w in needed_work(config)
     ]  # fmt: skip
     device = measured(Calibration(device="CPU x", kind="cpu", date="d", torch="t", rates=rates))
     stages = {s.name: s for s in Estimator(config, corpus, device).stages()}
-    assert list(stages) == ["base", "finetune", "fisher", "score", "pretrain 50", "pretrain 80"]
+    assert list(stages) == [
+        *("base", "finetune", "fisher unmasked diagonal", "score", "pretrain 50", "pretrain 80")
+    ]
     model, _ = make_model("tiny", "rna")
-    score = flops(model.config, "head", Load(100_000, 100_000 * 100))
-    expected = (2e-9 * score.linear + 3e-9 * score.attention) / 3600
+    score = flops(model.config, "head", Load(1000, 100_000, 100_000 * 100))
+    expected = (2e-9 * score.linear + 3e-9 * score.attention + 1) / 3600
     assert stages["score"].jobs * stages["score"].hours == pytest.approx(expected)
-    assert stages["fisher"].hours == pytest.approx(expected / 10)
+    assert stages["fisher unmasked diagonal"].hours == pytest.approx(expected / 10)
     assert stages["base"].hours == pytest.approx(2 * stages["finetune"].hours)
     assert stages["pretrain 80"].jobs == 4 * 2
     assert stages["pretrain 80"].hours == pytest.approx(1.6 * stages["pretrain 50"].hours)
+
+
+def test_variants_share_a_pass_and_kinds_of_sums_do_not():
+    influence = {"shards": 4, "fisher_shards": 2, "variants": {"k": {"curvature": "ekfac"}}}
+    device = assumed("h100", 1)
+    corpus = Corpus.given(1000, 98)
+
+    def stages(**options):
+        config = make_config(influence={**influence, **options})
+        return {s.name: s for s in Estimator(config, corpus, device).stages()}
+
+    found = stages()
+    names = [f"fisher unmasked {kind}" for kind in ("diagonal", "kronecker", "corrected")]
+    assert [name for name in found if name.startswith("fisher")] == names
+    assert {found[name].jobs for name in names} == {2}
+    alone = stages(variants={})["score"].hours
+    assert alone < found["score"].hours < 1.2 * alone
+    other = stages(variants={"m": {"loss": "masked"}})["score"].hours
+    assert other > 4 * alone
 
 
 def test_report_says_what_is_assumed_and_what_does_not_fit():
@@ -193,14 +241,14 @@ def test_report_says_what_is_assumed_and_what_does_not_fit():
     assert "x utilisation 0.25" in text
     assert "over 80 GB: lower its tokens_per_batch" in text.split("pretrain 50")[1]
     assert "over" not in text.split("score")[1].split("\n")[0]
-    assert "evaluation of t (files not here)" in text
+    assert text.endswith("tasks without files here or of kind pairwise: t")
 
 
 def test_calibration_measures_the_passes_a_config_needs(tmp_path):
     config = make_config()
     calibration = calibrate(config, needed_work(config), 1100)
     assert {(r.model, r.path) for r in calibration.rates} == {("tiny", "head"), ("tiny", "train")}
-    assert all(0 < r.linear + r.attention < 1e-6 for r in calibration.rates)
+    assert all(0 < r.linear + r.attention + r.sequence < 0.1 for r in calibration.rates)
     path = tmp_path / "c.json"
     path.write_text(calibration.model_dump_json())
     assert load_calibration(path) == calibration
@@ -220,7 +268,14 @@ def test_demo_on_the_shipped_calibration(root, capsys, monkeypatch):
     assert main(arguments) == 0
     text = capsys.readouterr().out
     assert "run demo: 8,000 sequences, mean length 270 (given" in text
-    for stage in ("base", "finetune", "fisher", "score", "pretrain 1000", "evaluate rrna_type"):
+    for stage in (
+        "base",
+        "finetune",
+        "fisher unmasked diagonal",
+        "score",
+        "pretrain 1000",
+        "evaluate rrna_type",
+    ):
         assert f"\n{stage} " in text
 
 

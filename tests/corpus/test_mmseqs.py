@@ -89,6 +89,15 @@ def test_buckets_and_threads_do_not_matter_and_limits_do():
 
 
 @needs_mmseqs
+def test_a_guide_of_23_inside_a_longer_sequence_is_found():
+    examples, _, bystanders = planted("rna")
+    guide = examples[0][:23]
+    pool = pool_of([bystanders[0] + guide + bystanders[1], *bystanders])
+    found = similar(pool, examples_of([guide]), "rna", 0.8, 0.5, threads=1)
+    assert found.select("containment", "identity").rows() == [(1.0, 1.0)]
+
+
+@needs_mmseqs
 def test_the_other_strand_is_not_compared():
     examples, _, _ = planted("rna")
     reverse = examples[0][::-1].translate(str.maketrans("ACGU", "UGCA"))
@@ -120,12 +129,12 @@ def test_clusters_hold_near_duplicates(tmp_path, modality):
     families = [[p, p[:-8], mutated(p, 40, letters)] for p in parents]
     pool = pool_of([s for family in families for s in family])
     tables = []
-    for n, threads in ((1, 1), (3, 2)):
+    for n, threads, memory in ((1, 1, 1000), (3, 2, 4)):
         rows = pool.height // n
         paths = [tmp_path / f"{n}-{i}.parquet" for i in range(n)]
         for i, path in enumerate(paths):
             write_table(path, pool[i * rows : (i + 1) * rows], SEQUENCE)
-        tables.append(cluster(paths, modality, 0.9, 0.8, threads))
+        tables.append(cluster(paths, modality, 0.9, 0.8, threads, memory))
     assert tables[0].equals(tables[1])
     assert tables[0]["seq_id"].to_list() == pool["seq_id"].to_list()
     of = dict(tables[0].rows())
@@ -142,10 +151,10 @@ def test_clusters_hold_near_duplicates(tmp_path, modality):
 def test_lost_rows_are_an_error(tmp_path, monkeypatch):
     write_table(tmp_path / "p.parquet", pool_of(["ACGUACGU", "ACGUACGA"]), SEQUENCE)
 
-    def half(_command, _fasta, prefix, *_):
-        with open(f"{prefix}_cluster.tsv", "w") as handle:
-            handle.write("a\ta\n")
+    def half(command, *arguments):
+        if command == "createtsv":
+            arguments[3].write_text("a\ta\n")
 
     monkeypatch.setattr(module, "mmseqs", half)
     with pytest.raises(MmseqsError, match="2 sequences went into linclust, 1 came out"):
-        cluster([tmp_path / "p.parquet"], "rna", 0.9, 0.8, 1)
+        cluster([tmp_path / "p.parquet"], "rna", 0.9, 0.8, 1, 1000)

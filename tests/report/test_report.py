@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 from coresift.io import PREDICTION, conform, write_json, write_table
 from coresift.report.bootstrap import interval, resampled_metric, two_sided_p
+from coresift.report.embedding import principal_axes
 from coresift.report.page import verdict
 from coresift.report.paper import COLUMNS, beside_paper, paper_table
 from coresift.report.results import COMPARISON, write_results
@@ -45,8 +46,11 @@ def test_examples_are_resampled_whole_and_seeds_too():
     values = resampled_metric(ACCURACY, [[sample(targets, run, groups)]], 200, 0)
     assert set(values) == {0.0, 0.5, 1.0}
     good, bad = (sample(targets, values, groups) for values in (np.ones(6), np.zeros(6)))
-    values = resampled_metric(ACCURACY, [[good], [bad]], 200, 0)
-    assert set(values) == {0.0, 0.5, 1.0}  # seed drawn twice, once each, twice
+    values = resampled_metric(ACCURACY, [[good], [bad]], 4000, 0)
+    assert set(values) == {0.0, 1.0}  # one of two seeds
+    assert values.var() == pytest.approx(0.5 / 2, rel=0.05)  # s^2 / S, s^2 of {0, 1} being 1/2
+    values = resampled_metric(ACCURACY, [[good], [bad], [bad]], 4000, 0)
+    assert values.var() == pytest.approx((1 / 3) / 3, rel=0.1)
     values = resampled_metric(ACCURACY, [[good, bad]], 50, 0)
     assert set(values) == {0.5}  # evaluation seeds are averaged
 
@@ -150,3 +154,15 @@ def test_beside_paper_is_in_one_unit_and_labelled():
     assert table["ours: cci-10"].to_list() == [0.5, 0.02]
     assert table["paper: CCI 0.2M"].to_list() == [0.8288, 0.0135]
     assert beside_paper(results.filter(pl.col("task") == "own"), "rna").height == 0
+
+
+def test_principal_axes_are_those_of_the_covariance():
+    rng = np.random.default_rng(0)
+    states = rng.normal(size=(200, 3)) @ np.diag([3.0, 2.0, 1.0]) @ rng.normal(size=(3, 6))
+    seq_ids = pl.Series([f"{i:032x}" for i in range(200)])
+    table = principal_axes(seq_ids, states.astype(np.float32))
+    scaled = (states - states.mean(0)) / states.std(0)
+    values = np.linalg.eigvalsh(np.cov(scaled.T))[::-1]
+    np.testing.assert_allclose(table.select("x", "y").to_numpy().var(0, ddof=1), values[:2], 1e-4)
+    assert principal_axes(seq_ids, states.astype(np.float32)).equals(table)
+    assert (table.select("x", "y").to_numpy()[table["x"].abs().arg_max(), 0]) > 0

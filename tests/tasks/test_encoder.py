@@ -6,7 +6,7 @@ import torch
 from coresift.config import Task
 from coresift.models.checkpoint import build_model, load_model, model_hash, save_model
 from coresift.tasks import encoder as module
-from coresift.tasks.encoder import EncoderStates, StoredStates
+from coresift.tasks.encoder import EncoderStates, StoredStates, form_of
 
 SEQUENCES = ["ACGU", "GGGAAACCC", "ACGU", "A" * 40]
 
@@ -22,7 +22,7 @@ def loaded(tmp_path_factory):
 def states_of(loaded, kind, **options):
     model, encoder = loaded
     task = Task(kind=kind, data={"path": "x"}, max_tokens=34, **options)
-    return EncoderStates(model.base_model, encoder, task).eval()
+    return EncoderStates(model.base_model, encoder, form_of(task), task.max_tokens).eval()
 
 
 def store(loaded, folder, sequences, kind="class", **options):
@@ -74,7 +74,7 @@ def test_another_model_or_crop_is_not_mixed_up(loaded, tmp_path):
     store(loaded, tmp_path, SEQUENCES)
     model, _ = build_model("tiny", "rna", 1)
     other = StoredStates(
-        EncoderStates(model.base_model, loaded[1], Task(kind="class", data={"path": "x"})),
+        EncoderStates(model.base_model, loaded[1], "mean", 1024),
         model_hash(model), tmp_path, 64, SEQUENCES,
     )  # fmt: skip
     assert other.n_encoded == 3

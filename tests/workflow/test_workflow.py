@@ -134,7 +134,7 @@ def test_whole_run(project):
     table = pl.read_csv(out / "report/results.csv")
     assert set(table["selection"]) == {"top_influence-40", "random_tokens-40", "kmer"}
     page = (out / "report/report.html").read_text()
-    assert page.count("<svg") == 6
+    assert page.count("<svg") == 7
     assert all(list(out.glob(f"{kind}/*")) for kind in ("logs", "benchmarks"))
     assert not list(out.rglob("*.tmp"))
 
@@ -172,6 +172,19 @@ def test_a_new_task_does_not_train(project):
     config["decontaminate"] = {"enabled": True}
     config["evaluate"]["seeds"] = [0, 1]
     assert project.planned(config) == {"evaluate_domain", "results", "make_report"}
+
+
+def test_any_checkpoint_can_be_evaluated(project):
+    config = small_config()
+    name = "top_influence-40-s0"
+    config["evaluate"]["checkpoints"] = {"other": f"results/small/models/{name}/checkpoint"}
+    assert project.planned(config) == {"evaluate_domain", "results", "make_report"}
+    out = project.folder / "results/small"
+    states = {p.name for p in (out / "work/embeddings").iterdir()}
+    project.run(config, "results/small/evaluation/domain/other/metrics.json")
+    found, same = (read_json(out / f"evaluation/domain/{n}/metrics.json") for n in ("other", name))
+    assert found == same
+    assert {p.name for p in (out / "work/embeddings").iterdir()} == states  # encoded once
 
 
 def test_an_edited_selection_module_reruns_selection_and_later(project):

@@ -7,7 +7,7 @@ import platform
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
@@ -19,9 +19,9 @@ from pydantic import Field, ValidationError
 from scipy.optimize import nnls
 from transformers import PreTrainedModel
 
-from coresift.config import Config, Section
+from coresift.config import Config, Influence, Section
 from coresift.corpus.blocks import sequence_id
-from coresift.costs import Load, Pass, flops, make_model
+from coresift.costs import Flops, Load, Pass, flops, make_model
 from coresift.hashing import seeded_generator
 from coresift.influence.engine import InfluenceEngine, resolve_settings
 from coresift.influence.gradients import Curvature
@@ -59,14 +59,22 @@ class Work:
 
 
 class Rate(Section):
-    """Seconds per operation of one pass of one model, in linear layers and in attention."""
+    """Seconds of one pass of one model: per operation in linear layers and in attention, and per
+    sequence (encoding, masks, what a score does once a gradient).
+    """
 
     model: str
-    path: Literal["train", "head", "linear"]
+    path: Pass
     precision: Literal["float32", "bf16", "float64"]
     threads: int
     linear: Seconds
     attention: Seconds
+    sequence: Seconds
+
+    def seconds(self, operations: Flops, sequences: float) -> float:
+        """Seconds of so many operations and sequences."""
+        work = operations.linear * self.linear + operations.attention * self.attention
+        return work + sequences * self.sequence
 
 
 class Calibration(Section):
@@ -85,12 +93,12 @@ class Device:
 
     Attributes:
         name: says whether they are measured or assumed.
-        rate: seconds per operation in linear layers and in attention.
+        rate: of a pass.
         memory_gb: what it holds, where known. on_host: the model lives in the host's memory.
     """
 
     name: str
-    rate: Callable[[Work], tuple[float, float]]
+    rate: Callable[[Work], Rate]
     memory_gb: float | None
     on_host: bool
 
@@ -98,7 +106,7 @@ class Device:
 def measured(calibration: Calibration) -> Device:
     """A device by its calibration; a plain forward goes at the rate of scoring the head."""
 
-    def rate(work: Work) -> tuple[float, float]:
+    def rate(work: Work) -> Rate:
         path = "head" if work.path == "forward" else work.path
         wanted = (work.model, path, work.precision, work.threads)
         known = {(r.model, r.path, r.precision, r.threads): r for r in calibration.rates}
@@ -109,7 +117,7 @@ def measured(calibration: Calibration) -> Device:
                 f"{', '.join('/'.join(map(str, key)) for key in known)}. Run --calibrate there "
                 "with this config, or assume a --gpu"
             )
-        return known[wanted].linear, known[wanted].attention
+        return known[wanted]
 
     name = f"{calibration.device}, measured {calibration.date}"
     return Device(name, rate, None, calibration.kind == "cpu")
@@ -119,9 +127,9 @@ def assumed(gpu: str, utilisation: float) -> Device:
     """A GPU by its published peak, labelled as the assumption it is."""
     peaks = GPUS[gpu]
 
-    def rate(work: Work) -> tuple[float, float]:
+    def rate(work: Work) -> Rate:
         seconds = 1 / (peaks["bf16" if work.precision == "bf16" else "float32"] * utilisation)
-        return seconds, seconds
+        return Rate(**asdict(work), linear=seconds, attention=seconds, sequence=0)
 
     name = (
         f"{gpu.upper()}, ASSUMED and not measured: published peak "
@@ -163,8 +171,8 @@ def merged(old: Calibration, new: Calibration) -> Calibration:
 def calibrate(config: Config, works: list[Work], tokens: int) -> Calibration:
     """Measure passes on the config's device.
 
-    Every pass is timed on `tokens` tokens of random residues at each of `LENGTHS`; two
-    non-negative rates are fitted to the relative times.
+    Every pass is timed on `tokens` tokens of random residues at each of `LENGTHS`; the three
+    rates, none negative, are fitted to the relative times.
     """
     device = choose_device(config.device)
     rates = []
@@ -177,20 +185,18 @@ def calibrate(config: Config, works: list[Work], tokens: int) -> Calibration:
             frame = _random_sequences(encoder, n, length - 2)
             time_pass = _time_training if work.path == "train" else _time_scoring
             seconds.append(time_pass(config, work, device, model, encoder, frame))
-            count = flops(model.config, work.path, Load(n * length, n * length**2))
-            operations.append((count.linear, count.attention))
+            count = flops(model.config, work.path, Load(n, n * length, n * length**2))
+            operations.append((count.linear, count.attention, n))
             speed = count.total / seconds[-1] / 1e9
             logger.info("%s: %d x %d tokens, %.1f GFLOP/s", work, n, length, speed)
         relative = np.array(operations) / np.array(seconds)[:, None]
-        linear, attention = nnls(relative, np.ones(len(LENGTHS)))[0]
+        linear, attention, sequence = nnls(relative, np.ones(len(LENGTHS)))[0]
         rates.append(
             Rate(
-                model=work.model,
-                path=work.path,
-                precision=work.precision,
-                threads=work.threads,
+                **asdict(work),
                 linear=float(linear),
                 attention=float(attention),
+                sequence=float(sequence),
             )
         )
     return Calibration(
@@ -235,10 +241,14 @@ def _time_scoring(
     encoder: Encoder,
     frame: pl.DataFrame,
 ) -> float:
-    options = {
-        "parameters": work.path, "precision": work.precision, "loss": "unmasked", "preset": None,
-    }  # fmt: skip
-    settings = resolve_settings(config.influence.model_copy(update=options), 0)
+    given = config.influence
+    influence = Influence(
+        parameters=work.path,
+        precision=work.precision,
+        tokens_per_batch=given.tokens_per_batch,
+        compile=given.compile and work.path == "head",
+    )
+    settings = resolve_settings(influence, 0)
     engine = InfluenceEngine(model, encoder, settings, device)
     ones = {n: torch.ones(s, device=device, dtype=engine.dtype) for n, s in engine.shapes().items()}
     curvatures = {"influence": Curvature(ones)}

@@ -574,6 +574,12 @@ class Evaluate(Section):
     threads: Positive = Field(1, description="CPU threads; part of the result's bits")
 
 
+class Report(Section):
+    """What the page shows."""
+
+    embedding_size: Positive = Field(2000, description="pool sequences in the map of embeddings")
+
+
 class Config(Section):
     """The whole configuration of one run."""
 
@@ -596,6 +602,7 @@ class Config(Section):
     pretrain: Pretrain = Field(default_factory=Pretrain)
     tasks: dict[Annotated[str, Field(pattern=r"^[a-z0-9_]+$")], Task] = Field(default_factory=dict)
     evaluate: Evaluate = Field(default_factory=Evaluate)
+    report: Report = Field(default_factory=Report)
 
     @model_validator(mode="after")
     def _check(self) -> Config:

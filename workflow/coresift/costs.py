@@ -23,8 +23,9 @@ from torch.utils.weak import WeakIdKeyDictionary
 from transformers import AutoConfig, AutoModelForMaskedLM, PreTrainedModel
 
 from coresift.config import Influence
+from coresift.influence.curvature import gradient_shapes
 from coresift.influence.engine import InfluenceEngine, resolve_settings
-from coresift.influence.gradients import Curvature, QuadraticForms
+from coresift.influence.gradients import Basis, Curvature, QuadraticForms
 from coresift.models.batching import token_budget_batches
 from coresift.models.checkpoint import build_model, preset_names
 from coresift.models.tokenizer import Encoder, build_tokenizer
@@ -38,16 +39,18 @@ class Load:
     """What a pass reads.
 
     Attributes:
-        tokens: padded tokens. squares: sum over rows of (padded length)^2.
+        sequences: sequences. tokens: padded tokens. squares: sum over rows of (padded length)^2.
         counted: share of the tokens that the LM head sees.
     """
 
+    sequences: float
     tokens: float
     squares: float
     counted: float = 1.0
 
     def __mul__(self, factor: float) -> Load:
-        return Load(self.tokens * factor, self.squares * factor, self.counted)
+        parts = (self.sequences * factor, self.tokens * factor, self.squares * factor)
+        return Load(*parts, self.counted)
 
 
 @dataclass(frozen=True)
@@ -68,34 +71,39 @@ def batched_load(lengths: np.ndarray, budget: int, max_padding: float = 1.0) -> 
     batches = token_budget_batches(lengths, budget, max_padding)
     widths = np.array([lengths[b].max() for b in batches], dtype=np.float64)
     rows = np.array([len(b) for b in batches])
-    return Load(float((rows * widths).sum()), float((rows * widths**2).sum()))
+    return Load(len(lengths), float((rows * widths).sum()), float((rows * widths**2).sum()))
 
 
-def flops(config: Any, path: Pass, load: Load) -> Flops:
+def flops(config: Any, path: Pass, load: Load, products: int = 1, rotations: int = 0) -> Flops:
     """Operations of one pass of an ESM-like encoder with an MLM head.
 
     Forward, a token and layer: 4 d^2 multiplications for q, k, v and the output, 2 d f for the
     feed-forward part, 2 d T in attention; the head has d^2 + d V. A training step is three times
-    that (gradients of inputs and of weights). Scoring the head adds the gradients of its two
-    products. Scoring every linear layer is a training step without the input gradients of the
-    first layer's q, k and v and the weight gradient of the decoder.
+    that (gradients of inputs and of weights). A score needs the gradients of inputs down to its
+    lowest layer (for `linear` not those of the first q, k and v), and for every basis that the
+    curvatures use the product dY^T X of every scored layer. A Kronecker factor or a rotation into
+    its eigenbasis costs d_in^2 + d_out^2 a token and layer.
 
     Args:
         config: Hugging Face config: hidden_size (d), intermediate_size (f), num_hidden_layers,
             vocab_size (V).
         path: which pass.
-        load: its padded tokens and squared lengths.
+        load: what it reads.
+        products: times that G = dY^T X is made. rotations: times that X and dY are multiplied by a
+            square matrix of their width, or by themselves.
     """
-    d, f = config.hidden_size, config.intermediate_size
+    d, f, layers = config.hidden_size, config.intermediate_size, config.num_hidden_layers
     head, decoder = 2 * d * d * load.counted, 2 * d * config.vocab_size * load.counted
-    linear = config.num_hidden_layers * (8 * d * d + 4 * d * f) + head + decoder
-    attention = config.num_hidden_layers * 4 * d
+    encoder, attention = layers * (8 * d * d + 4 * d * f), layers * 4 * d
+    linear = encoder + head + decoder
     if path == "train":
         linear, attention = 3 * linear, 3 * attention
     elif path == "head":
-        linear += head + decoder
+        linear += decoder + products * head + rotations * 2 * head
     elif path == "linear":
-        linear, attention = 3 * linear - 6 * d * d - decoder, 3 * attention
+        rotation = layers * (16 * d * d + 4 * (d * d + f * f)) + 2 * head
+        linear += linear - 6 * d * d + products * (encoder + head) + rotations * rotation
+        attention = 3 * attention
     return Flops(linear * load.tokens, attention * load.squares)
 
 
@@ -184,14 +192,21 @@ def scoring_bytes(name: str, modality: str, influence: Influence, width: int) ->
     """
     with _nothing_computed():
         model, encoder = make_model(name, modality)
-        settings = resolve_settings(influence, 0)
+        settings = resolve_settings(influence.model_copy(update={"compile": False}), 0)
         engine = InfluenceEngine(model, encoder, settings, torch.device("cpu"))
         n = max(1, settings.tokens_per_batch // (width * settings.n_masks))
         letter = chr(int(np.flatnonzero(encoder.table == encoder.letter_ids[0])[0]))
         batch = engine.collate([letter * (width - 2)] * n, [""] * n)
         held = sum(p.numel() * p.element_size() for p in model.parameters())
+        joint = settings.curvature in ("kfac", "ekfac")
+        shapes = gradient_shapes(engine, [settings.parameters], joint)
         with PeakMemory() as memory:
-            inverse = {name: torch.ones(shape) for name, shape in engine.shapes().items()}
-            forms = QuadraticForms([Curvature(inverse)], n, engine.device, engine.dtype)
-            engine.run(batch, forms)
+            bases = {
+                key: Basis(*(torch.ones(d, d, dtype=engine.dtype) for d in reversed(shape)))
+                for key, shape in shapes.items()
+                if joint
+            }
+            inverse = {key: torch.ones(s, dtype=engine.dtype) for key, s in shapes.items()}
+            curvature = Curvature(inverse, bases)
+            engine.run(batch, QuadraticForms([curvature], n, engine.device, engine.dtype))
         return held + memory.peak

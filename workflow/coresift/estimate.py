@@ -14,12 +14,11 @@ import argparse
 import logging
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 import torch
 import yaml
 
@@ -46,8 +45,10 @@ from coresift.costs import (
 )
 from coresift.influence.engine import MAX_PADDING, resolve_settings
 from coresift.io import read_json, write_json
-from coresift.tasks.data import SPLITS, read_task
+from coresift.tasks.data import SPLITS, encoded_columns, read_task
 
+#: Sums over D_sub: products dY^T X, and rotations or factors, of a pass (see `flops`).
+SUMS = {"diagonal": (1, 0), "kronecker": (0, 1), "corrected": (1, 1)}
 #: Measured on the machine that coresift was written on; its device stands in every table.
 CALIBRATION = Path(__file__).resolve().parents[2] / "resources" / "calibration.json"
 #: Bytes of a job before it loads a model: Python and its libraries, measured here.
@@ -127,13 +128,12 @@ class Estimator:
         """Every stage that runs a model, in the order of the DAG."""
         return [*self.finetuning(), *self.scoring(), *self.pretraining(), *self.evaluation()]
 
-    def hours(self, work: Work, load: Load) -> float:
-        """Hours of a pass."""
+    def hours(self, work: Work, load: Load, products: int = 1, rotations: int = 0) -> float:
+        """Hours of a pass; see `flops`."""
         with torch.device("meta"):
             model, _ = make_model(work.model, self.config.modality)
-        operations = flops(model.config, work.path, load)
-        linear, attention = self.device.rate(work)
-        return (operations.linear * linear + operations.attention * attention) / 3600
+        operations = flops(model.config, work.path, load, products, rotations)
+        return self.device.rate(work).seconds(operations, load.sequences) / 3600
 
     def training_gb(self, work: Work, longest: int, budget: int) -> float:
         """Memory of a training, whose longest row has `longest` tokens."""
@@ -168,20 +168,29 @@ class Estimator:
         ]  # fmt: skip
 
     def scoring(self) -> list[Stage]:
-        """The Fisher over D_sub and the scoring jobs."""
+        """Sums over D_sub, a pass a kind, and the scoring jobs, a pass a loss."""
         config, influence = self.config, self.config.influence
-        work = score_work(config)
+        scores = influence.scores().values()
         longest = self.longest(influence.max_tokens)
-        memory = scoring_bytes(work.model, config.modality, influence, longest) / 1e9
-        rows = {"fisher": (1, config.subset.size)}
-        rows["score"] = (influence.shards, round(self.corpus.sequences / influence.shards))
-        return [
-            Stage(
-                name, jobs, self.hours(work, score_load(config, self.corpus, n)),
-                memory, self.host_gb(n),
-            )
-            for name, (jobs, n) in rows.items()
-        ]  # fmt: skip
+        model = config.base.checkpoint or config.base.preset
+        memory = max(scoring_bytes(model, config.modality, s, longest) for s in scores) / 1e9
+        parts, n = influence.fisher_shards, config.subset.size
+        stages = []
+        for loss, kinds in influence.fishers().items():
+            load = score_load(config, self.corpus, n, loss)
+            for kind, sets in kinds.items():
+                hours = self.hours(score_work(config, sets), load, *SUMS[kind])
+                host = self.host_gb(n)
+                stages.append(Stage(f"fisher {loss} {kind}", parts, hours / parts, memory, host))
+        n = round(self.corpus.sequences / influence.shards)
+        hours = 0.0
+        for loss in {score.loss for score in scores}:
+            group = [score for score in scores if score.loss == loss]
+            rotated = {score.curvature in ("kfac", "ekfac") for score in group}
+            work = score_work(config, [score.parameters for score in group])
+            load = score_load(config, self.corpus, n, loss)
+            hours += self.hours(work, load, len(rotated), int(True in rotated))
+        return [*stages, Stage("score", influence.shards, hours, memory, self.host_gb(n))]
 
     def pretraining(self) -> list[Stage]:
         """One line a budget: every strategy and seed is a job."""
@@ -189,7 +198,7 @@ class Estimator:
         work = Work(options.preset, "train", options.precision, options.threads)
         memory = self.training_gb(work, self.longest(options.max_tokens), options.tokens_per_batch)
         bucket = self.corpus.sequences / config.corpus.buckets
-        jobs = len(config.selection.strategies) * len(config.selection.seeds)
+        jobs = len(config.selection.names) * len(config.selection.seeds)
         stages = []
         for budget in config.selection.budgets:
             load = train_load(options, self.corpus, options.epochs * budget * self.corpus.mean)
@@ -200,54 +209,53 @@ class Estimator:
     def evaluation(self) -> list[Stage]:
         """One line a task whose files are here; a rough one.
 
-        Frozen: one forward of every example. Fine-tuned: every epoch that it may take, in every
-        seed.
+        Frozen: one forward of every sequence. Fine-tuned: every epoch that it may take, in every
+        seed. The head is not counted.
         """
-        config, selection = self.config, self.config.selection
-        jobs = len(selection.strategies) * len(selection.seeds) * len(selection.budgets)
-        work = Work(config.pretrain.preset, "train", "float32", config.evaluate.threads)
+        config, selection, options = self.config, self.config.selection, self.config.evaluate
+        jobs = len(selection.names) * len(selection.seeds) * len(selection.budgets)
+        jobs += len(options.checkpoints)
+        work = Work(config.pretrain.preset, "train", "float32", options.threads)
         forward = replace(work, path="forward")
         stages = []
         for name, task in config.tasks.items():
-            if not files_here(task):
+            if not estimated(task):
                 continue
             tokens = task_tokens(task, config.modality)
-            loads = {
-                split: batched_load(n, config.evaluate.tokens_per_batch)
-                for split, n in tokens.items()
-            }
+            loads = {s: batched_load(n, options.tokens_per_batch) for s, n in tokens.items()}
             if task.mode == "frozen":
                 hours = sum(self.hours(forward, load) for load in loads.values())
             else:
                 epoch = self.hours(work, loads["train"]) + self.hours(forward, loads["valid"])
                 hours = task.epochs * epoch + self.hours(forward, loads["test"])
-                hours *= len(config.evaluate.seeds)
+                hours *= len(options.seeds)
             longest = max(int(n.max(initial=3)) for n in tokens.values())
-            memory = self.training_gb(work, longest, task.batch_size * longest)
+            batch = max(longest, min(options.tokens_per_batch, task.batch_size * longest))
+            memory = self.training_gb(work, longest, batch)
             host = self.host_gb(sum(map(len, tokens.values())))
             stages.append(Stage(f"evaluate {name}", jobs, hours, memory, host))
         return stages
 
 
-def score_work(config: Config) -> Work:
-    """The scoring pass of a config. A list of patterns counts as `linear`, its upper bound."""
-    settings = resolve_settings(config.influence, config.seed)
+def score_work(config: Config, sets: Iterable[str | list[str]]) -> Work:
+    """The pass that scores parameter sets. Patterns count as `linear`, their upper bound."""
+    influence = config.influence
+    path: Pass = "head" if all(parameters == "head" for parameters in sets) else "linear"
     model = config.base.checkpoint or config.base.preset
-    path: Pass = "head" if settings.parameters == "head" else "linear"
-    return Work(model, path, settings.precision, config.influence.threads)
+    return Work(model, path, influence.precision, influence.threads)
 
 
-def score_load(config: Config, corpus: Corpus, n: int) -> Load:
+def score_load(config: Config, corpus: Corpus, n: int, loss: str) -> Load:
     """What scoring `n` sequences reads: batches are cut within a hash block."""
-    settings = resolve_settings(config.influence, config.seed)
+    settings = resolve_settings(config.influence.model_copy(update={"loss": loss}), config.seed)
     size = max(1, min(n, round(corpus.sequences / config.corpus.blocks)))
     tokens = corpus.tokens(size, settings.max_tokens)
     if settings.pad_to:
         tokens = np.full(size, settings.pad_to)
     load = batched_load(tokens * settings.n_masks, settings.tokens_per_batch, MAX_PADDING)
     # K mask patterns are K rows of a sequence's length, not one K times as long.
-    counted = settings.mask_fraction if settings.loss == "masked" else 1.0
-    return Load(load.tokens, load.squares / settings.n_masks, counted) * (n / size)
+    counted = settings.mask_fraction if loss == "masked" else 1.0
+    return Load(size, load.tokens, load.squares / settings.n_masks, counted) * (n / size)
 
 
 def train_load(options: Optimisation, corpus: Corpus, residues: float) -> Load:
@@ -258,27 +266,32 @@ def train_load(options: Optimisation, corpus: Corpus, residues: float) -> Load:
     return load * (residues / float((tokens - 2).sum()))
 
 
-def files_here(task: Task) -> bool:
-    """Whether every file of a task exists."""
-    return all(Path(file).exists() for file in task.data.files())
+def estimated(task: Task) -> bool:
+    """Whether a task's cost is known: its files are here, and its head is not most of it."""
+    return task.kind != "pairwise" and all(Path(file).exists() for file in task.data.files())
 
 
 def task_tokens(task: Task, modality: str) -> dict[str, np.ndarray]:
-    """Tokens of every example of a task, by split; a pair counts as one row."""
-    examples = read_task(task, modality).examples
-    columns = ["sequence", "sequence_b"] if task.kind == "pair" else ["sequence"]
-    lengths = examples.select(pl.sum_horizontal(pl.col(columns).str.len_bytes())).to_series()
-    tokens = np.minimum(lengths.to_numpy().astype(np.int64) + 2, task.max_tokens)
-    return {split: tokens[(examples["split"] == split).to_numpy()] for split in SPLITS}
+    """Tokens of every sequence that the encoder reads, by split."""
+    examples = read_task(task, modality)
+    return {
+        split: np.concatenate(
+            [
+                np.minimum(examples.split(split)[c].str.len_bytes().to_numpy() + 2, task.max_tokens)
+                for c in encoded_columns(task, modality)
+            ]
+        ).astype(np.int64)
+        for split in SPLITS
+    }
 
 
 def needed_work(config: Config) -> list[Work]:
     """The distinct passes of a config: what `--calibrate` measures."""
-    score = score_work(config)
-    pretrain, evaluate = config.pretrain, config.evaluate
-    works = [
-        score,
-        Work(score.model, "train", "float32", config.finetune.threads),
+    influence, pretrain, evaluate = config.influence, config.pretrain, config.evaluate
+    works = [score_work(config, [score.parameters]) for score in influence.scores().values()]
+    base = config.base.checkpoint or config.base.preset
+    works += [
+        Work(base, "train", "float32", config.finetune.threads),
         Work(pretrain.preset, "train", pretrain.precision, pretrain.threads),
     ]
     if config.tasks:
@@ -296,24 +309,25 @@ def report(config: Config, corpus: Corpus, device: Device) -> str:
         f"({corpus.origin})",
         f"device: {device.name}",
         "",
-        f"{'stage':<22}{'jobs':>6}{'h/job':>12}{'total h':>12}{'device GB':>11}{'host GB':>9}",
+        f"{'stage':<28}{'jobs':>6}{'h/job':>12}{'total h':>12}{'device GB':>11}{'host GB':>9}",
     ]
     for s in stages:
         host = s.host_gb + (s.device_gb if device.on_host else 0)
         lines.append(
-            f"{s.name:<22}{s.jobs:>6}{s.hours:>12.4g}{s.jobs * s.hours:>12.4g}"
+            f"{s.name:<28}{s.jobs:>6}{s.hours:>12.4g}{s.jobs * s.hours:>12.4g}"
             f"{s.device_gb:>11.2f}{host:>9.2f}"
         )
         if device.memory_gb is not None and s.device_gb > device.memory_gb:
             lines[-1] += f"  over {device.memory_gb:g} GB: lower its tokens_per_batch"
     total = math.fsum(s.jobs * s.hours for s in stages)
-    absent = [name for name, task in config.tasks.items() if not files_here(task)]
+    skipped = [name for name, task in config.tasks.items() if not estimated(task)]
     lines += [
-        f"{'total':<22}{sum(s.jobs for s in stages):>6}{'':>12}{total:>12.4g}",
+        f"{'total':<28}{sum(s.jobs for s in stages):>6}{'':>12}{total:>12.4g}",
         "",
-        "Hours are of one device. Not estimated: corpus, selection and report (CPU)"
-        + (f"; evaluation of {', '.join(absent)} (files not here)." if absent else "."),
+        "Hours are of one device. Not estimated: corpus, selection and report (CPU)",
     ]
+    if skipped:
+        lines[-1] += f"; tasks without files here or of kind pairwise: {', '.join(skipped)}"
     return "\n".join(lines)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -82,6 +83,12 @@ CORESET: Schema = {
     "stratum": pl.Int32,  # CCI stratum, -1 where the strategy has none
     "weight": pl.Float64,
 }
+#: Where a sequence lies on the first two principal axes of the pool's embeddings.
+EMBEDDING: Schema = {
+    "seq_id": pl.String,
+    "x": pl.Float64,
+    "y": pl.Float64,
+}
 #: Downstream predictions of one evaluation, one row per test example (or residue,
 #: or pair of residues that a metric needs).
 PREDICTION: Schema = {
@@ -98,12 +105,12 @@ PREDICTION: Schema = {
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary sibling of `path`; rename it to `path` if the block succeeds.
 
-    The temporary name is hidden and carries the process id, so that a killed job leaves nothing
-    that looks whole and two writers never meet.
+    The temporary name is hidden and carries host and process id, so that a killed job leaves
+    nothing that looks whole and two writers never meet.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f".{path.name}.{os.getpid()}.tmp"
+    temporary = path.parent / f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp"
     try:
         yield temporary
         os.replace(temporary, path)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import xxhash
 
+from coresift.hashing import content_hash
 from coresift.io import write_json
 
 PACKAGE = Path(__file__).resolve().parent
@@ -70,7 +71,7 @@ def code_digest(script: str | Path) -> str:
 
 
 class Fingerprints:
-    """Content hashes of input files, cached by size and modification time.
+    """Content hashes of input files, cached by names, sizes and modification times.
 
     A touched file keeps its hash, so touching it reruns nothing; a changed one does not.
     """
@@ -78,29 +79,31 @@ class Fingerprints:
     def __init__(self, cache_path: str | Path) -> None:
         self._path = Path(cache_path)
         try:
-            self._known: dict[str, list[object]] = json.loads(self._path.read_text())
+            self._known: dict[str, list[str]] = json.loads(self._path.read_text())
         except (OSError, ValueError):
             self._known = {}
 
     def __call__(self, path: str | Path) -> str:
         """xxh3-128 of a file's bytes, or of a folder's names and bytes, or 'missing'."""
         root = Path(path)
-        files = sorted(f for f in root.rglob("*") if f.is_file()) if root.is_dir() else [root]
         if not root.exists():
             return "missing"
+        files = sorted(f for f in root.rglob("*") if f.is_file()) if root.is_dir() else [root]
+        names = [file.relative_to(root).as_posix() for file in files]
         stats = [file.stat() for file in files]
-        newest = max((s.st_mtime_ns for s in stats), default=0)
-        key = [len(files), sum(s.st_size for s in stats), newest]
+        state = content_hash(
+            [[n, s.st_size, s.st_mtime_ns] for n, s in zip(names, stats, strict=True)]
+        )
         known = self._known.get(str(path))
-        if known is not None and known[:-1] == key:
-            return str(known[-1])
+        if known is not None and known[0] == state:
+            return known[1]
         digest = xxhash.xxh3_128()
-        for file in files:
+        for name, file in zip(names, files, strict=True):
             if root.is_dir():
-                digest.update(f"{file.relative_to(root)}\0".encode())
+                digest.update(f"{name}\0".encode())
             with file.open("rb") as handle:
                 while chunk := handle.read(1 << 24):
                     digest.update(chunk)
-        self._known[str(path)] = [*key, digest.hexdigest()]
+        self._known[str(path)] = [state, digest.hexdigest()]
         write_json(self._path, self._known)
         return digest.hexdigest()

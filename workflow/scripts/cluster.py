@@ -14,5 +14,6 @@ clusters = cluster(
     options["identity"],
     options["coverage"],
     snakemake.threads,
+    snakemake.resources.mem_mb,
 )
 write_table(snakemake.output[0], clusters, CLUSTER)

@@ -35,7 +35,7 @@ from coresift.io import PART, REJECT, TableWriter, string_series
 logger = logging.getLogger(__name__)
 
 #: Rows held back a bucket: small, since a job has one writer a bucket.
-ROW_GROUP = 8192
+ROW_GROUP = 2048
 #: Bytes parsed at a time: a block and its copies stay in the processor's cache.
 BLOCK_BYTES = 4 << 20
 _HEADER = re.compile(rb">[^\S\n]*(\S*)[^\n]*")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import subprocess
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -20,13 +20,14 @@ from coresift.io import CLUSTER, REMOVED, conform
 
 logger = logging.getLogger(__name__)
 
-#: Sequence type for `createdb`, which may take RNA for protein; and k-mers shorter than MMseqs2
-#: would choose: more sensitive, and a table of MB where its 15 for RNA needs 9 GB.
+#: Sequence type; left to itself, `createdb` may take RNA for protein.
+_DBTYPE = {"rna": "2", "protein": "1"}
+#: k-mers shorter than MMseqs2 would choose: more sensitive, and a table of MB where its 15 for RNA
+#: needs 9 GB.
 _SEARCH = {
-    "rna": ["--dbtype", "2", "--search-type", "3", "--strand", "1", "-k", "11"],
-    "protein": ["--dbtype", "1", "--search-type", "1", "-k", "5"],
+    "rna": ["--search-type", "3", "--strand", "1", "-k", "11"],
+    "protein": ["--search-type", "1", "-k", "5"],
 }
-_CLUSTER = {"rna": ["--dbtype", "2"], "protein": ["--dbtype", "1"]}
 #: Examples that may pass the prefilter for one pool sequence.
 _MAX_EXAMPLES = 1000
 
@@ -79,7 +80,8 @@ def similar(
 
     An alignment counts if its share of identical positions reaches `identity` and it covers
     `coverage` of the shorter sequence. The example of the highest identity, then coverage, is
-    named; ties go to the first in (task, task_id) order.
+    named; ties go to the first in (task, task_id) order. Seeds need a stretch of about 18 (RNA) or
+    16 (protein) residues: shorter examples are not found; `decontaminate.method: kmer` finds them.
 
     Args:
         pool: columns seq_id, sequence.
@@ -95,7 +97,7 @@ def similar(
         _write_fasta(targets, [named])
         mmseqs(
             *("easy-search", queries, targets, hits, Path(folder, "work")),
-            *_SEARCH[modality],
+            *("--dbtype", _DBTYPE[modality], *_SEARCH[modality]),
             # Identity and coverage decide, not the E-value, which grows with the examples' number.
             *("-e", "1e6", "--min-seq-id", str(identity), "--max-seqs", str(_MAX_EXAMPLES)),
             *("--mask", "0", "--threads", str(threads)),
@@ -123,31 +125,41 @@ def similar(
 
 
 def cluster(
-    buckets: list[str], modality: str, identity: float, coverage: float, threads: int
+    buckets: Sequence[str | Path],
+    modality: str,
+    identity: float,
+    coverage: float,
+    threads: int,
+    memory_mb: int,
 ) -> pl.DataFrame:
     """Clusters of the pool by linclust (columns of `CLUSTER`), in hash order.
 
     A member aligns to its cluster's representative with at least `identity`, over at least
-    `coverage` of the member's length.
+    `coverage` of the member's length. Neither threads nor memory change the result.
+
+    Raises:
+        MmseqsError: MMseqs2 failed, or lost a sequence.
     """
     with tempfile.TemporaryDirectory() as folder:
-        fasta, prefix = Path(folder, "pool.fasta"), Path(folder, "pool")
+        fasta, table = Path(folder, "pool.fasta"), Path(folder, "clusters.tsv")
+        database, clusters = Path(folder, "pool"), Path(folder, "clusters")
         pool = iter_pool(buckets, ["seq_id", "sequence"])
         n = _write_fasta(fasta, (frame.rename({"seq_id": "name"}) for frame in pool))
         if n == 0:
             return pl.DataFrame(schema=dict(CLUSTER))
+        mmseqs("createdb", fasta, database, "--dbtype", _DBTYPE[modality], "--shuffle", "0")
         mmseqs(
-            *("easy-linclust", fasta, prefix, Path(folder, "work")),
-            *_CLUSTER[modality],
+            *("linclust", database, clusters, Path(folder, "work")),
             *("--min-seq-id", str(identity), "-c", str(coverage), "--cov-mode", "1"),
-            *("--threads", str(threads)),
+            *("--threads", str(threads), "--split-memory-limit", f"{memory_mb * 3 // 4}M"),
         )
-        table = pl.read_csv(
-            f"{prefix}_cluster.tsv",
+        mmseqs("createtsv", database, database, clusters, table)
+        found = pl.read_csv(
+            table,
             separator="\t",
             has_header=False,
             schema={"cluster_id": pl.String, "seq_id": pl.String},
         )
-    if table["seq_id"].n_unique() != n or table.height != n:
-        raise MmseqsError(f"{n} sequences went into linclust, {table.height} came out")
-    return conform(table.sort("seq_id"), CLUSTER)
+    if found["seq_id"].n_unique() != n or found.height != n:
+        raise MmseqsError(f"{n} sequences went into linclust, {found.height} came out")
+    return conform(found.sort("seq_id"), CLUSTER)

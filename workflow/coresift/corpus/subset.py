@@ -17,25 +17,30 @@ class PoolError(ValueError):
     """The pool cannot give what is asked of it."""
 
 
-def random_subset(buckets: Sequence[str | Path], size: int, seed: int) -> pl.DataFrame:
-    """The `size` sequences of smallest seeded hash rank, in hash order (columns of `SEQUENCE`).
+def sample_pool(buckets: Sequence[str | Path], size: int, seed: int) -> pl.DataFrame:
+    """The `size` sequences of smallest seeded hash rank, or all, in hash order (`SEQUENCE`).
 
-    The same whatever the buckets, and nested: a smaller subset is part of a larger one. Memory is
-    that of one bucket and the subset.
+    The same whatever the buckets, and nested: a smaller sample is part of a larger one. Memory is
+    that of one bucket and the sample.
+    """
+    best = pl.DataFrame(schema={**SEQUENCE, "rank": pl.UInt64})
+    for frame in iter_pool(buckets, list(SEQUENCE)):
+        ranks = uniform_hash(frame["seq_id"].to_list(), seed, "subset")
+        ranked = frame.with_columns(pl.Series("rank", ranks, dtype=pl.UInt64))
+        best = pl.concat([best, ranked]).sort("rank", "seq_id").head(size)
+    return conform(best.sort("seq_id"), SEQUENCE)
+
+
+def random_subset(buckets: Sequence[str | Path], size: int, seed: int) -> pl.DataFrame:
+    """`sample_pool` of exactly `size` sequences: D_sub.
 
     Raises:
         PoolError: the pool has fewer than `size` sequences.
     """
-    best = pl.DataFrame(schema={**SEQUENCE, "rank": pl.UInt64})
-    total = 0
-    for frame in iter_pool(buckets, list(SEQUENCE)):
-        total += frame.height
-        ranks = uniform_hash(frame["seq_id"].to_list(), seed, "subset")
-        ranked = frame.with_columns(pl.Series("rank", ranks, dtype=pl.UInt64))
-        best = pl.concat([best, ranked]).sort("rank", "seq_id").head(size)
-    if total < size:
-        raise PoolError(f"subset.size is {size}, but the pool has only {total} sequences")
-    return conform(best.sort("seq_id"), SEQUENCE)
+    subset = sample_pool(buckets, size, seed)
+    if subset.height < size:
+        raise PoolError(f"subset.size is {size}, but the pool has only {subset.height} sequences")
+    return subset
 
 
 def fetch_sequences(

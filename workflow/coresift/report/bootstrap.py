@@ -1,8 +1,8 @@
 """Bootstrap intervals and paired comparisons of selections.
 
 A resample draws test examples (the same ones for every selection of a task, so differences are
-paired) and coreset seeds; evaluation seeds are averaged. With few coreset seeds the spread between
-them is underestimated: three or more are worth their cost.
+paired) and coreset seeds; evaluation seeds are averaged. Of S coreset seeds it draws S - 1: the
+variance of a mean of S - 1 draws is then s^2 / S, unbiased however few there are (Rao & Wu 1988).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def resampled_metric(
         ]
     )
     seeds = seeded_generator(seed, "coreset_seeds").integers(
-        len(runs), size=(n_resamples, len(runs))
+        len(runs), size=(n_resamples, max(1, len(runs) - 1))
     )
     return np.take_along_axis(values.T, seeds, axis=1).mean(axis=1)
 

@@ -32,7 +32,9 @@ svg{width:100%;height:auto;min-width:32rem}small{color:#5a6b7b}
 <p>{{ corpus.records }} records read, {{ corpus.accepted }} accepted, {{ corpus.distinct }}
 distinct, {{ corpus.removed }} removed because they are close to held-out task examples:
 a pool of {{ corpus.pool }} sequences ({{ corpus.residues }} residues).</p>
-<div class="verdict">{% for line in verdict %}<p>{{ line }}</p>{% endfor %}</div>
+<div class="verdict">{% if few_seeds %}<p>Fewer than three coreset seeds: what looks like a
+difference may be the seeds'.</p>{% endif %}
+{% for line in verdict %}<p>{{ line }}</p>{% endfor %}</div>
 <h2>Results</h2>
 <p>Primary metric of each task: mean ± standard deviation between coreset seeds
 [{{ confidence }} bootstrap interval over test examples and coreset seeds]. All models of one budget
@@ -41,7 +43,8 @@ trained on {{ compute }}. Rows “kmer” are regressions on k-mer counts: what 
 <h2>Paired comparisons</h2>
 <p>Difference a − b on the same test examples, its {{ confidence }} interval, and its bootstrap
 p-value, adjusted over the pairs of a task (Benjamini-Hochberg).</p>
-<div class="scroll">{{ table(comparisons) }}</div>
+<details><summary>{{ comparisons.height }} pairs</summary>
+<div class="scroll">{{ table(comparisons) }}</div></details>
 {% for title, svg in plots.items() %}<h2>{{ title }}</h2><div class="scroll">{{ svg }}</div>
 {% endfor %}
 <h2>Coresets</h2><div class="scroll">{{ table(coresets) }}</div>
@@ -131,7 +134,7 @@ def render(files: Any, plots: Sequence[str | Path], params: Any) -> str:
         files: paths corpus, summary, comparisons, wide and beside (CSV, see `report.results`),
             coresets.
         plots: SVG files, aligned with params.titles.
-        params: run, modality, composition, compute, confidence, titles.
+        params: run, modality, composition, compute, confidence, n_seeds (of coresets), titles.
     """
     corpus, summary = read_json(files.corpus), read_json(files.summary)
     comparisons = pl.read_csv(files.comparisons)
@@ -157,6 +160,7 @@ def render(files: Any, plots: Sequence[str | Path], params: Any) -> str:
             composition=params.composition,
             confidence=f"{params.confidence:.0%}",
             compute=f"the same number of {same}",
+            few_seeds=params.n_seeds < 3,
             verdict=verdict(comparisons, 1 - params.confidence),
             results=pl.read_csv(files.wide, infer_schema=False),
             comparisons=comparisons,

@@ -130,3 +130,25 @@ def drift(
     grid[0].set(ylabel="share of sequences", xscale="log")
     grid[1].legend(fontsize=6)
     return figure
+
+
+def embedding(points: pl.DataFrame, coresets: Mapping[str, pl.DataFrame]) -> Figure:
+    """A sample of the pool on two axes, once a strategy and budget: what its first seed takes."""
+    shown: dict[str, pl.DataFrame] = {}
+    for name, frame in coresets.items():
+        shown.setdefault(name.rsplit("-s", 1)[0], frame)
+    columns = min(4, len(shown))
+    rows = -(-len(shown) // columns)
+    figure, grid = plt.subplots(
+        rows, columns, figsize=(2.6 * columns, 2.6 * rows), sharex=True, sharey=True, squeeze=False
+    )
+    colours = _by_strategy([f"{name}-s" for name in shown])
+    for axes in grid.flat[len(shown) :]:
+        axes.set_visible(False)
+    for axes, (name, coreset) in zip(grid.flat, shown.items(), strict=False):
+        taken = points.join(coreset, on="seq_id", how="semi")
+        axes.scatter(points["x"], points["y"], s=3, color="#c9d2da", linewidths=0)
+        axes.scatter(taken["x"], taken["y"], s=5, color=colours[f"{name}-s"], linewidths=0)
+        axes.set_title(f"{name}: {taken.height} of {points.height}", fontsize=8)
+        axes.set(xticks=[], yticks=[])
+    return figure

@@ -127,18 +127,18 @@ def pair_categories(sequence: str, modality: str) -> np.ndarray:
     The stem is the run of complementary letters through (i, j) along i + 1, j - 1, at most
     `MAX_STEM` long; proteins have none.
     """
-    length = len(sequence)
-    letters = np.array(list(sequence))
-    i, j = np.indices((length, length))
-    pairs = np.char.add(letters[:, None], letters[None, :])
-    matching = np.isin(pairs, ALPHABETS[modality].complements) & (np.abs(i - j) > 3)
+    codes = np.frombuffer(sequence.encode("ascii"), np.uint8)
+    matches = np.zeros((256, 256), dtype=bool)
+    for pair in ALPHABETS[modality].complements:
+        matches[ord(pair[0]), ord(pair[1])] = True
+    separation = np.abs(np.subtract.outer(np.arange(len(codes)), np.arange(len(codes))))
+    matching = matches[codes[:, None], codes[None, :]] & (separation > 3)
     inward, outward = matching.astype(int), matching.astype(int)
     # After k rounds a run is right up to length k + 1.
     for _ in range(MAX_STEM - 1):
         inward[:-1, 1:] = matching[:-1, 1:] * (1 + inward[1:, :-1])
         outward[1:, :-1] = matching[1:, :-1] * (1 + outward[:-1, 1:])
     stem = np.where(matching, np.minimum(inward + outward - 1, MAX_STEM), 0)
-    separation = np.abs(i - j)
     coarse = MAX_SEPARATION + (4 * np.log2(np.maximum(separation, 1) / MAX_SEPARATION)).astype(int)
     separation = np.where(separation < MAX_SEPARATION, separation, coarse)
     return stem * N_SEPARATIONS + np.minimum(separation, N_SEPARATIONS - 1)

@@ -166,16 +166,19 @@ def _residues(
     return normal.translate({ord(letter): unknown for letter in foreign})
 
 
+def encoded_columns(task: Task, modality: str) -> list[str]:
+    """Columns of sequences that a model of `modality` reads."""
+    own = task.two_sequences and task.data.modality_b in (None, modality)
+    return ["sequence", "partner"] if own else ["sequence"]
+
+
 def held_out_examples(tasks: dict[str, Task], splits: list[str], modality: str) -> pl.DataFrame:
     """Distinct held-out sequences of all tasks: columns task, task_id, sequence."""
     empty = pl.DataFrame(schema={"task": pl.String, "task_id": pl.String, "sequence": pl.String})
     frames = [empty]
     for name, task in sorted(tasks.items()):
         rows = read_task(task, modality).frame.filter(pl.col("split").is_in(splits))
-        columns = ["sequence"]
-        if task.two_sequences and task.data.modality_b in (None, modality):
-            columns.append("partner")
-        for column in columns:
+        for column in encoded_columns(task, modality):
             frames.append(
                 rows.select(pl.lit(name).alias("task"), task_id="example_id", sequence=column)
             )

@@ -31,15 +31,15 @@ class EncoderStates(nn.Module):
     Attributes:
         form: `tokens` (every token's state), `residues` (without <cls> and <eos>), `cls`, or
             `mean` (over residues).
+        room: residues read, the model's and `max_tokens` less <cls> and <eos>.
     """
 
-    def __init__(self, model: nn.Module, encoder: Encoder, task: Task) -> None:
+    def __init__(self, model: nn.Module, encoder: Encoder, form: str, max_tokens: int) -> None:
         super().__init__()
         self.model = model
         self.encoder = encoder
-        per_residue = {"pairwise": "tokens", "token": "residues"}
-        self.form = per_residue.get(task.kind, task.pooling)
-        self.room = min(task.max_tokens, encoder.max_tokens) - 2
+        self.form = form
+        self.room = min(max_tokens, encoder.max_tokens) - 2
 
     def hidden(self, sequences: Sequence[str]) -> list[torch.Tensor]:
         """One (tokens, hidden) tensor a sequence, cropped to the model's input."""
@@ -54,6 +54,11 @@ class EncoderStates(nn.Module):
     def forward(self, sequences: Sequence[str]) -> list[torch.Tensor]:
         """One (rows, hidden) tensor a sequence, in the task's form."""
         return [shaped(states, self.form) for states in self.hidden(sequences)]
+
+
+def form_of(task: Task) -> str:
+    """The form of states that a task's head reads."""
+    return {"pairwise": "tokens", "token": "residues"}.get(task.kind, task.pooling)
 
 
 def shaped(states: torch.Tensor, form: str) -> torch.Tensor:

@@ -13,8 +13,8 @@ import torch
 
 from coresift.config import Task
 from coresift.models.checkpoint import load_model, model_hash
-from coresift.tasks.data import SPLITS, Examples, read_task
-from coresift.tasks.encoder import EncoderStates, StoredStates
+from coresift.tasks.data import SPLITS, Examples, encoded_columns, read_task
+from coresift.tasks.encoder import EncoderStates, StoredStates, form_of
 from coresift.tasks.heads import make_head
 from coresift.tasks.kmers import kmer_frequencies
 from coresift.tasks.metrics import METRICS
@@ -80,18 +80,19 @@ def evaluate_task(
     targets = make_targets(task, examples.frame, modality)
     model, _, encoder = load_model(checkpoint, modality, task.max_tokens)
     digest = model_hash(model)
-    states = EncoderStates(model.base_model.to(device), encoder, task)
+    states = EncoderStates(model.base_model.to(device), encoder, form_of(task), task.max_tokens)
     train, valid, test = (examples.indices(split) for split in SPLITS)
     lengths = examples.frame["sequence"].str.len_chars().to_numpy()
     scaled = ScaledTargets(task, targets, lengths, states.room, train)
-    tokens = np.array([scaled.length(i) + 2 for i in range(len(lengths))])
+    encoded, fixed = _columns(task, examples, modality, train)
+    for column in encoded:
+        encoder.check_unknown(column)
+    longest = np.max([[len(s) for s in column] for column in encoded], axis=0)
+    tokens = longest.clip(max=states.room) + 2
     if task.kind == "pairwise":
         batches = Batches(tokens**2, task.pairwise.pairs_per_batch)
     else:
         batches = Batches(tokens, tokens_per_batch)
-    encoded, fixed = _columns(task, examples, modality, train)
-    for column in encoded:
-        encoder.check_unknown(column)
     frozen: list[Features] | None = None
     if task.mode == "frozen":
         states.requires_grad_(False)
@@ -116,14 +117,10 @@ def _columns(
     task: Task, examples: Examples, modality: str, train: np.ndarray
 ) -> tuple[list[list[str]], list[np.ndarray]]:
     """Sequences that the encoder reads, and (n, features) standardised rows of other partners."""
-    encoded = [examples.frame["sequence"].to_list()]
-    if not task.two_sequences:
+    encoded = [examples.frame[c].to_list() for c in encoded_columns(task, modality)]
+    if len(encoded) == 2 or not task.two_sequences:
         return encoded, []
-    partners = examples.frame["partner"].to_list()
-    other = task.data.modality_b or modality
-    if other == modality:
-        return [*encoded, partners], []
-    rows = kmer_frequencies(partners, other)
+    rows = kmer_frequencies(examples.frame["partner"].to_list(), task.data.modality_b or modality)
     mean, std = rows[train].mean(0), rows[train].std(0)
     return encoded, [(rows - mean) / np.where(std > 0, std, 1)]
 

@@ -1,0 +1,28 @@
+"""Rule embed."""
+
+from coresift.logs import start
+
+start(snakemake.log[0])
+
+from coresift.corpus.subset import sample_pool
+from coresift.io import CORESET, EMBEDDING, read_table, write_table
+from coresift.models.checkpoint import choose_device, configure_torch
+from coresift.report import plots
+from coresift.report.embedding import pooled_states, principal_axes
+
+files, params = snakemake.input, snakemake.params
+configure_torch(snakemake.threads)
+sample = sample_pool(files.pool, params.size, params.seed)
+states = pooled_states(
+    files.checkpoint,
+    params.modality,
+    sample["sequence"].to_list(),
+    params.max_tokens,
+    params.tokens_per_batch,
+    choose_device(params.device),
+    params.store,
+)
+points = principal_axes(sample["seq_id"], states)
+write_table(snakemake.output.table, points, EMBEDDING)
+coresets = {n: read_table(p, CORESET) for n, p in zip(params.names, files.coresets, strict=True)}
+plots.save(plots.embedding(points, coresets), snakemake.output.plot)
