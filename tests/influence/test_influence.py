@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 import torch
 from coresift.config import Influence
-from coresift.corpus.blocks import sequence_id
+from coresift.corpus.blocks import bounds, sequence_id
 from coresift.influence.curvature import Fishers, curvature_of, summing
 from coresift.influence.engine import (
     GradientError,
@@ -15,7 +15,14 @@ from coresift.influence.engine import (
     mask_patterns,
     resolve_settings,
 )
-from coresift.influence.fisher import Fisher, compute_part, inverse_curvature, merge_parts
+from coresift.influence.fisher import (
+    CHUNKS,
+    Fisher,
+    compute_part,
+    inverse_curvature,
+    merge_parts,
+    subtrees,
+)
 from coresift.influence.gradients import Curvature
 from coresift.influence.kronecker import Kronecker, eigenbases
 from coresift.influence.merge import merge_variants, score_agreement, variant_rows
@@ -25,6 +32,8 @@ from coresift.io import VARIANT, read_table, write_table, write_tensors
 from coresift.models.batching import padding_share
 from coresift.models.checkpoint import build_model
 from coresift.models.tokenizer import Encoder, build_tokenizer
+from hypothesis import given
+from hypothesis import strategies as st
 from torch.func import functional_call, jacrev, vmap
 from torch.nn import functional as F
 from transformers import EsmConfig, EsmForMaskedLM
@@ -210,6 +219,16 @@ def test_fisher_has_the_same_bytes_whatever_the_parts(tmp_path, kind, rows):
     assert merged.count == frame.height
     for name, total in engine.sums(frame, make).items():
         torch.testing.assert_close(merged.sums[name], total, rtol=1e-4, atol=1e-10)
+
+
+@given(n_parts=st.integers(1, CHUNKS))
+def test_subtrees_of_the_parts_are_the_tree(n_parts):
+    nodes = [n for i in range(n_parts) for n in subtrees(*bounds(i, n_parts, CHUNKS))]
+    assert [c for start, stop in nodes for c in range(start, stop)] == list(range(CHUNKS))
+    for start, stop in nodes:  # aligned runs of a power of two: nodes of the binary tree
+        size = stop - start
+        assert size & (size - 1) == 0
+        assert start % size == 0
 
 
 def test_a_killed_fisher_part_resumes(tmp_path, monkeypatch):

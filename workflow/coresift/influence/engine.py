@@ -344,7 +344,7 @@ class InfluenceEngine:
                 torch.cuda.empty_cache()
 
     def sums(self, frame: pl.DataFrame, make: Callable[[], Summing]) -> dict[str, torch.Tensor]:
-        """What a visitor of `make()` sums over the sequences of a frame, float64 on the CPU.
+        """What a visitor of `make()` sums over the sequences of a frame, on the CPU.
 
         Raises:
             GradientError: a sequence has a NaN or infinite gradient.
@@ -354,7 +354,7 @@ class InfluenceEngine:
             visitor = make()
             for _, batch in self.stream(frame):
                 self.run(batch, visitor)
-            return {key: total.cpu().double() for key, total in visitor.sums.items()}
+            return {key: total.cpu() for key, total in visitor.sums.items()}
 
         sums = self.within_memory(frame, compute)
         if not all(total.isfinite().all() for total in sums.values()):
@@ -371,7 +371,7 @@ class InfluenceEngine:
         return sums
 
     def fisher_sums(self, frame: pl.DataFrame) -> dict[str, torch.Tensor]:
-        """Sum over the sequences of g * g for every scored tensor, float64 on the CPU."""
+        """Sum over the sequences of g * g for every scored tensor, on the CPU."""
         return self.sums(frame, lambda: SquareSums(self.shapes(), self.device, self.dtype))
 
     def score_rows(

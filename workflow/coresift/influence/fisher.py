@@ -3,7 +3,8 @@
 The empirical Fisher is a mean over D_sub of products of per-sequence gradients (paper, section
 3.2). D_sub is cut into `CHUNKS` runs of sequences in hash order, the leaves of one fixed binary
 tree. A part computes the whole subtrees inside its run of chunks, the merge adds the rest of the
-tree: every addition is the same, in the same order, whatever the number of parts.
+tree: every addition is the same, in the same order, whatever the number of parts. A part holds at
+most log2(CHUNKS) + 1 sums at once.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ Sums = dict[str, torch.Tensor]
 
 @dataclass(frozen=True)
 class Fisher:
-    """Sums (float64) over `count` sequences, by key, and their origin."""
+    """Sums over `count` sequences, by key, and their origin."""
 
     sums: Sums
     count: int
@@ -223,7 +224,7 @@ def inverse_curvature(
     dtype = torch.float64 if settings.precision == "float64" else torch.float32
     if settings.curvature == "identity":
         return Curvature(dict.fromkeys(fisher.sums))
-    eigenvalues = {name: total / fisher.count for name, total in fisher.sums.items()}
+    eigenvalues = {name: total.double() / fisher.count for name, total in fisher.sums.items()}
     damping = settings.damping
     if settings.damping_mode == "relative":
         size = sum(e.numel() for e in eigenvalues.values())

@@ -156,7 +156,7 @@ class SquareSums:
             tiles = Tiles(*rotate(key, x, dy, self._bases.get(key)))
             for part in tiles.parts():
                 for _, g in tiles.gradients(part):
-                    total[part] += g.square_().sum(0)
+                    total[part].add_(g.square_().sum(0))
 
 
 class QuadraticForms:
@@ -202,8 +202,9 @@ class QuadraticForms:
                     squared = g.square_().flatten(1)
                     norms = squared.sum(1)
                     for i, weight in weights.items():
-                        self.values[i, rows] += norms if weight is None else squared @ weight
-                        self.squared_norms[i, rows] += norms
+                        form = norms if weight is None else squared @ weight
+                        self.values[i, rows].add_(form)
+                        self.squared_norms[i, rows].add_(norms)
 
 
 def _tile(

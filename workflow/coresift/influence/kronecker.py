@@ -102,7 +102,7 @@ def eigenbases(factors: Fisher) -> Kronecker:
     They are stored, not recomputed: where eigenvalues meet, eigenvectors are a choice, and every
     part of EK-FAC's second pass must make the same one.
     """
-    sums = factors.sums
+    sums = {name: total.double() for name, total in factors.sums.items()}
     bases, products = {}, {}
     for key in (name.removesuffix("/tokens") for name in sums if name.endswith("/tokens")):
         a, q_a = torch.linalg.eigh(sums[f"{key}/inputs"] / sums[f"{key}/tokens"])
