@@ -78,7 +78,7 @@ METHODS = [
 ]
 
 #: Sequences, sequences of D_sub, padded tokens a batch: what a few minutes on 2 cores allow.
-SIZES = {"tiny": (96, 32, 4096), "rna-fm": (12, 3, 2048)}
+SIZES = {"tiny": (96, 32, 4096), "rna-fm": (8, 2, 2048)}
 
 
 def checkpoint(preset: str, folder: Path) -> str:

@@ -129,12 +129,18 @@ def make_model(name: str, modality: str) -> tuple[PreTrainedModel, Encoder]:
 
 
 class PeakMemory(TorchDispatchMode):
-    """Bytes of tensors alive at once, at most, while the mode is on."""
+    """Bytes of tensors alive at once, at most, while the mode is on.
 
-    def __init__(self) -> None:
+    Args:
+        model: its weights and buffers are alive from the start.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.now = self.peak = 0
         self._known: WeakIdKeyDictionary = WeakIdKeyDictionary()
+        for tensor in (*model.parameters(), *model.buffers()):
+            self._count(tensor)
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -142,14 +148,17 @@ class PeakMemory(TorchDispatchMode):
         result = func(*args, **(kwargs or {}))
         for leaf in tree_leaves(result):
             if isinstance(leaf, torch.Tensor):
-                storage = leaf.untyped_storage()
-                if storage not in self._known:
-                    size = storage.nbytes()
-                    self._known[storage] = size
-                    self.now += size
-                    weakref.finalize(storage, self._freed, size)
+                self._count(leaf)
         self.peak = max(self.peak, self.now)
         return result
+
+    def _count(self, tensor: torch.Tensor) -> None:
+        storage = tensor.untyped_storage()
+        if storage not in self._known:
+            size = storage.nbytes()
+            self._known[storage] = size
+            self.now += size
+            weakref.finalize(storage, self._freed, size)
 
     def _freed(self, size: int) -> None:
         self.now -= size
@@ -178,11 +187,11 @@ def training_bytes(name: str, modality: str, precision: str, width: int, budget:
             if isinstance(vars(module).get("dropout"), float):
                 vars(module)["dropout"] = 0.0  # inside attention it would keep a (T, T) matrix
         ids = torch.full((max(1, budget // width), width), encoder.mask_id)
-        with PeakMemory() as memory:
+        with PeakMemory(model) as memory:
             with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
                 logits = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits
             logits.float().logsumexp(-1).sum().backward()
-        return 3 * 4 * sum(p.numel() for p in model.parameters()) + memory.peak
+        return 2 * 4 * sum(p.numel() for p in model.parameters()) + memory.peak
 
 
 def scoring_bytes(name: str, modality: str, influence: Influence, width: int) -> int:
@@ -197,10 +206,9 @@ def scoring_bytes(name: str, modality: str, influence: Influence, width: int) ->
         n = max(1, settings.tokens_per_batch // (width * settings.n_masks))
         letter = chr(int(np.flatnonzero(encoder.table == encoder.letter_ids[0])[0]))
         batch = engine.collate([letter * (width - 2)] * n, [""] * n)
-        held = sum(p.numel() * p.element_size() for p in model.parameters())
         joint = settings.curvature in ("kfac", "ekfac")
         shapes = gradient_shapes(engine, [settings.parameters], joint)
-        with PeakMemory() as memory:
+        with PeakMemory(model) as memory:
             bases = {
                 key: Basis(*(torch.ones(d, d, dtype=engine.dtype) for d in reversed(shape)))
                 for key, shape in shapes.items()
@@ -209,4 +217,4 @@ def scoring_bytes(name: str, modality: str, influence: Influence, width: int) ->
             inverse = {key: torch.ones(s, dtype=engine.dtype) for key, s in shapes.items()}
             curvature = Curvature(inverse, bases)
             engine.run(batch, QuadraticForms([curvature], n, engine.device, engine.dtype))
-        return held + memory.peak
+        return memory.peak
