@@ -17,9 +17,9 @@ rule fisher:
         "../envs/coresift.yaml"
     threads: CFG.influence.threads
     resources:
+        **GPU,
         mem_mb=memory(8000),
         runtime=runtime(240),
-        **GPU,
     params:
         modality=CFG.modality,
         influence=CFG.influence.model_dump(exclude=FISHER_KEYS),
@@ -53,9 +53,9 @@ rule score:
         "../envs/coresift.yaml"
     threads: CFG.influence.threads
     resources:
+        **GPU,
         mem_mb=memory(8000),
         runtime=runtime(240),
-        **GPU,
     params:
         modality=CFG.modality,
         influence=plain(CFG.influence),
