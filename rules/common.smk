@@ -15,6 +15,7 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
 from coresift.config import ConfigError, load_config, plain, source_name
 from coresift.corpus.blocks import overlapping
 from coresift.provenance import Fingerprints, code_digest
+from coresift.slurm import cancel_run
 from snakemake.exceptions import WorkflowError
 
 try:
@@ -62,7 +63,9 @@ def on_gpu():
         return {}
     defaults = workflow.resource_settings.default_resources or {}
     entries = {"slurm_partition": "gpu_partition", "gpu_model": "gpu_type"}
-    given = {key: defaults[name].raw for key, name in entries.items() if name in defaults}
+    given = {
+        key: defaults[name].raw for key, name in entries.items() if name in defaults
+    }
     return {"gpu": 1, **given}
 
 

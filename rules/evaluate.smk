@@ -21,9 +21,9 @@ for task_name, task in TASKS.items():
             "../envs/coresift.yaml"
         threads: CFG.evaluate.threads
         resources:
+            **GPU,
             mem_mb=memory(8000),
             runtime=runtime(240),
-            **GPU,
         params:
             content=[fingerprint(path) for path in task.data.files()],
             modality=CFG.modality,

@@ -41,9 +41,9 @@ if CFG.base.checkpoint is None:
             "../envs/coresift.yaml"
         threads: CFG.finetune.threads
         resources:
+            **GPU,
             mem_mb=memory(8000),
             runtime=runtime(240),
-            **GPU,
         params:
             modality=CFG.modality,
             base=plain(CFG.base),
@@ -74,9 +74,9 @@ rule finetune:
         "../envs/coresift.yaml"
     threads: CFG.finetune.threads
     resources:
+        **GPU,
         mem_mb=memory(8000),
         runtime=runtime(240),
-        **GPU,
     params:
         modality=CFG.modality,
         options=plain(CFG.finetune),

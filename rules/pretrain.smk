@@ -17,9 +17,9 @@ rule pretrain:
         "../envs/coresift.yaml"
     threads: CFG.pretrain.threads
     resources:
+        **GPU,
         mem_mb=memory(16000),
         runtime=runtime(1440),
-        **GPU,
     params:
         modality=CFG.modality,
         options=plain(CFG.pretrain),
