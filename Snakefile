@@ -20,6 +20,10 @@ include: "rules/evaluate.smk"
 include: "rules/report.smk"
 
 
+onerror:
+    cancel_run(log)
+
+
 localrules:
     all,
     scores,

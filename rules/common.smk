@@ -13,6 +13,7 @@ from coresift.config import ConfigError, load_config, plain, source_name
 from coresift.corpus.blocks import overlapping
 from coresift.environment import export_library
 from coresift.provenance import Fingerprints, code_digest
+from coresift.slurm import cancel_run
 from snakemake.exceptions import WorkflowError
 
 export_library()

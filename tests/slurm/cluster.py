@@ -3,11 +3,12 @@
     apt-get install slurmctld slurmd slurm-client munge slurmdbd mariadb-server
     python tests/slurm/cluster.py COMMAND...     # runs COMMAND with a cluster, then stops it
 
-Every file is in one temporary folder, every port is bound to 127.0.0.1, and every daemon is a
-child of this process, stopped by its own process id. One node claims more than the machine has,
-so that jobs with real resources are scheduled: partitions `cpu` and `gpu`, fake GPUs, an account,
-all named as in slurm/config.yaml. Cgroups are not used: Slurm grants memory but does not limit it.
-slurmdbd 22.05 cannot be told its address and listens on all; it takes only this munge's messages.
+Every file is in one temporary folder, every port is bound to 127.0.0.1 (but slurmdbd 22.05 cannot
+be told its address: it listens on all and takes only messages sealed with this munge's key), and
+every daemon is a child of this process, stopped by its own process id. One node claims more than
+the machine has, so that jobs with real resources are scheduled: partitions `cpu` and `gpu`, fake
+GPUs and an account, all named as in slurm/config.yaml. Cgroups are not used: Slurm grants memory
+but does not limit it.
 """
 
 from __future__ import annotations

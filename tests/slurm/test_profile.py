@@ -1,0 +1,57 @@
+"""slurm/config.yaml with the real rules, planned without a Slurm."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+GPU_RULES = {"base", "finetune", "fisher", "score", "pretrain"}
+
+
+def planned_resources(root, folder, device):
+    """Resources of one job of each rule in a dry run of the demo."""
+    config = yaml.safe_load((root / "config/demo.yaml").read_text()) | {"device": device}
+    config["corpus"]["fasta"] = config["subset"]["fasta"] = [
+        str(root / path) for path in config["corpus"]["fasta"]
+    ]
+    (folder / "demo.yaml").write_text(yaml.safe_dump(config))
+    (folder / "resources").symlink_to(root / "resources")
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", "-n", "--profile", str(root / "slurm"),
+         "-s", str(root / "Snakefile"), "--configfile", "demo.yaml"],
+        cwd=folder, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = re.findall(
+        r"^ *(local)?rule (\w+):$.*?^ *resources: ([^\n]+)$", done.stdout, re.M | re.S
+    )
+    return {
+        rule: dict(pair.split("=", 1) for pair in text.split(", "))
+        for local, rule, text in found
+        if not local
+    }
+
+
+@pytest.mark.workflow
+@pytest.mark.parametrize("device", ["auto", "cpu"])
+def test_only_gpu_rules_ask_for_a_gpu(root, tmp_path, device):
+    profile = yaml.safe_load((root / "slurm/config.yaml").read_text())["default-resources"]
+    rules = planned_resources(root, tmp_path, device)
+    assert {"ingest", "merge", "make_report", "baseline_domain", *GPU_RULES} <= set(rules)
+    for rule, resources in rules.items():
+        on_gpu = device == "auto" and (rule in GPU_RULES or rule.startswith("evaluate_"))
+        partition = profile["gpu_partition" if on_gpu else "slurm_partition"]
+        assert resources["slurm_partition"] == partition
+        assert resources.get("gpu") == ("1" if on_gpu else None)
+        assert resources.get("gpu_model") == (profile["gpu_type"] if on_gpu else None)
+        assert resources["slurm_account"] == profile["slurm_account"]
+
+
+@pytest.mark.workflow
+def test_memory_and_time_of_every_rule_are_its_own(root):
+    text = "".join(path.read_text() for path in sorted((root / "rules").glob("*.smk")))
+    n_rules = len(re.findall(r"^ *rule( \w+)?:$", text, re.M))
+    for name in ("mem_mb=memory(", "runtime=runtime("):
+        assert text.count(name) == n_rules, name
