@@ -7,8 +7,9 @@ import polars as pl
 import pytest
 from coresift.config import Strategy
 from coresift.corpus.blocks import sequence_id
+from coresift.influence.summary import score_summary
 from coresift.selection.cci import PRUNED, assign_strata, water_fill
-from coresift.selection.diagnostics import drift, overlap_matrix, score_summary, stratum_coverage
+from coresift.selection.diagnostics import drift, overlap_matrix, stratum_coverage
 from coresift.selection.errors import SelectionError
 from coresift.selection.strategies import select
 from hypothesis import given, settings
@@ -178,10 +179,6 @@ def test_diagnostics():
     assert row["mean_length"] == pytest.approx(chosen["length"].mean())
     assert row["mean_composition"] == pytest.approx(-row["mean_length"] / 1000)
     assert row["length_ks"] == pytest.approx(row["composition_ks"])
-    longer = scores.with_columns(influence=pl.col("length").cast(pl.Float64))
-    summary = score_summary(longer, gc)["influence"]
-    assert summary["spearman_length"] == pytest.approx(1)
-    assert summary["spearman_composition"] == pytest.approx(-1)
 
 
 def test_stratum_coverage_adds_up():
@@ -197,3 +194,12 @@ def test_stratum_coverage_adds_up():
     assert dict(taken.select("stratum", "taken").rows()) == dict(
         coresets["cci"].group_by("stratum").len().rows()
     )
+
+
+def test_score_summary():
+    scores = make_scores(50)
+    gc = scores.select("seq_id", composition=-pl.col("length") / 1000)
+    longer = scores.with_columns(influence=pl.col("length").cast(pl.Float64))
+    summary = score_summary(longer, gc)["influence"]
+    assert summary["spearman_length"] == pytest.approx(1)
+    assert summary["spearman_composition"] == pytest.approx(-1)

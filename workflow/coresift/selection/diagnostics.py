@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import polars as pl
 from scipy import stats
 
@@ -77,17 +76,3 @@ def drift(scores: pl.DataFrame, coreset: pl.DataFrame, composition: pl.DataFrame
         row[f"pool_mean_{column}"] = float(there.mean())
         row[f"{column}_ks"] = float(stats.ks_2samp(here, there).statistic)
     return row
-
-
-def score_summary(scores: pl.DataFrame, composition: pl.DataFrame) -> dict[str, Any]:
-    """Quantiles of each score and its Spearman correlation with length and composition."""
-    pool = scores.join(composition, on="seq_id", maintain_order="left")
-    summary: dict[str, Any] = {"sequences": scores.height}
-    for column in ("influence", "loss", "grad_norm", "error_norm"):
-        values = scores[column].to_numpy()
-        quantiles = np.quantile(values, [0, 0.01, 0.25, 0.5, 0.75, 0.99, 1])
-        summary[column] = {"quantiles": [float(q) for q in quantiles]}
-        for other in ("length", "composition"):
-            rho = stats.spearmanr(values, pool[other].to_numpy()).statistic
-            summary[column][f"spearman_{other}"] = float(rho) if np.isfinite(rho) else None
-    return summary
