@@ -289,7 +289,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for preset in options.models:
             arguments = (options.sets, options.rounds, options.threads, Path(folder))
-            for done[preset] in measure(preset, *arguments):  # a run that is stopped leaves a table
+            # Saved after every round: a run that is stopped leaves a table.
+            for table in measure(preset, *arguments):
+                done[preset] = table
                 save(pl.concat(done.values(), how="vertical_relaxed"), name, options.threads)
     print((OUT / f"{name}.md").read_text())
 
