@@ -16,6 +16,7 @@ import platform
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import date
 from importlib.metadata import PackageNotFoundError, version
@@ -78,7 +79,7 @@ METHODS = [
 ]
 
 #: Sequences, sequences of D_sub, padded tokens a batch: what a few minutes on 2 cores allow.
-SIZES = {"tiny": (96, 32, 4096), "rna-fm": (8, 2, 2048)}
+SIZES = {"tiny": (96, 32, 4096), "rna-fm": (8, 1, 2048)}
 
 
 def checkpoint(preset: str, folder: Path) -> str:
@@ -143,10 +144,13 @@ class Worker:
         self._process.wait()
 
 
-def measure(preset: str, sets: list[str], rounds: int, threads: int, folder: Path) -> pl.DataFrame:
-    """All methods on one model."""
+def measure(
+    preset: str, sets: list[str], rounds: int, threads: int, folder: Path
+) -> Iterator[pl.DataFrame]:
+    """All methods on one model: the table after every round."""
     n, subset, budget = SIZES[preset]
     workload = Workload(checkpoint(preset, folder), n, subset, budget)
+    tokens = int((workload.frame()["sequence"].str.len_bytes() + 2).sum())
     workers: list[Worker] = []
     for method in [method for method in METHODS if method.set in sets]:
         workers.append(Worker(method, workload, threads))
@@ -157,10 +161,9 @@ def measure(preset: str, sets: list[str], rounds: int, threads: int, folder: Pat
         for worker in workers if i % 2 == 0 else reversed(workers):
             worker.round()
         print(f"{preset}: round {i + 1} of {rounds}", flush=True)
+        yield pl.DataFrame([row(worker, workers, n, tokens, preset) for worker in workers])
     for worker in workers:
         worker.close()
-    tokens = int((workload.frame()["sequence"].str.len_bytes() + 2).sum())
-    return pl.DataFrame([row(worker, workers, n, tokens, preset) for worker in workers])
 
 
 def row(
@@ -265,6 +268,14 @@ def plot(table: pl.DataFrame, path: Path) -> None:
         figure.savefig(temporary, format="svg")
 
 
+def save(table: pl.DataFrame, name: str, threads: int) -> None:
+    """Write CSV, Markdown and plot."""
+    with atomic_path(OUT / f"{name}.csv") as temporary:
+        table.write_csv(temporary)
+    write_text(OUT / f"{name}.md", markdown(table, environment(threads)))
+    plot(table, OUT / f"{name}.svg")
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -273,19 +284,16 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        parts = [
-            measure(preset, options.sets, options.rounds, options.threads, Path(folder))
-            for preset in options.models
-        ]
-    table = pl.concat(parts, how="vertical_relaxed")
     name = "-".join(["influence", *options.models, *options.sets])
-    text = markdown(table, environment(options.threads))
-    with atomic_path(OUT / f"{name}.csv") as temporary:
-        table.write_csv(temporary)
-    write_text(OUT / f"{name}.md", text)
-    plot(table, OUT / f"{name}.svg")
-    print(text)
+    done: dict[str, pl.DataFrame] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for preset in options.models:
+            arguments = (options.sets, options.rounds, options.threads, Path(folder))
+            # Saved after every round: a run that is stopped leaves a table.
+            for table in measure(preset, *arguments):
+                done[preset] = table
+                save(pl.concat(done.values(), how="vertical_relaxed"), name, options.threads)
+    print((OUT / f"{name}.md").read_text())
 
 
 if __name__ == "__main__":

@@ -222,9 +222,9 @@ def _random_sequences(encoder: Encoder, n: int, length: int) -> pl.DataFrame:
     return pl.DataFrame({"seq_id": ids, "sequence": sequences, "length": [length] * n})
 
 
-def _best_of_two(run: Callable[[], object], device: torch.device) -> float:
+def _best_of_three(run: Callable[[], object], device: torch.device) -> float:
     times = []
-    for _ in range(2):
+    for _ in range(3):
         start = time.perf_counter()
         run()
         if device.type == "cuda":
@@ -252,7 +252,7 @@ def _time_scoring(
     engine = InfluenceEngine(model, encoder, settings, device)
     ones = {n: torch.ones(s, device=device, dtype=engine.dtype) for n, s in engine.shapes().items()}
     curvatures = {"influence": Curvature(ones)}
-    return _best_of_two(lambda: score_frame(engine, curvatures, frame), device)
+    return _best_of_three(lambda: score_frame(engine, curvatures, frame), device)
 
 
 def _time_training(
@@ -267,7 +267,7 @@ def _time_training(
     options = {**config.pretrain.model_dump(), "tokens_per_step": residues}
     sequences = frame["sequence"].to_list()
     with tempfile.TemporaryDirectory() as folder:
-        return _best_of_two(
+        return _best_of_three(
             lambda: train_mlm(
                 model, encoder, sequences, residues, options, 0, device, folder, work.precision
             ),
