@@ -148,7 +148,11 @@ class Influence(Section):
     preset: Literal["reference"] | None = Field(
         None, description="'reference' reproduces the published code's scores"
     )
-    shards: Positive = Field(8, description="scoring jobs; does not change any result")
+    shards: Positive = Field(
+        8,
+        description="scoring jobs: each loads the model once for its run of corpus.blocks; does "
+        "not change any result, and a change of it scores nothing again",
+    )
     tokens_per_batch: Positive = Field(16384, description="padded tokens in one forward pass")
     max_tokens: Positive = Field(1024, description="longest input, special tokens included")
     precision: Literal["float32", "bf16", "float64"] = Field(
