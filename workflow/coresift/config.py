@@ -226,7 +226,11 @@ class Influence(Section):
         description="further scores by name, into scores_variants.parquet. Those of one loss share "
         "its pass over the shard: only the inverse curvature differs, not the gradient",
     )
-    shards: Positive = Field(8, description="scoring jobs; does not change any result")
+    shards: Positive = Field(
+        8,
+        description="scoring jobs: each loads the model once for its run of corpus.blocks; does "
+        "not change any result, and a change of it scores nothing again",
+    )
     fisher_shards: Positive = Field(
         1, le=64, description="jobs over D_sub for the Fisher; does not change any result"
     )
