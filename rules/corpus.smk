@@ -32,7 +32,7 @@ rule ingest:
     params:
         content=lambda w: fingerprint(SOURCES[w.source]),
         modality=CFG.modality,
-        corpus=CFG.corpus.model_dump(exclude={"fasta", "buckets", "cluster"}),
+        corpus=CFG.corpus.model_dump(exclude={"fasta", "buckets", "sample", "cluster"}),
         code=code("ingest"),
     script:
         "../workflow/scripts/ingest.py"
@@ -86,6 +86,8 @@ rule decontaminate:
         modality=CFG.modality,
         tasks=TASK_DATA,
         options=DECONTAMINATE,
+        sample=CFG.corpus.sample,
+        seed=CFG.seed,
         code=code("decontaminate"),
     script:
         "../workflow/scripts/decontaminate.py"

@@ -12,7 +12,7 @@ from coresift.corpus.decontaminate import HeldOut, contaminated, kmer_hashes
 from coresift.corpus.dedup import HashCollisionError, deduplicate, read_shard
 from coresift.corpus.ingest import CorpusError, ingest, read_fasta
 from coresift.corpus.normalise import Limits, normalise, reject_reason
-from coresift.corpus.subset import PoolError, fetch_sequences, random_subset
+from coresift.corpus.subset import PoolError, fetch_sequences, random_subset, sample_share
 from coresift.corpus.summary import duplicate_ids, summarise
 from coresift.io import PART, REJECT, SEQUENCE, read_table, write_json, write_table
 from hypothesis import given, settings
@@ -207,12 +207,12 @@ def test_duplicate_ids_and_summary_add_up(tmp_path):
     buckets, reports = run_corpus(tmp_path / "o", [fasta])
     found = duplicate_ids(buckets)
     assert found.rows() == [("a", 2)]
-    summary = summarise(reports, buckets, buckets, [], found.height)
+    summary = summarise(reports, buckets, buckets, [], found.height, 0)
     assert summary["records"] == 5
     assert summary["rejected"] == {"too_short": 1}
     assert (summary["distinct"], summary["duplicates"], summary["pool"]) == (3, 1, 3)
     with pytest.raises(ValueError, match="rows lost"):
-        summarise(reports, buckets[:1], buckets, [], 0)
+        summarise(reports, buckets[:1], buckets, [], 0, 0)
 
 
 def naive_kmers(sequence, k):
@@ -277,10 +277,23 @@ def test_subset_is_nested_and_independent_of_buckets(tmp_path):
         fetch_sequences(two, ["f" * 32], ["seq_id"])
 
 
+def test_sample_share_is_nested_and_independent_of_buckets(tmp_path):
+    fasta = write_fasta(tmp_path / "x.fa", random_records(2000))
+    two, _ = run_corpus(tmp_path / "two", [fasta], 2)
+    frames = [read_table(path, SEQUENCE) for path in two]
+    whole = pl.concat(frames)
+    half = sample_share(whole, 0.5, seed=1)
+    assert half.height == pytest.approx(whole.height / 2, rel=0.1)
+    assert pl.concat(sample_share(frame, 0.5, 1) for frame in frames).equals(half)
+    assert set(sample_share(whole, 0.1, 1)["seq_id"]) <= set(half["seq_id"])
+    assert not sample_share(whole, 0.5, 2).equals(half)
+    assert sample_share(whole, 1, 1).equals(whole)
+
+
 def test_real_rnacentral_sample(shared_data, tmp_path):
     path = shared_data / "rna_pool_sample/format_rnacentral_active.100.sample-Max50.fasta.gz"
     buckets, reports = run_corpus(tmp_path / "o", [path])
-    summary = summarise(reports, buckets, buckets, [], 0)
+    summary = summarise(reports, buckets, buckets, [], 0, 0)
     assert summary["records"] == 1400
     assert summary["accepted"] + sum(summary["rejected"].values()) == 1400
 

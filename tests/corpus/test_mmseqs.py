@@ -144,7 +144,7 @@ def test_clusters_hold_near_duplicates(tmp_path, modality):
     write_table(tmp_path / "clusters.parquet", tables[0], CLUSTER)
     report = {"source": "x", "records": 45, "accepted": 45, "rejected": {}}
     write_json(tmp_path / "x.json", report)
-    summary = summarise([tmp_path / "x.json"], paths, paths, [tmp_path / "clusters.parquet"], 0)
+    summary = summarise([tmp_path / "x.json"], paths, paths, [tmp_path / "clusters.parquet"], 0, 0)
     assert summary["clusters"] == 15
 
 

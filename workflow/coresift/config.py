@@ -67,6 +67,9 @@ class Corpus(Section):
         64 << 20, description="memory bound of ingest: characters held before a flush"
     )
 
+    sample: float = Field(
+        1.0, gt=0, le=1, description="share of the distinct sequences, by seeded hash, in the pool"
+    )
     cluster: Cluster | None = Field(
         None, description="cluster the pool by MMseqs2 (`mmseqs` on PATH); default: not"
     )

@@ -11,6 +11,9 @@ files = snakemake.input
 twice = duplicate_ids(files.distinct)
 write_text(snakemake.output.duplicate_ids, twice.write_csv(separator="\t"))
 write_table(snakemake.output.rejects, read_tables(files.rejects, REJECT), REJECT)
-write_table(snakemake.output.removed, read_tables(files.removed, REMOVED), REMOVED)
-summary = summarise(files.reports, files.distinct, files.pool, files.clusters, twice.height)
+removed = read_tables(files.removed, REMOVED)
+write_table(snakemake.output.removed, removed, REMOVED)
+summary = summarise(
+    files.reports, files.distinct, files.pool, files.clusters, twice.height, removed.height
+)
 write_json(snakemake.output.summary, summary)

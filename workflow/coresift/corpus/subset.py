@@ -17,6 +17,17 @@ class PoolError(ValueError):
     """The pool cannot give what is asked of it."""
 
 
+def sample_share(frame: pl.DataFrame, share: float, seed: int) -> pl.DataFrame:
+    """The rows whose seeded hash is among the lowest `share` of all hashes.
+
+    About that share of any bucket, the same rows whatever the buckets, and nested.
+    """
+    if share == 1:
+        return frame
+    ranks = uniform_hash(frame["seq_id"].to_list(), seed, "sample") / np.float64(2**64)
+    return frame.filter(pl.Series(ranks < share))
+
+
 def sample_pool(buckets: Sequence[str | Path], size: int, seed: int) -> pl.DataFrame:
     """The `size` sequences of smallest seeded hash rank, or all, in hash order (`SEQUENCE`).
 

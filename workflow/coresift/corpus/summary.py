@@ -38,6 +38,7 @@ def summarise(
     pool: Sequence[str | Path],
     clusters: Sequence[str | Path],
     n_duplicate_ids: int,
+    n_removed: int,
 ) -> dict[str, Any]:
     """Counts of every corpus stage; they add up, or an error says where rows were lost.
 
@@ -47,6 +48,7 @@ def summarise(
         pool: buckets after decontamination.
         clusters: the table of near-duplicate clusters, or nothing.
         n_duplicate_ids: from `duplicate_ids`.
+        n_removed: sequences that decontamination removed.
 
     Raises:
         ValueError: accepted records and copies of the distinct sequences do not agree.
@@ -82,7 +84,8 @@ def summarise(
         "distinct": n_distinct,
         "duplicates": accepted - n_distinct,
         "duplicate_ids": n_duplicate_ids,
-        "removed": n_distinct - int(row["n"]),
+        "not_sampled": n_distinct - n_removed - int(row["n"]),
+        "removed": n_removed,
         "pool": int(row["n"]),
         "clusters": read_tables(clusters, CLUSTER)["cluster_id"].n_unique() if clusters else None,
         "residues": int(row["residues"] or 0),
