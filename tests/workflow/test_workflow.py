@@ -372,3 +372,20 @@ def test_a_checkpoint_by_path_is_the_base(project):
     config["tasks"] = {}
     done = project.run(config, "scores", check=False)
     assert "the checkpoint's vocabulary has no token for" in done.stdout + done.stderr
+
+
+def test_proteins_take_the_same_rules(project):
+    config = small_config()
+    records = list(read_fasta(project.folder / "resources/demo/protein_1.fasta.gz"))[:80]
+    text = "".join(f">{header}\n{sequence}\n" for _, header, sequence in records)
+    (project.folder / "p.faa").write_text(text)
+    config |= {"run": "protein", "modality": "protein", "tasks": {}}
+    config["corpus"] = {"fasta": ["p.faa"], "blocks": 8, "buckets": 2}
+    config["subset"] = {"size": 20}
+    config["selection"] |= {"strategies": ["cci", "random_length"], "budgets": [20]}
+    project.run(config, "coreset")
+    out = project.folder / "results/protein"
+    with gzip.open(out / "coresets/cci-20-s0/coreset.fasta.gz", "rt") as handle:
+        names = {line[1:].split()[0] for line in handle if line.startswith(">")}
+    assert len(names) == 20
+    assert names <= {header.split()[0] for _, header, _ in records}

@@ -31,7 +31,8 @@ svg{width:100%;height:auto;min-width:32rem}small{color:#5a6b7b}
 <h1>coresift: {{ run }}</h1>
 <p>{{ corpus.records }} records read, {{ corpus.accepted }} accepted, {{ corpus.distinct }}
 distinct, {{ corpus.not_sampled }} left out by <code>corpus.sample</code>, {{ corpus.removed }}
-removed because they are close to held-out task examples: a pool of {{ corpus.pool }} sequences ({{ corpus.residues }} residues).</p>
+removed because they are close to held-out task examples: a pool of {{ corpus.pool }} sequences
+({{ corpus.residues }} residues).</p>
 <div class="verdict">{% if few_seeds %}<p>Fewer than three coreset seeds: what looks like a
 difference may be the seeds'.</p>{% endif %}
 {% for line in verdict %}<p>{{ line }}</p>{% endfor %}</div>
