@@ -247,16 +247,18 @@ def test_report_says_what_is_assumed_and_what_does_not_fit():
 
 
 def test_calibration_measures_the_passes_a_config_needs(tmp_path):
-    config = make_config()
-    calibration = calibrate(config, needed_work(config), 1100)
-    assert {(r.model, r.path) for r in calibration.rates} == {("tiny", "head"), ("tiny", "train")}
+    config = make_config(pretrain={"precision": "bf16"})
+    calibration = calibrate(config, needed_work(config), 64)
+    assert [(r.model, r.path, r.precision) for r in calibration.rates] == [
+        ("tiny", "head", "float32"), ("tiny", "train", "float32"), ("tiny", "train", "bf16")
+    ]  # fmt: skip
     assert all(0 < r.linear + r.attention + r.sequence < 0.1 for r in calibration.rates)
     path = tmp_path / "c.json"
     path.write_text(calibration.model_dump_json())
     assert load_calibration(path) == calibration
     faster = calibration.model_copy(update={"rates": [calibration.rates[0], RATE]})
     both = merged(calibration, faster)
-    assert both.rates == [calibration.rates[0], calibration.rates[1], RATE]
+    assert both.rates == [*calibration.rates, RATE]
     with pytest.raises(EstimateError, match="is of CPU x, this is"):
         merged(calibration.model_copy(update={"device": "CPU x"}), calibration)
     other = Work("rna-fm", "head", "float32", 1)
