@@ -28,7 +28,8 @@ test: $(STAMP)
 # A real Slurm on this machine, from Debian's packages: see docs/slurm.md.
 test-slurm: $(STAMP)
 	$(BIN)/pytest -m slurm tests/slurm
-	$(BIN)/python tests/slurm/cluster.py $(BIN)/snakemake --profile slurm --nolock
+	$(BIN)/python tests/slurm/cluster.py $(BIN)/snakemake --profile slurm --nolock \
+		--slurm-init-seconds-before-status-checks 2 --seconds-between-status-checks 2
 
 lint: $(STAMP)
 	$(BIN)/ruff check --fix .
