@@ -1,0 +1,89 @@
+"""Files are whole or absent, and equal content gives equal bytes."""
+
+import subprocess
+import sys
+from itertools import pairwise
+
+import polars as pl
+import pytest
+from coresift.io import (
+    CORESET,
+    TableWriter,
+    read_table,
+    write_json,
+    write_table,
+    write_tensors,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+FRAME = pl.DataFrame(
+    {"seq_id": [f"{i:032x}" for i in range(50)], "rank": range(50), "stratum": -1, "weight": 1.0}
+)
+#: Writes a table where no file may exceed 4 KB, as on a disk that is full.
+FULL = """
+import resource, sys
+import polars as pl
+from coresift.io import CORESET, TableWriter, write_table
+n = 20_000
+frame = pl.DataFrame({"seq_id": [f"{hash((i, 1)) & (2**128 - 1):032x}" for i in range(n)],
+                      "rank": range(n), "stratum": -1, "weight": 1.0})
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+if sys.argv[2] == "table":
+    write_table(sys.argv[1], frame, CORESET)
+else:
+    with TableWriter(sys.argv[1], CORESET) as writer:
+        writer.append(frame)
+"""
+
+
+@pytest.mark.parametrize("kind", ["table", "writer"])
+def test_a_full_disk_leaves_nothing_and_says_so(tmp_path, kind):
+    path = tmp_path / "out" / "t.parquet"
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, str(path), kind], capture_output=True, text=True, check=False
+    )
+    assert done.returncode
+    assert "File too large" in done.stderr
+    assert list(path.parent.iterdir()) == []
+
+
+def test_a_failed_write_keeps_the_old_file(tmp_path):
+    path = tmp_path / "v.json"
+    write_json(path, {"a": 1})
+    with pytest.raises(ValueError, match="JSON compliant"):
+        write_json(path, {"a": float("nan")})
+    assert path.read_text() == '{\n  "a": 1\n}\n'
+    assert [p.name for p in tmp_path.iterdir()] == ["v.json"]
+
+
+def test_tables_are_held_to_their_schema(tmp_path):
+    write_table(tmp_path / "t.parquet", FRAME, CORESET)
+    assert read_table(tmp_path / "t.parquet", CORESET)["rank"].dtype == pl.Int32
+    with pytest.raises(ValueError, match=r"columns missing: \['weight'\]"):
+        write_table(tmp_path / "u.parquet", FRAME.drop("weight"), CORESET)
+    (tmp_path / "cut.parquet").write_bytes((tmp_path / "t.parquet").read_bytes()[:-20])
+    with pytest.raises(ValueError, match=r"cut\.parquet: not a readable Parquet table"):
+        read_table(tmp_path / "cut.parquet", CORESET)
+
+
+@settings(max_examples=25, deadline=None)
+@given(cuts=st.lists(st.integers(0, 50), max_size=6))
+def test_bytes_do_not_depend_on_how_rows_are_cut(tmp_path_factory, cuts):
+    folder = tmp_path_factory.mktemp("cuts")
+    edges = [0, *sorted(cuts), 50]
+    with TableWriter(folder / "pieces", CORESET, row_group_size=8) as writer:
+        for start, stop in pairwise(edges):
+            writer.append(FRAME[start:stop])
+    with TableWriter(folder / "whole", CORESET, row_group_size=8) as writer:
+        writer.append(FRAME)
+    assert (folder / "pieces").read_bytes() == (folder / "whole").read_bytes()
+
+
+def test_tensor_files_have_fixed_bytes(tmp_path):
+    import torch
+
+    tensors = {"b": torch.arange(3), "a": torch.ones(2)}
+    write_tensors(tmp_path / "1", tensors, {"y": 1, "x": [2]})
+    write_tensors(tmp_path / "2", dict(reversed(tensors.items())), {"x": [2], "y": 1})
+    assert (tmp_path / "1").read_bytes() == (tmp_path / "2").read_bytes()
