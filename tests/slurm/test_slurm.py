@@ -84,11 +84,14 @@ class SlurmProject(Project):
 def wait_for(condition, process, seconds=300):
     """Value of `condition` once it is true."""
     deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        if time.monotonic() > deadline or process.poll() is not None:
-            kill(process)
-            raise AssertionError("waited in vain")
-        time.sleep(0.2)
+    try:
+        while not (value := condition()):
+            assert time.monotonic() < deadline, "waited in vain"
+            assert process.poll() is None, "snakemake ended"
+            time.sleep(0.2)
+    except BaseException:
+        kill(process)
+        raise
     return value
 
 
@@ -124,8 +127,8 @@ def finished(project):
     project.cluster.slurm("scontrol", "update", f"jobid={jobs[1]}", "timelimit=1")
 
     def killed():
-        states = {row["JobIDRaw"]: row["State"] for row in project.accounting()}
-        return states[jobs[0]].startswith("CANCELLED") and states[jobs[1]] == "TIMEOUT"
+        states = {row["JobIDRaw"]: row["State"].split()[0] for row in project.accounting()}
+        return [states.get(job) for job in jobs] == ["CANCELLED", "TIMEOUT"]
 
     wait_for(killed, process)
     project.hold.unlink()
