@@ -20,7 +20,7 @@ SNAKEMAKE = [
     *(sys.executable, "-m", "snakemake", "--profile", "slurm", "--nolock"),
     *("--slurm-init-seconds-before-status-checks", "1", "--seconds-between-status-checks", "1"),
 ]
-GPU_RULES = {"base", "finetune", "fisher_part", "score", "pretrain", "evaluate_domain"}
+GPU_RULES = {"base", "finetune", "fisher_part", "score", "embed", "pretrain", "evaluate_domain"}
 # A scoring job waits while this file exists: time to do to it what a cluster does.
 HOLD = """\
 import time
