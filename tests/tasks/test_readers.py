@@ -1,7 +1,9 @@
 """Each published format from a small file of it, and what happens to malformed ones."""
 
 import gzip
+import pickle
 
+import lmdb
 import numpy as np
 import pytest
 from coresift.config import Task
@@ -302,3 +304,48 @@ def test_real_rbp(shared_data, name, positive, negative):
     found = dict(labels.iter_rows())
     assert sum(found.values()) + examples.notes["dropped_in_test"] == positive + negative
     assert set(examples.frame["sequence"].str.join("")[0]) <= set("ACGUN")
+
+
+def peer_database(path, records, protocol=2, subdir=True):
+    """A database as torchdrug reads it."""
+    with lmdb.open(str(path), subdir=subdir) as database, database.begin(write=True) as transaction:
+        transaction.put(b"num_examples", pickle.dumps(len(records), protocol))
+        for i, record in enumerate(records):
+            transaction.put(str(i).encode(), pickle.dumps(record, protocol))
+    return str(path)
+
+
+@pytest.mark.parametrize("protocol", [2, 5])
+@pytest.mark.parametrize("subdir", [True, False])
+@pytest.mark.parametrize("value", [7.25, np.float32(7.25), np.array([7.25])])
+def test_ppi_affinity_of_peers_database(tmp_path, protocol, subdir, value):
+    files = {}
+    for split, letter in (("train", "A"), ("valid", "C"), ("test", "D")):
+        record = {"primary_1": f"MK{letter}", "primary_2": "MVV", "interaction": value, "id": b"x"}
+        files[split] = peer_database(
+            tmp_path / f"ppi_affinity_{split}.lmdb", [record], protocol, subdir
+        )
+    examples = read_task(Task(preset="ppi_affinity", data=files), "protein").frame
+    assert examples["sequence"].to_list() == ["MKA", "MKC", "MKD"]
+    assert examples["partner"].to_list() == ["MVV"] * 3
+    assert examples["label"].to_list() == ["7.25"] * 3
+
+
+class Harmful:
+    def __reduce__(self):
+        return (print, ("run by a pickle",))
+
+
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        ({"primary_1": "MK", "primary_2": "MV"}, r"record 0: fields missing: \['interaction'\]"),
+        (Harmful(), "record 0: not a PEER database .*print is not plain data"),
+    ],
+)
+def test_bad_peer_records_are_named(tmp_path, capsys, record, message):
+    path = peer_database(tmp_path / "t.lmdb", [record])
+    data = {"path": path, "draw": {"test": 1, "valid": 1, "seed": 0}}
+    with pytest.raises(TaskDataError, match=message):
+        read_task(Task(preset="ppi_affinity", data=data), "protein")
+    assert capsys.readouterr().out == ""

@@ -14,17 +14,18 @@ from coresift.config import Draw, Task, TaskData
 from coresift.corpus.normalise import normalise
 from coresift.hashing import uniform_hash
 from coresift.tasks.maps import resolve
-from coresift.tasks.readers import base_pairs, fasta, id_pairs, netsurfp, table
+from coresift.tasks.readers import base_pairs, fasta, id_pairs, netsurfp, peer, table
 from coresift.tasks.readers.record import Record, TaskDataError
 
 SPLITS = ("train", "valid", "test")
-#: Readers by the ending of a file's name (.gz aside); a folder holds base pairs.
+#: Readers by the ending of a name (.gz aside); a folder of another name holds base pairs.
 READERS: dict[str, Callable[[TaskData, str], Iterator[Record]]] = {
     **dict.fromkeys((".csv", ".tsv", ".parquet"), table.read),
     **dict.fromkeys(base_pairs.FORMATS, base_pairs.read),
     **dict.fromkeys((".fasta", ".fa", ".fna", ".faa", ".fas"), fasta.read),
     ".txt": id_pairs.read,
     ".npz": netsurfp.read,
+    ".lmdb": peer.read,
 }
 
 
@@ -111,11 +112,11 @@ def reader_of(path: str) -> Callable[[TaskData, str], Iterator[Record]]:
     Raises:
         TaskDataError: there is no such file, or no reader for its ending.
     """
-    if Path(path).is_dir():
-        return base_pairs.read
-    if not Path(path).is_file():
+    if not Path(path).exists():
         raise TaskDataError(f"{path}: no such file")
     reader = READERS.get(Path(path.removesuffix(".gz")).suffix)
+    if reader is None and Path(path).is_dir():
+        return base_pairs.read
     if reader is None:
         raise TaskDataError(f"{path}: no reader for this ending; known: {', '.join(READERS)}")
     return reader
