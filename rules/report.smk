@@ -66,6 +66,8 @@ rule results:
         ),
         wide=out("report/table.csv"),
         beside=out("report/beside_paper.csv"),
+        beside_markdown=out("report/beside_paper.md"),
+        beside_latex=out("report/beside_paper.tex"),
         markdown=out("report/table.md"),
         latex=out("report/table.tex"),
         bars=report(

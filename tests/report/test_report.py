@@ -12,6 +12,7 @@ from coresift.report.embedding import principal_axes
 from coresift.report.page import verdict
 from coresift.report.paper import COLUMNS, beside_paper, paper_table
 from coresift.report.results import COMPARISON, write_results
+from coresift.report.tables import as_text, to_markdown
 from coresift.tasks.metrics import METRICS
 from coresift.tasks.sample import Sample
 
@@ -80,7 +81,8 @@ def written(tmp_path):
         keys.append(("toy", name))
         metrics.append(folder / "m.json")
         predictions.append(folder / "p.parquet")
-    names = ("csv", "comparisons", "wide", "beside", "markdown", "latex", "bars")
+    names = ("csv", "comparisons", "wide", "beside", "markdown", "latex", "bars",
+             "beside_markdown", "beside_latex")  # fmt: skip
     out = SimpleNamespace(**{name: tmp_path / name for name in names})
     write_results(keys, metrics, predictions, "rna", 300, 0.95, 0, out)
     return out, metrics
@@ -153,6 +155,9 @@ def test_beside_paper_is_in_one_unit_and_labelled():
     assert table.select("task", "metric").rows() == [("type_cls", "accuracy"), ("crispr_on", "mse")]
     assert table["ours: cci-10"].to_list() == [0.5, 0.02]
     assert table["paper: CCI 0.2M"].to_list() == [0.8288, 0.0135]
+    text = to_markdown(as_text(table)).splitlines()
+    assert text[0].startswith("| task | metric | ours: cci-10 | paper: full 23M (RNA-FM) |")
+    assert text[2].startswith("| type_cls | accuracy | 0.5 | 0.9193 |")
     assert beside_paper(results.filter(pl.col("task") == "own"), "rna").height == 0
 
 

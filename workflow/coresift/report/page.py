@@ -25,7 +25,7 @@ body{font:16px/1.5 system-ui,sans-serif;max-width:62rem;margin:0 auto;padding:1r
 h1,h2{line-height:1.2}.scroll{overflow-x:auto}
 table{border-collapse:collapse;font-size:.9rem}
 td,th{border-bottom:1px solid #d5dde5;padding:.3rem .6rem;text-align:left;white-space:nowrap}
-svg{width:100%;height:auto;min-width:32rem}small{color:#5a6b7b}
+svg{height:auto;max-width:max(100%,36rem)}
 .verdict{border-left:4px solid #3b6ea5;background:#eef3f8;padding:.5rem 1rem}
 </style></head><body>
 <h1>coresift: {{ run }}</h1>

@@ -82,7 +82,7 @@ def overlap_heatmap(matrix: pl.DataFrame) -> Figure:
     axes.imshow(values, vmin=0, vmax=1, cmap="viridis")
     axes.set_xticks(range(len(names)), names, rotation=90, fontsize=6)
     axes.set_yticks(range(len(names)), names, fontsize=6)
-    axes.set_title("overlap of coresets (Jaccard)")
+    axes.set_title("Jaccard index", fontsize=9)
     return figure
 
 

@@ -16,7 +16,7 @@ from coresift.io import PREDICTION, read_json, read_table, write_text
 from coresift.report import plots
 from coresift.report.bootstrap import interval, resampled_metric, two_sided_p
 from coresift.report.paper import beside_paper
-from coresift.report.tables import to_latex, to_markdown, wide
+from coresift.report.tables import as_text, to_latex, to_markdown, wide
 from coresift.tasks.metrics import METRICS
 from coresift.tasks.sample import from_table
 
@@ -152,8 +152,8 @@ def write_results(
     Args:
         keys: (task, coreset name or 'kmer') of each metrics and predictions file.
         metrics, predictions: files, aligned with `keys`.
-        out: paths csv, comparisons, wide and beside (CSV), markdown, latex and
-            bars.
+        out: paths csv, comparisons, wide and beside (CSV), markdown, latex,
+            beside_markdown, beside_latex and bars.
     """
     grouped: dict[tuple[str, str], tuple[list[str], list[str]]] = {}
     for (task, name), metric, prediction in zip(keys, metrics, predictions, strict=True):
@@ -171,5 +171,8 @@ def write_results(
     write_text(out.wide, text.write_csv())
     write_text(out.markdown, to_markdown(text))
     write_text(out.latex, to_latex(text))
-    write_text(out.beside, beside_paper(table, modality).write_csv())
+    beside = beside_paper(table, modality)
+    write_text(out.beside, beside.write_csv())
+    write_text(out.beside_markdown, to_markdown(as_text(beside)))
+    write_text(out.beside_latex, to_latex(as_text(beside)))
     plots.save(plots.task_bars(table.filter("primary")), out.bars)

@@ -27,6 +27,11 @@ def wide(table: pl.DataFrame) -> pl.DataFrame:
     return main.pivot(on="column", index="selection", values="cell").fill_null("")
 
 
+def as_text(table: pl.DataFrame) -> pl.DataFrame:
+    """A table of strings: numbers to four decimals, nothing where there is none."""
+    return table.with_columns(pl.selectors.float().round(4)).cast(pl.String).fill_null("")
+
+
 def to_markdown(table: pl.DataFrame) -> str:
     """A Markdown table of strings."""
     lines = [" | ".join(table.columns), " | ".join("---" for _ in table.columns)]
