@@ -75,6 +75,11 @@ def columns(frame):
     return frame["sequence"].to_list(), frame["seq_id"].to_list()
 
 
+def score_rows(engine, frame, curvature):
+    """Scores of a frame as one batch."""
+    return engine.score_batch(engine.collate(*columns(frame)), {"": curvature})[""]
+
+
 def engine_for(model, seed=7, **options):
     options = {"precision": "float64", "tokens_per_batch": 200, **options}
     encoder = Encoder.from_tokenizer(build_tokenizer("rna", 1024), "rna", 1024)
@@ -119,9 +124,7 @@ def test_scores_equal_brute_force_in_every_layer(position, loss, parameters):
     fisher = Fisher(sums, frame.height, {})
     inverse = inverse_curvature(fisher, engine.settings, CPU)
     order = np.concatenate(list(engine.batches(frame)))
-    parts = [
-        engine.score_rows(*columns(frame[rows.tolist()]), inverse) for rows in engine.batches(frame)
-    ]
+    parts = [score_rows(engine, frame[rows.tolist()], inverse) for rows in engine.batches(frame)]
     scores = pl.concat(parts)[np.argsort(order).tolist()]
     quadratic = [
         sum(float((g.square() * inverse.inverse[n]).sum()) for n, g in zip(names, gs, strict=True))
@@ -138,7 +141,7 @@ def test_error_norm_is_mean_norm_of_softmax_minus_onehot():
     frame = sequences(3)
     fisher = Fisher(engine.fisher_sums(frame), frame.height, {})
     inverse = inverse_curvature(fisher, engine.settings, CPU)
-    got = engine.score_rows(frame["sequence"].to_list(), frame["seq_id"].to_list(), inverse)
+    got = score_rows(engine, frame, inverse)
     for i, sequence in enumerate(frame["sequence"]):
         ids = torch.from_numpy(engine.encoder.encode(sequence))
         p = engine.model(input_ids=ids[None]).logits[0].softmax(-1)
@@ -155,9 +158,7 @@ def test_padding_does_not_matter():
         fisher = Fisher(engine.fisher_sums(frame), frame.height, {})
         inverse = inverse_curvature(fisher, engine.settings, CPU)
         rows = np.concatenate(list(engine.batches(frame)))
-        parts = [
-            engine.score_rows(*columns(frame[b.tolist()]), inverse) for b in engine.batches(frame)
-        ]
+        parts = [score_rows(engine, frame[b.tolist()], inverse) for b in engine.batches(frame)]
         scores.append(pl.concat(parts)["influence"].to_numpy()[np.argsort(rows)])
     np.testing.assert_allclose(scores[0], scores[1], rtol=1e-9)
 
@@ -190,7 +191,7 @@ def test_reference_preset_reproduces_the_published_method():
     expected = -reference_scores(engine.model, engine.encoder, frame["sequence"].to_list())
     fisher = Fisher(engine.fisher_sums(frame), frame.height, {})
     inverse = inverse_curvature(fisher, engine.settings, CPU)
-    got = engine.score_rows(frame["sequence"].to_list(), frame["seq_id"].to_list(), inverse)
+    got = score_rows(engine, frame, inverse)
     np.testing.assert_allclose(got["influence"], expected.numpy(), rtol=1e-4)
     assert set(got["n_tokens"]) == {1024}
 
@@ -278,7 +279,7 @@ def test_identity_is_the_squared_gradient_norm():
     frame = sequences(4)
     fisher = Fisher(engine.fisher_sums(frame), 4, {})
     inverse = inverse_curvature(fisher, engine.settings, CPU)
-    got = engine.score_rows(frame["sequence"].to_list(), frame["seq_id"].to_list(), inverse)
+    got = score_rows(engine, frame, inverse)
     np.testing.assert_allclose(got["influence"], got["grad_norm"] ** 2, rtol=1e-12)
 
 

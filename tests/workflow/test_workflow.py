@@ -187,8 +187,9 @@ def test_any_checkpoint_can_be_evaluated(project):
     assert {p.name for p in (out / "work/embeddings").iterdir()} == states  # encoded once
 
 
-def test_an_edited_selection_module_reruns_selection_and_later(project):
-    path = project.folder / "workflow/coresift/selection/strategies.py"
+@pytest.mark.parametrize("module", ["strategies", "cci"])
+def test_an_edited_selection_module_reruns_selection_and_later(project, module):
+    path = project.folder / f"workflow/coresift/selection/{module}.py"
     text = path.read_text()
     path.write_text(text + "\n# only a comment\n")
     assert project.planned(small_config()) == set()

@@ -374,12 +374,6 @@ class InfluenceEngine:
         """Sum over the sequences of g * g for every scored tensor, on the CPU."""
         return self.sums(frame, lambda: SquareSums(self.shapes(), self.device, self.dtype))
 
-    def score_rows(
-        self, sequences: Sequence[str], seq_ids: Sequence[str], curvature: Curvature
-    ) -> pl.DataFrame:
-        """Scores of one batch by one curvature: see `score_batch`."""
-        return self.score_batch(self.collate(sequences, seq_ids), {"": curvature})[""]
-
     def score_batch(
         self, batch: Batch, curvatures: Mapping[str, Curvature]
     ) -> dict[str, pl.DataFrame]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import matplotlib as mpl
@@ -15,6 +15,7 @@ import polars as pl
 from matplotlib.figure import Figure
 
 from coresift.io import atomic_path
+from coresift.report.names import selection_of
 
 mpl.rcParams.update({"svg.hashsalt": "coresift", "figure.constrained_layout.use": True})
 
@@ -26,11 +27,9 @@ def save(figure: Figure, path: str | Path) -> None:
     plt.close(figure)
 
 
-def _by_strategy(names: Sequence[str]) -> dict[str, str]:
-    """Coreset name -> colour: one a strategy and budget, shared by its seeds."""
-    groups = dict.fromkeys(name.rsplit("-s", 1)[0] for name in names)
-    colours = {group: f"C{i % 10}" for i, group in enumerate(groups)}
-    return {name: colours[name.rsplit("-s", 1)[0]] for name in names}
+def _colours(coresets: Iterable[str]) -> dict[str, str]:
+    """Selection -> colour, shared by its seeds."""
+    return {s: f"C{i % 10}" for i, s in enumerate(dict.fromkeys(map(selection_of, coresets)))}
 
 
 def score_distribution(scores: pl.DataFrame) -> Figure:
@@ -49,9 +48,9 @@ def score_distribution(scores: pl.DataFrame) -> Figure:
 def learning_curves(curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
     """Training loss against residues seen, by coreset."""
     figure, axes = plt.subplots(figsize=(7, 3.6))
-    colours = _by_strategy(list(curves))
+    colours = _colours(curves)
     for name, (x, y) in curves.items():
-        axes.plot(x, y, label=name, linewidth=1.2, color=colours[name])
+        axes.plot(x, y, label=name, linewidth=1.2, color=colours[selection_of(name)])
     axes.set(xlabel="residues seen", ylabel="MLM loss (nats a masked token)")
     axes.legend(fontsize=7, ncols=2)
     return figure
@@ -93,11 +92,12 @@ def stratum_coverage(table: pl.DataFrame) -> Figure:
     )
     names = table["coreset"].unique(maintain_order=True).to_list()
     last = int(table["stratum"].to_numpy().max()) + 1
-    for name, colour in _by_strategy(names).items():
+    colours = _colours(names)
+    for name in names:
         rows = table.filter(pl.col("coreset") == name)
-        stratum = rows["stratum"].to_numpy()
-        order = np.argsort(np.where(stratum < 0, last, stratum))
-        x = np.where(stratum < 0, last, stratum)[order]
+        place = np.where(rows["stratum"] < 0, last, rows["stratum"])
+        order = np.argsort(place)
+        x, colour = place[order], colours[selection_of(name)]
         share = (rows["taken"] / rows["pool"]).to_numpy()[order]
         bottom.plot(x, share, marker=".", markersize=3, linewidth=1, color=colour, label=name)
     top.bar(x, rows["pool"].to_numpy()[order], color="#8a99a8")
@@ -117,13 +117,13 @@ def drift(
         composition_name: axis label of the composition.
     """
     figure, grid = plt.subplots(1, 2, figsize=(9, 3.4), sharey=True)
-    colours = _by_strategy(list(coresets))
+    colours = _colours(coresets)
     quantiles = np.linspace(0, 1, 201)
     labels = {"length": "length (residues)", "composition": composition_name}
     for axes, (column, label) in zip(grid, labels.items(), strict=True):
         for name, frame in coresets.items():
             x = np.quantile(frame[column].to_numpy(), quantiles)
-            axes.plot(x, quantiles, color=colours[name], linewidth=1, label=name)
+            axes.plot(x, quantiles, color=colours[selection_of(name)], linewidth=1, label=name)
         x = np.quantile(pool[column].to_numpy(), quantiles)
         axes.plot(x, quantiles, color="black", linewidth=1.6, linestyle="--", label="pool")
         axes.set_xlabel(label)
@@ -136,19 +136,19 @@ def embedding(points: pl.DataFrame, coresets: Mapping[str, pl.DataFrame]) -> Fig
     """A sample of the pool on two axes, once a strategy and budget: what its first seed takes."""
     shown: dict[str, pl.DataFrame] = {}
     for name, frame in coresets.items():
-        shown.setdefault(name.rsplit("-s", 1)[0], frame)
+        shown.setdefault(selection_of(name), frame)
     columns = min(4, len(shown))
     rows = -(-len(shown) // columns)
     figure, grid = plt.subplots(
         rows, columns, figsize=(2.6 * columns, 2.6 * rows), sharex=True, sharey=True, squeeze=False
     )
-    colours = _by_strategy([f"{name}-s" for name in shown])
+    colours = _colours(shown)
     for axes in grid.flat[len(shown) :]:
         axes.set_visible(False)
     for axes, (name, coreset) in zip(grid.flat, shown.items(), strict=False):
         taken = points.join(coreset, on="seq_id", how="semi")
         axes.scatter(points["x"], points["y"], s=3, color="#c9d2da", linewidths=0)
-        axes.scatter(taken["x"], taken["y"], s=5, color=colours[f"{name}-s"], linewidths=0)
+        axes.scatter(taken["x"], taken["y"], s=5, color=colours[name], linewidths=0)
         axes.set_title(f"{name}: {taken.height} of {points.height}", fontsize=8)
         axes.set(xticks=[], yticks=[])
     return figure

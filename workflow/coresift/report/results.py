@@ -15,6 +15,7 @@ from scipy import stats
 from coresift.io import PREDICTION, read_json, read_table, write_text
 from coresift.report import plots
 from coresift.report.bootstrap import interval, resampled_metric, two_sided_p
+from coresift.report.names import selection_of
 from coresift.report.paper import beside_paper
 from coresift.report.tables import as_text, to_latex, to_markdown, wide
 from coresift.tasks.metrics import METRICS
@@ -157,7 +158,7 @@ def write_results(
     """
     grouped: dict[tuple[str, str], tuple[list[str], list[str]]] = {}
     for (task, name), metric, prediction in zip(keys, metrics, predictions, strict=True):
-        files = grouped.setdefault((task, name.rsplit("-s", 1)[0]), ([], []))
+        files = grouped.setdefault((task, selection_of(name)), ([], []))
         files[0].append(metric)
         files[1].append(prediction)
     cells = [
