@@ -16,7 +16,7 @@ rule ingest:
     input:
         fasta=lambda w: ancient(SOURCES[w.source]),
     output:
-        parts=expand(out("corpus/parts/{{source}}/{bucket}.parquet"), bucket=BUCKETS),
+        parts=expand(out("corpus/parts/{{source}}/{bucket}.arrow"), bucket=BUCKETS),
         rejects=out("corpus/rejects/{source}.parquet"),
         report=out("corpus/ingest/{source}.json"),
     log:
@@ -41,12 +41,12 @@ rule ingest:
 rule deduplicate:
     input:
         lambda w: expand(
-            out("corpus/parts/{source}/{bucket}.parquet"),
+            out("corpus/parts/{source}/{bucket}.arrow"),
             source=SOURCES if w.set == "corpus" else BASE_SOURCES,
             bucket=w.bucket,
         ),
     output:
-        out("corpus/distinct/{set}/{bucket}.parquet"),
+        out("corpus/distinct/{set}/{bucket}.arrow"),
     log:
         log_of("deduplicate-{set}-{bucket}"),
     benchmark:
@@ -66,7 +66,7 @@ rule deduplicate:
 
 rule decontaminate:
     input:
-        bucket=out("corpus/distinct/{set}/{bucket}.parquet"),
+        bucket=out("corpus/distinct/{set}/{bucket}.arrow"),
         tasks=ancient(TASK_FILES),
     output:
         pool=out("corpus/pool/{set}/{bucket}.parquet"),
@@ -125,7 +125,7 @@ rule summarise_corpus:
     input:
         reports=expand(out("corpus/ingest/{source}.json"), source=SOURCES),
         rejects=expand(out("corpus/rejects/{source}.parquet"), source=SOURCES),
-        distinct=expand(out("corpus/distinct/corpus/{bucket}.parquet"), bucket=BUCKETS),
+        distinct=expand(out("corpus/distinct/corpus/{bucket}.arrow"), bucket=BUCKETS),
         pool=expand(out("corpus/pool/corpus/{bucket}.parquet"), bucket=BUCKETS),
         removed=expand(out("corpus/removed/corpus/{bucket}.parquet"), bucket=BUCKETS),
         clusters=CLUSTERS,

@@ -7,7 +7,7 @@ import shutil
 from collections import Counter
 
 import pytest
-from coresift.corpus.ingest import read_fasta
+from coresift.corpus.fasta import read_fasta
 
 
 def test_checksums_and_size(root):

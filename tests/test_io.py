@@ -8,8 +8,12 @@ import polars as pl
 import pytest
 from coresift.io import (
     CORESET,
+    EMBEDDING,
     TableWriter,
+    conform,
+    read_arrow,
     read_table,
+    write_arrow,
     write_json,
     write_table,
     write_tensors,
@@ -24,20 +28,22 @@ FRAME = pl.DataFrame(
 FULL = """
 import resource, sys
 import polars as pl
-from coresift.io import CORESET, TableWriter, write_table
+from coresift.io import CORESET, TableWriter, write_arrow, write_table
 n = 20_000
 frame = pl.DataFrame({"seq_id": [f"{hash((i, 1)) & (2**128 - 1):032x}" for i in range(n)],
                       "rank": range(n), "stratum": -1, "weight": 1.0})
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 if sys.argv[2] == "table":
     write_table(sys.argv[1], frame, CORESET)
+elif sys.argv[2] == "arrow":
+    write_arrow(sys.argv[1], frame, CORESET)
 else:
     with TableWriter(sys.argv[1], CORESET) as writer:
         writer.append(frame)
 """
 
 
-@pytest.mark.parametrize("kind", ["table", "writer"])
+@pytest.mark.parametrize("kind", ["table", "arrow", "writer"])
 def test_a_full_disk_leaves_nothing_and_says_so(tmp_path, kind):
     path = tmp_path / "out" / "t.parquet"
     done = subprocess.run(
@@ -65,6 +71,23 @@ def test_tables_are_held_to_their_schema(tmp_path):
     (tmp_path / "cut.parquet").write_bytes((tmp_path / "t.parquet").read_bytes()[:-20])
     with pytest.raises(ValueError, match=r"cut\.parquet: not a readable Parquet table"):
         read_table(tmp_path / "cut.parquet", CORESET)
+
+
+def test_arrow_files_are_held_to_their_schema(tmp_path):
+    path = tmp_path / "t.arrow"
+    write_arrow(path, FRAME, CORESET)
+    assert read_arrow([path, path], CORESET).equals(
+        read_arrow([path], CORESET).vstack(conform(FRAME, CORESET))
+    )
+    assert read_arrow([], CORESET).schema == CORESET
+    with pytest.raises(
+        ValueError, match=r"t\.arrow: (?s:columns .*)expected \['seq_id', 'x', 'y'\]"
+    ):
+        read_arrow([path], EMBEDDING)
+    for size in (0, 7, path.stat().st_size - 20):
+        (tmp_path / "cut.arrow").write_bytes(path.read_bytes()[:size])
+        with pytest.raises(ValueError, match=r"cut\.arrow: not a readable Arrow file"):
+            read_arrow([tmp_path / "cut.arrow"], CORESET)
 
 
 @settings(max_examples=25, deadline=None)

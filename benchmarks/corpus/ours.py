@@ -6,25 +6,26 @@ import argparse
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from coresift.config import Corpus, source_name
 from coresift.corpus.dedup import deduplicate
 from coresift.corpus.ingest import ingest
 from coresift.corpus.normalise import Limits
-from coresift.io import SEQUENCE, write_table
+from coresift.io import SEQUENCE, write_arrow
+
+LIMITS = Limits(min_length=30, max_length=1022, max_ambiguous=0.1)
+BLOCKS, CHUNK_BYTES = 1024, 64 << 20
 
 
-def ingest_file(path: str, out: Path, corpus: Corpus) -> list[Path]:
-    name = source_name(path)
-    parts = [out / f"parts/{name}/{b}.parquet" for b in range(corpus.buckets)]
-    limits = Limits(corpus.min_length, corpus.max_length, corpus.max_ambiguous)
-    rejects = out / f"rejects/{name}.parquet"
-    ingest(path, parts, rejects, "rna", limits, corpus.blocks, corpus.chunk_bytes)
+def ingest_file(path: str, out: Path, buckets: int) -> list[Path]:
+    source = Path(path).stem
+    parts = [out / f"parts/{source}/{b}.arrow" for b in range(buckets)]
+    rejects = out / f"rejects/{source}.parquet"
+    ingest(path, source, parts, rejects, "rna", LIMITS, BLOCKS, CHUNK_BYTES)
     return parts
 
 
-def deduplicate_bucket(parts: list[Path], path: Path, blocks: int) -> int:
-    frame = deduplicate(parts, blocks)
-    write_table(path, frame, SEQUENCE)
+def deduplicate_bucket(parts: list[Path], path: Path) -> int:
+    frame = deduplicate(parts, BLOCKS)
+    write_arrow(path, frame, SEQUENCE)
     return frame.height
 
 
@@ -35,14 +36,13 @@ def main() -> None:
     parser.add_argument("--buckets", type=int, required=True)
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args()
-    corpus = Corpus(fasta=options.fasta, buckets=options.buckets)
-    out = options.out
+    out, buckets = options.out, options.buckets
     with ProcessPoolExecutor(options.jobs) as pool:
-        jobs = [pool.submit(ingest_file, path, out, corpus) for path in corpus.fasta]
-        buckets = zip(*(job.result() for job in jobs), strict=True)
+        jobs = [pool.submit(ingest_file, path, out, buckets) for path in options.fasta]
+        parts = zip(*(job.result() for job in jobs), strict=True)
         made = [
-            pool.submit(deduplicate_bucket, list(parts), out / f"{b}.parquet", corpus.blocks)
-            for b, parts in enumerate(buckets)
+            pool.submit(deduplicate_bucket, list(paths), out / f"{b}.arrow")
+            for b, paths in enumerate(parts)
         ]
         print(sum(job.result() for job in made), "distinct")
 

@@ -10,7 +10,7 @@ import polars as pl
 import torch
 from coresift.config import Corpus, Influence
 from coresift.corpus.blocks import sequence_id
-from coresift.corpus.ingest import read_fasta
+from coresift.corpus.fasta import read_fasta
 from coresift.corpus.normalise import Limits, normalise, reject_reason
 from coresift.influence.engine import InfluenceEngine, resolve_settings
 from coresift.models.batching import pad

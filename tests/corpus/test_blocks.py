@@ -1,20 +1,13 @@
 """The block parser gives the records of the record parser, whatever the file and the block size."""
 
-import hashlib
-
 import polars as pl
 import pytest
-from coresift.corpus import ingest as module
-from coresift.corpus.ingest import CorpusError, ingest, read_fasta, read_normalised
-from coresift.corpus.normalise import (
-    Limits,
-    normalise,
-    normalise_joined,
-    reject_reason,
-    strip_trailing,
-    suspects,
-)
-from coresift.io import PART, REJECT, list_series, read_table, string_series
+from coresift.corpus import fasta as module
+from coresift.corpus.blocks import block_expression, blocks_of, digests, sequence_id
+from coresift.corpus.fasta import CorpusError, read_blocks, read_fasta
+from coresift.corpus.ingest import ingest
+from coresift.corpus.normalise import Limits, normalise, reject_reason
+from coresift.io import PART, REJECT, list_series, read_arrow, read_table, text_array
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -27,10 +20,35 @@ LINES = st.one_of(
 )  # fmt: skip
 
 
-def outcome(records):
-    """Ids and normalised sequences, or the error."""
+def judged(path, modality):
+    """Accepted (id, sequence) and rejected (record, id, reason, detail), by the record parser."""
+    accepted, rejected = [], []
+    for number, header, raw in read_fasta(path):
+        name = (header.split(maxsplit=1) or [""])[0] or f"record_{number}"
+        sequence = normalise(raw, modality)
+        reason = reject_reason(sequence, modality, LIMITS)
+        if reason is None:
+            accepted.append((name, sequence))
+        else:
+            rejected.append((number, name, *reason))
+    return accepted, rejected
+
+
+def ingested(path, folder, modality):
+    """The same by `ingest`, into one bucket."""
+    ingest(path, "x", [folder / "p"], folder / "r", modality, LIMITS, 4, 40)
+    rows = read_arrow([folder / "p"], PART)
+    rejects = read_table(folder / "r", REJECT)
+    return (
+        rows.select("source_id", "sequence").rows(),
+        rejects.select("record", "source_id", "reason", "detail").rows(),
+    )
+
+
+def outcome(parse, *arguments):
+    """What it returns, or the error."""
     try:
-        return list(records)
+        return parse(*arguments)
     except CorpusError as error:
         return str(error).split(":")[1].split(" after")[0]
 
@@ -45,54 +63,77 @@ def outcome(records):
 )
 @example([">a", "ACGU", ">b", "MK*", ">c"], "\n", False, 5, "protein")
 def test_blocks_equal_records(tmp_path_factory, lines, newline, last, size, modality):
-    path = tmp_path_factory.mktemp("blocks") / "x.fa"
+    folder = tmp_path_factory.mktemp("blocks")
+    path = folder / "x.fa"
     path.write_bytes((newline.join(lines) + newline * last).encode())
-    expected = outcome(
-        ((h.split(maxsplit=1) or [""])[0], normalise(s, modality)) for _, h, s in read_fasta(path)
-    )
+    expected = outcome(judged, path, modality)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "BLOCK_BYTES", size)
-        found = outcome(
-            (name.decode(), strip_trailing(sequence, modality).decode())
-            for ids, text in read_normalised(path, modality)
-            for name, sequence in zip(ids, text.split(b"\n"), strict=True)
-        )
-    assert found == expected
+        assert outcome(ingested, path, folder, modality) == expected
 
 
-@settings(max_examples=100, deadline=None)
-@given(st.lists(st.text("ACGUNRT*x-", max_size=20), min_size=1, max_size=20))
-def test_suspects_are_the_rejected_lines(sequences):
-    lines = normalise_joined(">".join(s + "\n" for s in sequences).encode(), "rna")
-    assert lines.decode().split("\n") == [normalise(s, "rna") for s in sequences]
-    found = set(suspects(lines, "rna", LIMITS).tolist())
-    rejected = [reject_reason(line, "rna", LIMITS) for line in lines.decode().split("\n")]
-    assert found == {i for i, reason in enumerate(rejected) if reason is not None}
+@pytest.mark.parametrize(
+    ("text", "reads_records"),
+    [
+        (b">a b c\nACGU\nACG\n>b\n\nGGU", False),
+        (b">\nACGU\n", False),
+        (b">a>b # x\nACGU\n", False),
+        (b">a\nAC GU\n", True),
+        (b"> a\nACGU\n", True),
+        (b">a\n#b\nACGU\n", True),
+        (b">a\nACGU \n", True),
+    ],
+)
+def test_only_odd_text_is_read_record_by_record(tmp_path, monkeypatch, text, reads_records):
+    path = tmp_path / "x.fa"
+    path.write_bytes(text)
+    calls = []
+    rewritten = module._rewritten
+    monkeypatch.setattr(module, "_rewritten", lambda text: calls.append(1) or rewritten(text))
+    found = [
+        (block.identifier(i).decode(), block.sequence(i).decode())
+        for block in read_blocks(path)
+        for i in range(len(block))
+    ]
+    assert bool(calls) == reads_records
+    records = [(header.split(), sequence) for _, header, sequence in read_fasta(path)]
+    assert found == [(words[0] if words else "", sequence) for words, sequence in records]
 
 
-def test_block_and_chunk_sizes_do_not_change_a_byte(tmp_path, root, monkeypatch):
-    digests = set()
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.text("ACGU", max_size=300), min_size=1, max_size=9), st.integers(1, 65536))
+def test_digests_and_blocks_are_those_of_single_sequences(sequences, n_blocks):
+    ends = pl.Series([len(s) for s in sequences]).cum_sum().to_numpy()
+    starts = ends - [len(s) for s in sequences]
+    hashes = digests("".join(sequences).encode(), starts, ends)
+    ids = [sequence_id(s) for s in sequences]
+    assert [bytes(row).hex() for row in hashes] == ids
+    expected = pl.DataFrame({"seq_id": ids}).select(block_expression(n_blocks))["block"]
+    assert blocks_of(hashes, n_blocks).tolist() == expected.to_list()
+
+
+def test_block_and_chunk_sizes_do_not_change_a_row(tmp_path, root, monkeypatch):
+    tables = []
     for block, chunk in ((4 << 20, 64 << 20), (1000, 1), (70_000, 100_000)):
         monkeypatch.setattr(module, "BLOCK_BYTES", block)
         folder = tmp_path / f"{block}"
-        parts = [folder / f"{b}.parquet" for b in range(3)]
+        parts = [folder / f"{b}.arrow" for b in range(3)]
         source = root / "resources/demo/rna_1.fasta.gz"
         limits = Limits(30, 1022, 0.1)
-        counts = ingest(source, parts, folder / "rejects", "rna", limits, 32, chunk)
-        digest = hashlib.sha256(str(counts).encode())
-        for path in (*parts, folder / "rejects"):
-            digest.update(path.read_bytes())
-        digests.add(digest.hexdigest())
-    assert len(digests) == 1
+        counts = ingest(source, "rna_1", parts, folder / "rejects", "rna", limits, 32, chunk)
+        rows = [read_arrow([part], PART).rows() for part in parts]
+        tables.append((counts, rows, (folder / "rejects").read_bytes()))
+    assert tables[0] == tables[1] == tables[2]
+    assert sum(map(len, tables[0][1])) == tables[0][0]["accepted"] > 1000
 
 
 def test_stops_empty_ids_and_record_numbers(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "BLOCK_BYTES", 8)
     path = tmp_path / "x.fa"
     path.write_text(">\nMKV*\n>b\nMK1V\n>\nMKVW**\n>d\n*\n")
-    counts = ingest(path, [tmp_path / "p"], tmp_path / "r", "protein", LIMITS, 4, 1)
+    counts = ingest(path, "x", [tmp_path / "p"], tmp_path / "r", "protein", LIMITS, 4, 1)
     assert counts["rejected"] == {"letters": 1, "no_sequence": 1}
-    rows = read_table(tmp_path / "p", PART).select("source_id", "sequence").sort("source_id").rows()
+    rows = read_arrow([tmp_path / "p"], PART).select("source_id", "sequence").rows()
     assert rows == [("record_1", "MKV"), ("record_3", "MKVW")]
     rejects = read_table(tmp_path / "r", REJECT)
     assert rejects.select("record", "source_id", "reason").rows() == [
@@ -102,8 +143,13 @@ def test_stops_empty_ids_and_record_numbers(tmp_path, monkeypatch):
 
 
 def test_column_builders():
-    words = ["", "a", "bcd", "e"]
-    made = string_series("w", [word.encode() for word in words])
-    assert made.equals(pl.Series("w", words))
+    spans = pl.DataFrame(
+        {"start": [1, 1, 3, 8], "end": [1, 3, 6, 9]},
+        schema_overrides=dict.fromkeys(["start", "end"], pl.Int64),
+    )
+    rows = pl.Series([3, 0, 2]).to_numpy()
+    made = text_array(b"-abcdef-x", spans["start"].to_numpy(), spans["end"].to_numpy(), rows)
+    assert made.to_pylist() == ["x", "", "cde"]
+    words = pl.Series("w", ["", "a", "bcd", "e"])
     offsets = pl.Series([0, 0, 3, 4], dtype=pl.Int64).to_numpy()
-    assert list_series("l", offsets, made).to_list() == [[], ["", "a", "bcd"], ["e"]]
+    assert list_series("l", offsets, words).to_list() == [[], ["", "a", "bcd"], ["e"]]

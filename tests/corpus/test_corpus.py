@@ -10,11 +10,12 @@ from coresift.corpus.blocks import block_expression, bounds, overlapping, sequen
 from coresift.corpus.composition import composition
 from coresift.corpus.decontaminate import HeldOut, contaminated, kmer_hashes
 from coresift.corpus.dedup import HashCollisionError, deduplicate, read_shard
-from coresift.corpus.ingest import CorpusError, ingest, read_fasta
+from coresift.corpus.fasta import CorpusError, read_fasta
+from coresift.corpus.ingest import ingest
 from coresift.corpus.normalise import Limits, normalise, reject_reason
 from coresift.corpus.subset import PoolError, fetch_sequences, random_subset, sample_share
 from coresift.corpus.summary import duplicate_ids, summarise
-from coresift.io import PART, REJECT, SEQUENCE, read_table, write_json, write_table
+from coresift.io import PART, REJECT, SEQUENCE, read_table, write_arrow, write_json, write_table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,14 +24,14 @@ BLOCKS = 16
 
 
 def run_corpus(tmp_path, files, n_buckets=2, chunk_bytes=1 << 20):
-    """Ingest and deduplicate; returns the bucket paths and the ingest reports."""
+    """Ingest and deduplicate; returns the buckets as a pool, and the ingest reports."""
     tmp_path.mkdir(exist_ok=True)
     reports, parts = [], []
     for path in files:
-        names = [tmp_path / f"{path.stem}-{b}.parquet" for b in range(n_buckets)]
+        names = [tmp_path / f"{path.stem}-{b}.arrow" for b in range(n_buckets)]
         report = ingest(
-            path, names, tmp_path / f"{path.stem}-rejects.parquet", "rna", LIMITS, BLOCKS,
-            chunk_bytes,
+            path, path.stem, names, tmp_path / f"{path.stem}-rejects.parquet", "rna", LIMITS,
+            BLOCKS, chunk_bytes,
         )  # fmt: skip
         write_json(tmp_path / f"{path.stem}.json", report)
         reports.append(tmp_path / f"{path.stem}.json")
@@ -40,7 +41,13 @@ def run_corpus(tmp_path, files, n_buckets=2, chunk_bytes=1 << 20):
         frame = deduplicate([names[b] for names in parts], BLOCKS)
         buckets.append(tmp_path / f"bucket-{b}.parquet")
         write_table(buckets[-1], frame, SEQUENCE)
+        write_arrow(buckets[-1].with_suffix(".arrow"), frame, SEQUENCE)
     return buckets, reports
+
+
+def distinct(buckets):
+    """The same rows as the Arrow files that deduplication writes."""
+    return [path.with_suffix(".arrow") for path in buckets]
 
 
 def write_fasta(path, records, line=None, newline="\n", compress=False):
@@ -171,11 +178,11 @@ def test_dedup_does_not_depend_on_files_order_or_buckets(tmp_path_factory, seque
 
 def test_hash_collision_is_an_error_not_a_merge(tmp_path):
     frame = pl.DataFrame(
-        {"seq_id": ["0" * 32] * 2, "sequence": ["ACGUA", "ACGUC"], "source_id": ["a", "b"]}
+        {"digest": [bytes(16)] * 2, "sequence": ["ACGUA", "ACGUC"], "source_id": ["a", "b"]}
     )
-    write_table(tmp_path / "p.parquet", frame, PART)
-    with pytest.raises(HashCollisionError, match="different sequences"):
-        deduplicate([tmp_path / "p.parquet"], BLOCKS)
+    write_arrow(tmp_path / "p.arrow", frame, PART)
+    with pytest.raises(HashCollisionError, match=r"0{32} stands for different sequences"):
+        deduplicate([tmp_path / "p.arrow"], BLOCKS)
 
 
 @pytest.mark.parametrize("n_shards", [1, 3, 16])
@@ -205,14 +212,14 @@ def test_duplicate_ids_and_summary_add_up(tmp_path):
         [("a", "ACGUACGU"), ("a", "ACGUACGG"), ("b", "acgtacgt"), ("c", "AC"), ("c", "ACGUACC")],
     )
     buckets, reports = run_corpus(tmp_path / "o", [fasta])
-    found = duplicate_ids(buckets)
+    found = duplicate_ids(distinct(buckets))
     assert found.rows() == [("a", 2)]
-    summary = summarise(reports, buckets, buckets, [], found.height, 0)
+    summary = summarise(reports, distinct(buckets), buckets, [], found.height, 0)
     assert summary["records"] == 5
     assert summary["rejected"] == {"too_short": 1}
     assert (summary["distinct"], summary["duplicates"], summary["pool"]) == (3, 1, 3)
     with pytest.raises(ValueError, match="rows lost"):
-        summarise(reports, buckets[:1], buckets, [], 0, 0)
+        summarise(reports, distinct(buckets[:1]), buckets, [], 0, 0)
 
 
 def naive_kmers(sequence, k):
@@ -293,7 +300,7 @@ def test_sample_share_is_nested_and_independent_of_buckets(tmp_path):
 def test_real_rnacentral_sample(shared_data, tmp_path):
     path = shared_data / "rna_pool_sample/format_rnacentral_active.100.sample-Max50.fasta.gz"
     buckets, reports = run_corpus(tmp_path / "o", [path])
-    summary = summarise(reports, buckets, buckets, [], 0, 0)
+    summary = summarise(reports, distinct(buckets), buckets, [], 0, 0)
     assert summary["records"] == 1400
     assert summary["accepted"] + sum(summary["rejected"].values()) == 1400
 

@@ -181,7 +181,7 @@ def test_the_rule_makes_a_named_fasta(server, tmp_path, run_rules):
         "corpus": {"fasta": ["data/x.fa"], "buckets": 1},
         "downloads": {"data/x.fa": entry},
     }
-    target = "results/r/corpus/distinct/corpus/0.parquet"
+    target = "results/r/corpus/distinct/corpus/0.arrow"
     first = run_rules(config, target)
     assert first.returncode == 0, first.stderr[-3000:]
     assert (tmp_path / "data/x.fa").read_bytes() == server.body

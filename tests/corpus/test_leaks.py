@@ -5,7 +5,7 @@ import shutil
 import polars as pl
 import pytest
 import yaml
-from coresift.config import load_config
+from coresift.config import load_config, source_name
 from coresift.corpus.decontaminate import HeldOut, contaminated
 from coresift.corpus.dedup import deduplicate
 from coresift.corpus.ingest import ingest
@@ -23,11 +23,11 @@ def demo(root, tmp_path_factory):
     limits = Limits(corpus.min_length, corpus.max_length, corpus.max_ambiguous)
     parts, rejects = [], []
     for i, path in enumerate(corpus.fasta):
-        parts.append([folder / f"{i}-{b}.parquet" for b in range(corpus.buckets)])
+        parts.append([folder / f"{i}-{b}.arrow" for b in range(corpus.buckets)])
         rejects.append(folder / f"{i}-rejects.parquet")
         ingest(
-            root / path, parts[i], rejects[i], config.modality, limits, corpus.blocks,
-            corpus.chunk_bytes,
+            root / path, source_name(path), parts[i], rejects[i], config.modality, limits,
+            corpus.blocks, corpus.chunk_bytes,
         )  # fmt: skip
     distinct = [deduplicate(bucket, corpus.blocks) for bucket in zip(*parts, strict=True)]
     return config, pl.concat(distinct), set(read_tables(rejects, REJECT)["source_id"])

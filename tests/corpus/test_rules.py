@@ -5,7 +5,7 @@ import shutil
 
 import polars as pl
 import pytest
-from coresift.corpus.ingest import read_fasta
+from coresift.corpus.fasta import read_fasta
 
 pytestmark = pytest.mark.workflow
 

@@ -16,7 +16,7 @@ import polars as pl
 import psutil
 import pytest
 import yaml
-from coresift.corpus.ingest import read_fasta
+from coresift.corpus.fasta import read_fasta
 from coresift.io import CORESET, SCORE, read_json, read_table
 
 pytestmark = pytest.mark.workflow

@@ -1,7 +1,9 @@
 """File contracts: every table's schema, and atomic, deterministic readers and writers.
 
-All tables are Parquet (zstd); all tensors are safetensors with string metadata. A file appears
-under its final name only when it is whole (temporary file in the same folder, then rename).
+All tables are Parquet (zstd), but for those between two stages of the corpus, which are written
+once and read once: uncompressed Arrow files, mapped into memory. All tensors are safetensors with
+string metadata. A file appears under its final name only when it is whole (temporary file in the
+same folder, then rename).
 """
 
 from __future__ import annotations
@@ -24,9 +26,9 @@ if TYPE_CHECKING:
 
 Schema = Mapping[str, pl.DataType | type[pl.DataType]]
 
-#: One normalised record of one FASTA file, before deduplication.
+#: One normalised record of one FASTA file, before deduplication (an Arrow file).
 PART: Schema = {
-    "seq_id": pl.String,  # 32 hex digits: xxh3-128 of the normalised sequence
+    "digest": pl.Binary,  # 16 bytes: xxh3-128 of the normalised sequence
     "sequence": pl.String,
     "source_id": pl.String,  # the record's own id, first word of its header
 }
@@ -146,18 +148,33 @@ def conform(frame: pl.DataFrame, schema: Schema) -> pl.DataFrame:
     return frame.select(pl.col(name).cast(dtype) for name, dtype in schema.items())
 
 
-def string_series(name: str, values: Sequence[bytes]) -> pl.Series:
-    """A String column of UTF-8 values, made in one copy."""
-    offsets = np.zeros(len(values) + 1, np.int64)
-    np.cumsum(np.fromiter(map(len, values), np.int64, len(values)), out=offsets[1:])
-    data = pa.py_buffer(b"".join(values))
-    array = pa.LargeStringArray.from_buffers(len(values), pa.py_buffer(offsets), data)
-    return pl.Series(name, pl.from_arrow(array))
+def integer_array(values: np.ndarray) -> pa.Array:
+    """An Arrow array of int64 values, not copied."""
+    # From buffers, here and below: pyarrow imports pandas (half a second a job) to look at numpy.
+    return pa.Array.from_buffers(pa.int64(), len(values), [None, pa.py_buffer(values)])
+
+
+def binary_array(values: np.ndarray) -> pa.Array:
+    """An Arrow array of the rows of a C-contiguous (n, width) uint8 array, not copied."""
+    offsets = np.arange(len(values) + 1, dtype=np.int64) * values.shape[1]
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(values)]
+    return pa.Array.from_buffers(pa.large_binary(), len(values), buffers)
+
+
+def text_array(
+    data: bytes | bytearray, starts: np.ndarray, ends: np.ndarray, rows: np.ndarray
+) -> pa.Array:
+    """An Arrow array of `data[starts[i]:ends[i]]`, i in `rows`; the spans are in order, apart."""
+    # The text between the spans makes elements of its own, which are not taken.
+    offsets = np.zeros(2 * len(starts) + 1, np.int64)
+    offsets[1::2], offsets[2::2] = starts, ends
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(data)]
+    spans = pa.Array.from_buffers(pa.large_string(), 2 * len(starts), buffers)
+    return spans.take(integer_array(2 * rows + 1))
 
 
 def list_series(name: str, offsets: np.ndarray, values: pl.Series) -> pl.Series:
     """A List column: row i holds `values[offsets[i]:offsets[i + 1]]`; offsets are int64."""
-    # From buffers: pyarrow imports pandas (half a second a job) to look at a numpy array.
     child = values.to_arrow(compat_level=pl.CompatLevel.oldest())
     buffers = [None, pa.py_buffer(offsets)]
     kind = pa.large_list(child.type)
@@ -165,11 +182,22 @@ def list_series(name: str, offsets: np.ndarray, values: pl.Series) -> pl.Series:
     return pl.Series(name, pl.from_arrow(array))
 
 
+def to_arrow(frame: pl.DataFrame, schema: Schema) -> pa.Table:
+    """An Arrow table of the given schema, with the string type that every reader knows."""
+    table = conform(frame, schema).rechunk()
+    return table.to_arrow(compat_level=pl.CompatLevel.oldest())
+
+
+def arrow_schema(schema: Schema) -> pa.Schema:
+    """The schema of `to_arrow`'s tables."""
+    return to_arrow(pl.DataFrame(schema=dict(schema)), schema).schema
+
+
 def write_table(
     path: str | Path, frame: pl.DataFrame, schema: Schema, metadata: Mapping[str, str] | None = None
 ) -> None:
     """Write a table of the given schema atomically; `metadata` goes into the Parquet footer."""
-    table = conform(frame, schema).rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
+    table = to_arrow(frame, schema)
     table = table.replace_schema_metadata(dict(sorted((metadata or {}).items())))
     with atomic_path(path) as temporary:
         pq.write_table(table, temporary, compression="zstd", use_dictionary=False)
@@ -179,36 +207,23 @@ class TableWriter:
     """Append frames of one schema to one Parquet file, atomically and in bounded memory.
 
     Row groups hold exactly `row_group_size` rows (the last one fewer), so the bytes do not depend
-    on how the rows were cut into frames. An intermediate table, written and read once, is neither
-    compressed nor given statistics.
+    on how the rows were cut into frames.
     """
 
-    def __init__(
-        self,
-        path: str | Path,
-        schema: Schema,
-        row_group_size: int = 1 << 17,
-        intermediate: bool = False,
-    ) -> None:
+    def __init__(self, path: str | Path, schema: Schema, row_group_size: int = 1 << 17) -> None:
         self._context = atomic_path(path)
         self._schema = schema
         self._size = row_group_size
-        self._intermediate = intermediate
         self._pending = pl.DataFrame(schema=dict(schema))
-        self._arrow_schema: pa.Schema = self._to_arrow(self._pending).schema
+        self._arrow_schema = arrow_schema(schema)
         self._writer: pq.ParquetWriter | None = None
-
-    @staticmethod
-    def _to_arrow(frame: pl.DataFrame) -> pa.Table:
-        return frame.to_arrow(compat_level=pl.CompatLevel.oldest())
 
     def __enter__(self) -> TableWriter:
         temporary = self._context.__enter__()
         self._writer = pq.ParquetWriter(
             temporary,
             self._arrow_schema,
-            compression="none" if self._intermediate else "zstd",
-            write_statistics=not self._intermediate,
+            compression="zstd",
             use_dictionary=False,
         )
         return self
@@ -222,7 +237,7 @@ class TableWriter:
 
     def _write(self, frame: pl.DataFrame) -> None:
         assert self._writer is not None
-        self._writer.write_table(self._to_arrow(frame.rechunk()).cast(self._arrow_schema))
+        self._writer.write_table(to_arrow(frame, self._schema))
 
     def __exit__(self, kind: Any, value: Any, trace: Any) -> None:
         if kind is None and self._pending.height:
@@ -230,6 +245,40 @@ class TableWriter:
         if self._writer is not None:
             self._writer.close()
         self._context.__exit__(kind, value, trace)
+
+
+@contextmanager
+def arrow_writer(path: str | Path, schema: Schema) -> Iterator[pa.ipc.RecordBatchFileWriter]:
+    """A writer of an uncompressed Arrow file of the given schema, atomic."""
+    with (
+        atomic_path(path) as temporary,
+        pa.ipc.new_file(str(temporary), arrow_schema(schema)) as writer,
+    ):
+        yield writer
+
+
+def write_arrow(path: str | Path, frame: pl.DataFrame, schema: Schema) -> None:
+    """Write a table of the given schema as an uncompressed Arrow file, atomically."""
+    with arrow_writer(path, schema) as writer:
+        writer.write_table(to_arrow(frame, schema))
+
+
+def read_arrow(paths: Sequence[str | Path], schema: Schema) -> pl.DataFrame:
+    """Map Arrow files of one schema into memory and concatenate them, without a copy.
+
+    Raises:
+        ValueError: a file is not a whole Arrow file, or its columns are not those of the schema.
+    """
+    tables = [pa.table([[]] * len(schema), schema=arrow_schema(schema))]
+    for path in paths:
+        try:
+            tables.append(pa.ipc.open_file(pa.memory_map(str(path))).read_all())
+        except (OSError, pa.ArrowInvalid) as error:
+            raise ValueError(f"{path}: not a readable Arrow file ({error})") from error
+        if tables[-1].schema != tables[0].schema:
+            columns = tables[-1].schema.to_string()
+            raise ValueError(f"{path}: columns {columns}; expected {list(schema)}")
+    return pl.DataFrame(pl.from_arrow(pa.concat_tables(tables), rechunk=False))
 
 
 def read_table(path: str | Path, schema: Schema) -> pl.DataFrame:

@@ -8,12 +8,12 @@ from coresift.config import Task
 from coresift.corpus.decontaminate import HeldOut, contaminated
 from coresift.corpus.mmseqs import similar
 from coresift.corpus.subset import sample_share
-from coresift.io import REMOVED, SEQUENCE, read_table, write_table
+from coresift.io import REMOVED, SEQUENCE, read_arrow, write_table
 from coresift.tasks.data import held_out_examples
 
 options, modality = snakemake.params.options, snakemake.params.modality
 tasks = {name: Task(**values) for name, values in snakemake.params.tasks.items()}
-distinct = read_table(snakemake.input.bucket, SEQUENCE)
+distinct = read_arrow([snakemake.input.bucket], SEQUENCE)
 pool = sample_share(distinct, snakemake.params.sample, snakemake.params.seed)
 examples = held_out_examples(tasks if options["enabled"] else {}, options["splits"], modality)
 if options["method"] == "mmseqs2":

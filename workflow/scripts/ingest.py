@@ -11,6 +11,7 @@ from coresift.io import write_json
 options = snakemake.params.corpus
 report = ingest(
     snakemake.input.fasta,
+    snakemake.wildcards.source,
     snakemake.output.parts,
     snakemake.output.rejects,
     snakemake.params.modality,

@@ -6,20 +6,28 @@ nor of shards (scoring jobs) can change a result.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
+import numpy as np
 import polars as pl
 import xxhash
 
 
-def sequence_ids(sequences: Sequence[bytes]) -> list[str]:
-    """32 hex digits of each normalised sequence: its xxh3-128."""
-    return list(map(xxhash.xxh3_128_hexdigest, sequences))
+def digests(text: bytes | bytearray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """(n, 16) uint8: xxh3-128 of each normalised sequence `text[starts[i]:ends[i]]`."""
+    view, digest = memoryview(text), xxhash.xxh3_128_digest
+    spans = zip(starts.tolist(), ends.tolist(), strict=True)
+    joined = b"".join([digest(view[start:end]) for start, end in spans])
+    return np.frombuffer(joined, np.uint8).reshape(-1, 16)
 
 
 def sequence_id(sequence: str) -> str:
-    """`sequence_ids` of one sequence."""
-    return sequence_ids([sequence.encode("ascii")])[0]
+    """32 hex digits of a normalised sequence: its xxh3-128."""
+    return xxhash.xxh3_128_hexdigest(sequence.encode("ascii"))
+
+
+def blocks_of(hashes: np.ndarray, n_blocks: int) -> np.ndarray:
+    """(n,) int64 blocks of (n, 16) uint8 digests: `block_expression` of their hex digits."""
+    leading = hashes[:, 0].astype(np.int64) << 8 | hashes[:, 1]
+    return leading * n_blocks >> 16
 
 
 def block_expression(n_blocks: int, column: str = "seq_id") -> pl.Expr:

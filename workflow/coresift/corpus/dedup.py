@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from coresift.corpus.blocks import block_expression, bounds
-from coresift.io import PART, SEQUENCE, conform, list_series, read_tables
+from coresift.io import PART, SEQUENCE, conform, list_series, read_arrow
 
 
 class HashCollisionError(ValueError):
@@ -27,24 +27,24 @@ def deduplicate(parts: Sequence[str | Path], n_blocks: int) -> pl.DataFrame:
         HashCollisionError: different sequences under one hash; nothing is merged by hash alone.
     """
     # Sorted, the copies of a sequence are a run of rows, and its ids a slice of one column.
-    rows = read_tables(parts, PART).sort("seq_id", "source_id")
-    same = pl.col("seq_id") == pl.col("seq_id").shift(1)
+    rows = read_arrow(parts, PART).sort("digest", "source_id")
+    same = pl.col("digest") == pl.col("digest").shift(1)
     collided = rows.filter(same & (pl.col("sequence") != pl.col("sequence").shift(1)))
     if collided.height:
-        twice = rows.filter(pl.col("seq_id") == collided["seq_id"][0])
+        twice = rows.filter(pl.col("digest") == collided["digest"][0])
         raise HashCollisionError(
-            f"hash {twice['seq_id'][0]} stands for different sequences: "
+            f"hash {twice['digest'][0].hex()} stands for different sequences: "
             f"{twice['source_id'].head(4).to_list()}"
         )
     first = rows.select((~same).fill_null(True)).to_series()
     offsets = np.append(first.arg_true().to_numpy(), rows.height).astype(np.int64)
     frame = rows.filter(first).with_columns(
-        block_expression(n_blocks),
+        pl.col("digest").bin.encode("hex").alias("seq_id"),
         pl.col("sequence").str.len_bytes().alias("length"),
         pl.Series("n_copies", np.diff(offsets)),
         list_series("source_ids", offsets, rows["source_id"]),
     )
-    return conform(frame, SEQUENCE)
+    return conform(frame.with_columns(block_expression(n_blocks)), SEQUENCE)
 
 
 def read_shard(

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
-import numpy as np
-
 from coresift.alphabet import ALPHABETS
+
+#: Stands for a character that is not a canonical letter, in `normalise_lines`.
+ODD = 0xFF
 
 
 @cache
@@ -34,22 +35,21 @@ def normalise(sequence: str, modality: str) -> str:
     becomes '?'.
     """
     raw = sequence.encode("ascii", "replace").translate(_tables(modality)[0])
-    return strip_trailing(raw, modality).decode("ascii")
+    return raw.rstrip(_tables(modality)[3]).decode("ascii")
 
 
-def strip_trailing(sequence: bytes, modality: str) -> bytes:
-    """Without the letters dropped from the end (a protein's stop)."""
-    return sequence.rstrip(_tables(modality)[3])
+def normalise_lines(text: bytes, modality: str) -> bytearray:
+    """Wrapped sequences, normalised as `normalise` does and joined, with the odd letters marked.
 
-
-def normalise_joined(bodies: bytes, modality: str) -> bytes:
-    """Normalise many sequences at once: wrapped bodies joined by '>' to lines, one a sequence.
-
-    As `normalise`, but trailing stops stay: `suspects` finds such lines.
+    Every character that is not a canonical letter becomes `ODD`, which no ASCII text holds.
     """
-    table = bytearray(_tables(modality)[0])
-    table[ord(">")] = ord("\n")
-    return bodies.replace(b"\n", b"").translate(bytes(table))
+    return bytearray(text.translate(_odd_table(modality), b"\n"))
+
+
+@cache
+def _odd_table(modality: str) -> bytes:
+    table, canonical, _, _ = _tables(modality)
+    return bytes(code if code in canonical else ODD for code in table)
 
 
 @dataclass(frozen=True)
@@ -83,22 +83,3 @@ def reject_reason(sequence: str, modality: str, limits: Limits) -> tuple[str, st
     if len(rest) > limits.max_ambiguous * length:
         return "ambiguous", f"{len(rest)} of {length} residues are ambiguity codes"
     return None
-
-
-def suspects(lines: bytes, modality: str, limits: Limits) -> np.ndarray:
-    """(k,) int64: numbers of the lines, normalised sequences, that `reject_reason` may reject.
-
-    Those it rejects, and those with trailing stops.
-    """
-    _, canonical, letters, _ = _tables(modality)
-    rest = lines.translate(None, canonical)
-    lengths, odd = _line_lengths(lines), _line_lengths(rest)
-    foreign = _line_lengths(rest.translate(None, letters))
-    size = (lengths < limits.min_length) | (lengths > limits.max_length)
-    return np.flatnonzero(size | (odd > limits.max_ambiguous * lengths) | (foreign > 0))
-
-
-def _line_lengths(lines: bytes) -> np.ndarray:
-    """(n,) int64 lengths of lines separated by a newline (none after the last)."""
-    breaks = np.flatnonzero(np.frombuffer(lines, np.uint8) == ord("\n"))
-    return np.diff(breaks, prepend=-1, append=len(lines)) - 1

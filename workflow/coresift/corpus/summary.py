@@ -21,7 +21,7 @@ def duplicate_ids(buckets: Sequence[str | Path]) -> pl.DataFrame:
     Ids are labels here, not keys: nothing is lost, but the user should know.
     """
     return (
-        pl.scan_parquet(_paths(buckets))
+        pl.scan_ipc(_paths(buckets))
         .select(pl.col("source_ids").list.unique().alias("source_id"))
         .explode("source_id")
         .group_by("source_id")
@@ -44,7 +44,7 @@ def summarise(
 
     Args:
         ingest_reports: the JSON of each ingest job.
-        distinct: buckets after deduplication.
+        distinct: buckets after deduplication (Arrow files).
         pool: buckets after decontamination.
         clusters: the table of near-duplicate clusters, or nothing.
         n_duplicate_ids: from `duplicate_ids`.
@@ -60,7 +60,7 @@ def summarise(
         for reason, count in report["rejected"].items():
             rejected[reason] = rejected.get(reason, 0) + count
     totals = (
-        pl.scan_parquet(_paths(distinct))
+        pl.scan_ipc(_paths(distinct))
         .select(pl.len().alias("n"), pl.col("n_copies").cast(pl.Int64).sum())
         .collect()
     )

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from coresift.config import TaskData
-from coresift.corpus.ingest import read_fasta
+from coresift.corpus.fasta import read_fasta
 from coresift.tasks.readers.record import Record
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from coresift.config import TaskData
-from coresift.corpus.ingest import read_fasta
+from coresift.corpus.fasta import read_fasta
 from coresift.tasks.readers.record import Record, TaskDataError, read_lines
 
 
