@@ -5,14 +5,15 @@ import sys
 from itertools import pairwise
 
 import polars as pl
+import pyarrow as pa
 import pytest
 from coresift.io import (
     CORESET,
     EMBEDDING,
     TableWriter,
-    conform,
     read_arrow,
     read_table,
+    to_arrow,
     write_arrow,
     write_json,
     write_table,
@@ -28,7 +29,7 @@ FRAME = pl.DataFrame(
 FULL = """
 import resource, sys
 import polars as pl
-from coresift.io import CORESET, TableWriter, write_arrow, write_table
+from coresift.io import CORESET, TableWriter, to_arrow, write_arrow, write_table
 n = 20_000
 frame = pl.DataFrame({"seq_id": [f"{hash((i, 1)) & (2**128 - 1):032x}" for i in range(n)],
                       "rank": range(n), "stratum": -1, "weight": 1.0})
@@ -36,7 +37,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 if sys.argv[2] == "table":
     write_table(sys.argv[1], frame, CORESET)
 elif sys.argv[2] == "arrow":
-    write_arrow(sys.argv[1], frame, CORESET)
+    write_arrow(sys.argv[1], to_arrow(frame, CORESET), CORESET)
 else:
     with TableWriter(sys.argv[1], CORESET) as writer:
         writer.append(frame)
@@ -74,16 +75,14 @@ def test_tables_are_held_to_their_schema(tmp_path):
 
 
 def test_arrow_files_are_held_to_their_schema(tmp_path):
-    path = tmp_path / "t.arrow"
-    write_arrow(path, FRAME, CORESET)
-    assert read_arrow([path, path], CORESET).equals(
-        read_arrow([path], CORESET).vstack(conform(FRAME, CORESET))
-    )
-    assert read_arrow([], CORESET).schema == CORESET
-    with pytest.raises(
-        ValueError, match=r"t\.arrow: (?s:columns .*)expected \['seq_id', 'x', 'y'\]"
-    ):
+    path, table = tmp_path / "t.arrow", to_arrow(FRAME, CORESET)
+    write_arrow(path, table, CORESET)
+    assert read_arrow([path, path], CORESET).equals(pa.concat_tables([table, table]))
+    assert read_arrow([], CORESET).schema == table.schema
+    with pytest.raises(ValueError, match=r"t\.arrow: columns .*expected \['seq_id', 'x', 'y'\]"):
         read_arrow([path], EMBEDDING)
+    with pytest.raises(ValueError, match="names"):
+        write_arrow(tmp_path / "u.arrow", table.drop_columns("weight"), CORESET)
     for size in (0, 7, path.stat().st_size - 20):
         (tmp_path / "cut.arrow").write_bytes(path.read_bytes()[:size])
         with pytest.raises(ValueError, match=r"cut\.arrow: not a readable Arrow file"):

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from coresift.logs import start
+
+start("/dev/null")
+
 import argparse
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -24,9 +28,9 @@ def ingest_file(path: str, out: Path, buckets: int) -> list[Path]:
 
 
 def deduplicate_bucket(parts: list[Path], path: Path) -> int:
-    frame = deduplicate(parts, BLOCKS)
-    write_arrow(path, frame, SEQUENCE)
-    return frame.height
+    table = deduplicate(parts, BLOCKS)
+    write_arrow(path, table, SEQUENCE)
+    return table.num_rows
 
 
 def main() -> None:

@@ -1,13 +1,14 @@
 """The block parser gives the records of the record parser, whatever the file and the block size."""
 
 import polars as pl
+import pyarrow as pa
 import pytest
 from coresift.corpus import fasta as module
-from coresift.corpus.blocks import block_expression, blocks_of, digests, sequence_id
+from coresift.corpus.blocks import block_expression, blocks_of, hash_words, hexadecimal, sequence_id
 from coresift.corpus.fasta import CorpusError, read_blocks, read_fasta
 from coresift.corpus.ingest import ingest
 from coresift.corpus.normalise import Limits, normalise, reject_reason
-from coresift.io import PART, REJECT, list_series, read_arrow, read_table, text_array
+from coresift.io import PART, REJECT, list_array, read_arrow, read_table, text_array
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -37,12 +38,17 @@ def judged(path, modality):
 def ingested(path, folder, modality):
     """The same by `ingest`, into one bucket."""
     ingest(path, "x", [folder / "p"], folder / "r", modality, LIMITS, 4, 40)
-    rows = read_arrow([folder / "p"], PART)
+    rows = records_of(folder / "p")
     rejects = read_table(folder / "r", REJECT)
     return (
-        rows.select("source_id", "sequence").rows(),
+        rows,
         rejects.select("record", "source_id", "reason", "detail").rows(),
     )
+
+
+def records_of(part):
+    """(id, sequence) of an Arrow file."""
+    return pl.DataFrame(read_arrow([part], PART)).select("source_id", "sequence").rows()
 
 
 def outcome(parse, *arguments):
@@ -105,11 +111,11 @@ def test_only_odd_text_is_read_record_by_record(tmp_path, monkeypatch, text, rea
 def test_digests_and_blocks_are_those_of_single_sequences(sequences, n_blocks):
     ends = pl.Series([len(s) for s in sequences]).cum_sum().to_numpy()
     starts = ends - [len(s) for s in sequences]
-    hashes = digests("".join(sequences).encode(), starts, ends)
+    words = hash_words(bytearray("".join(sequences), "ascii"), starts, ends)
     ids = [sequence_id(s) for s in sequences]
-    assert [bytes(row).hex() for row in hashes] == ids
+    assert hexadecimal(words).to_pylist() == ids
     expected = pl.DataFrame({"seq_id": ids}).select(block_expression(n_blocks))["block"]
-    assert blocks_of(hashes, n_blocks).tolist() == expected.to_list()
+    assert blocks_of(words[:, 0], n_blocks).tolist() == expected.to_list()
 
 
 def test_block_and_chunk_sizes_do_not_change_a_row(tmp_path, root, monkeypatch):
@@ -121,7 +127,7 @@ def test_block_and_chunk_sizes_do_not_change_a_row(tmp_path, root, monkeypatch):
         source = root / "resources/demo/rna_1.fasta.gz"
         limits = Limits(30, 1022, 0.1)
         counts = ingest(source, "rna_1", parts, folder / "rejects", "rna", limits, 32, chunk)
-        rows = [read_arrow([part], PART).rows() for part in parts]
+        rows = [read_arrow([part], PART).to_pylist() for part in parts]
         tables.append((counts, rows, (folder / "rejects").read_bytes()))
     assert tables[0] == tables[1] == tables[2]
     assert sum(map(len, tables[0][1])) == tables[0][0]["accepted"] > 1000
@@ -133,8 +139,7 @@ def test_stops_empty_ids_and_record_numbers(tmp_path, monkeypatch):
     path.write_text(">\nMKV*\n>b\nMK1V\n>\nMKVW**\n>d\n*\n")
     counts = ingest(path, "x", [tmp_path / "p"], tmp_path / "r", "protein", LIMITS, 4, 1)
     assert counts["rejected"] == {"letters": 1, "no_sequence": 1}
-    rows = read_arrow([tmp_path / "p"], PART).select("source_id", "sequence").rows()
-    assert rows == [("record_1", "MKV"), ("record_3", "MKVW")]
+    assert records_of(tmp_path / "p") == [("record_1", "MKV"), ("record_3", "MKVW")]
     rejects = read_table(tmp_path / "r", REJECT)
     assert rejects.select("record", "source_id", "reason").rows() == [
         (2, "b", "letters"),
@@ -150,6 +155,6 @@ def test_column_builders():
     rows = pl.Series([3, 0, 2]).to_numpy()
     made = text_array(b"-abcdef-x", spans["start"].to_numpy(), spans["end"].to_numpy(), rows)
     assert made.to_pylist() == ["x", "", "cde"]
-    words = pl.Series("w", ["", "a", "bcd", "e"])
     offsets = pl.Series([0, 0, 3, 4], dtype=pl.Int64).to_numpy()
-    assert list_series("l", offsets, words).to_list() == [[], ["", "a", "bcd"], ["e"]]
+    words = pa.array(["", "a", "bcd", "e"])
+    assert list_array(offsets, words).to_pylist() == [[], ["", "a", "bcd"], ["e"]]

@@ -15,7 +15,16 @@ from coresift.corpus.ingest import ingest
 from coresift.corpus.normalise import Limits, normalise, reject_reason
 from coresift.corpus.subset import PoolError, fetch_sequences, random_subset, sample_share
 from coresift.corpus.summary import duplicate_ids, summarise
-from coresift.io import PART, REJECT, SEQUENCE, read_table, write_arrow, write_json, write_table
+from coresift.io import (
+    PART,
+    REJECT,
+    SEQUENCE,
+    read_table,
+    to_arrow,
+    write_arrow,
+    write_json,
+    write_table,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -38,10 +47,10 @@ def run_corpus(tmp_path, files, n_buckets=2, chunk_bytes=1 << 20):
         parts.append(names)
     buckets = []
     for b in range(n_buckets):
-        frame = deduplicate([names[b] for names in parts], BLOCKS)
+        table = deduplicate([names[b] for names in parts], BLOCKS)
         buckets.append(tmp_path / f"bucket-{b}.parquet")
-        write_table(buckets[-1], frame, SEQUENCE)
-        write_arrow(buckets[-1].with_suffix(".arrow"), frame, SEQUENCE)
+        write_table(buckets[-1], pl.DataFrame(table), SEQUENCE)
+        write_arrow(buckets[-1].with_suffix(".arrow"), table, SEQUENCE)
     return buckets, reports
 
 
@@ -176,13 +185,32 @@ def test_dedup_does_not_depend_on_files_order_or_buckets(tmp_path_factory, seque
     assert expected["n_copies"].sum() == len(good)
 
 
+def part(path, rows):
+    """An Arrow file of (high, low, sequence, id)."""
+    frame = pl.DataFrame(rows, schema=dict(PART), orient="row")
+    write_arrow(path, to_arrow(frame, PART), PART)
+    return path
+
+
 def test_hash_collision_is_an_error_not_a_merge(tmp_path):
-    frame = pl.DataFrame(
-        {"digest": [bytes(16)] * 2, "sequence": ["ACGUA", "ACGUC"], "source_id": ["a", "b"]}
+    path = part(
+        tmp_path / "p",
+        [(2, 1, "ACGUA", "x"), (1, 3, "ACGUA", "a"), (1, 3, "ACGUC", "b"), (1, 2, "ACGUC", "y")],
     )
-    write_arrow(tmp_path / "p.arrow", frame, PART)
-    with pytest.raises(HashCollisionError, match=r"0{32} stands for different sequences"):
-        deduplicate([tmp_path / "p.arrow"], BLOCKS)
+    with pytest.raises(HashCollisionError, match=r"hash 0{15}10{15}3 .* sequences: \['a', 'b'\]"):
+        deduplicate([path], BLOCKS)
+
+
+def test_equal_upper_halves_are_told_apart(tmp_path):
+    rows = [(9, 2, "AC", "d"), (9, 1, "AG", "c"), (9, 2, "AC", "b"), (3, 7, "AU", "a")]
+    found = deduplicate([part(tmp_path / "p", rows[:1]), part(tmp_path / "q", rows[1:])], BLOCKS)
+    assert found["sequence"].to_pylist() == ["AU", "AG", "AC"]
+    assert found["source_ids"].to_pylist() == [["a"], ["c"], ["b", "d"]]
+    assert found["seq_id"].to_pylist() == [f"{h:016x}{n:016x}" for h, n in ((3, 7), (9, 1), (9, 2))]
+
+
+def test_a_bucket_may_be_empty(tmp_path):
+    assert deduplicate([part(tmp_path / "p", [])], BLOCKS).num_rows == 0
 
 
 @pytest.mark.parametrize("n_shards", [1, 3, 16])

@@ -29,7 +29,9 @@ def demo(root, tmp_path_factory):
             root / path, source_name(path), parts[i], rejects[i], config.modality, limits,
             corpus.blocks, corpus.chunk_bytes,
         )  # fmt: skip
-    distinct = [deduplicate(bucket, corpus.blocks) for bucket in zip(*parts, strict=True)]
+    distinct = [
+        pl.DataFrame(deduplicate(bucket, corpus.blocks)) for bucket in zip(*parts, strict=True)
+    ]
     return config, pl.concat(distinct), set(read_tables(rejects, REJECT)["source_id"])
 
 

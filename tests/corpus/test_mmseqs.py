@@ -9,7 +9,7 @@ from coresift.corpus import mmseqs as module
 from coresift.corpus.blocks import sequence_id
 from coresift.corpus.mmseqs import MmseqsError, cluster, mmseqs, similar
 from coresift.corpus.summary import summarise
-from coresift.io import CLUSTER, SEQUENCE, write_arrow, write_json, write_table
+from coresift.io import CLUSTER, SEQUENCE, to_arrow, write_arrow, write_json, write_table
 
 needs_mmseqs = pytest.mark.skipif(
     shutil.which("mmseqs") is None, reason="needs mmseqs on PATH (Debian package mmseqs2)"
@@ -144,7 +144,7 @@ def test_clusters_hold_near_duplicates(tmp_path, modality):
     write_table(tmp_path / "clusters.parquet", tables[0], CLUSTER)
     report = {"source": "x", "records": 45, "accepted": 45, "rejected": {}}
     write_json(tmp_path / "x.json", report)
-    write_arrow(tmp_path / "distinct.arrow", pool, SEQUENCE)
+    write_arrow(tmp_path / "distinct.arrow", to_arrow(pool, SEQUENCE), SEQUENCE)
     summary = summarise(
         [tmp_path / "x.json"], [tmp_path / "distinct.arrow"], paths,
         [tmp_path / "clusters.parquet"], 0, 0,

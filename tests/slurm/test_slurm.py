@@ -21,12 +21,13 @@ SNAKEMAKE = [
     *("--slurm-init-seconds-before-status-checks", "1", "--seconds-between-status-checks", "1"),
 ]
 GPU_RULES = {"base", "finetune", "fisher_part", "score", "embed", "pretrain", "evaluate_domain"}
-# A scoring job waits while this file exists: time to do to it what a cluster does.
+# Jobs of these rules wait while a file exists: time to do to them what a cluster does.
+HELD = ("score", "deduplicate")
 HOLD = """\
 import time
 from pathlib import Path
 
-while Path("hold").exists():
+while Path("hold-{rule}").exists():
     time.sleep(0.1)
 """
 
@@ -38,10 +39,10 @@ class SlurmProject(Project):
         super().__init__(source, folder)
         (folder / "slurm").mkdir()
         (folder / "slurm/config.yaml").write_bytes((source / "slurm/config.yaml").read_bytes())
-        script = folder / "workflow/scripts/score.py"
-        script.write_text(HOLD + script.read_text())
+        for rule in HELD:
+            script = folder / f"workflow/scripts/{rule}.py"
+            script.write_text(HOLD.format(rule=rule) + script.read_text())
         self.cluster = cluster
-        self.hold = folder / "hold"
 
     def start(self, config, *arguments):
         """Snakemake in the background, in a process group of its own, its output in `terminal`."""
@@ -52,6 +53,14 @@ class SlurmProject(Project):
                 cwd=self.folder, env=self.cluster.env, start_new_session=True,
                 stdout=terminal, stderr=subprocess.STDOUT,
             )  # fmt: skip
+
+    def hold(self, rule):
+        """Have the jobs of a rule wait at their start, until `release`."""
+        (self.folder / f"hold-{rule}").touch()
+
+    def release(self, rule):
+        """Let the jobs of a rule go on."""
+        (self.folder / f"hold-{rule}").unlink()
 
     def terminal(self):
         return (self.folder / "terminal").read_text()
@@ -102,6 +111,18 @@ def kill(process):
         process.wait()
 
 
+def megabytes(memory):
+    """Of `8000M` or `4G`."""
+    return float(memory[:-1]) * {"M": 1, "G": 1024}[memory[-1]]
+
+
+def minutes_of(limit):
+    """Of `04:00:00` or `1-04:00:00`."""
+    days, _, clock = limit.rpartition("-")
+    hours, minutes, _ = map(int, clock.split(":"))
+    return (int(days or 0) * 24 + hours) * 60 + minutes
+
+
 @pytest.fixture(scope="module")
 def cluster():
     with Cluster() as running:
@@ -115,10 +136,19 @@ def project(root, tmp_path_factory, cluster):
 
 @pytest.fixture(scope="module")
 def finished(project):
-    """A whole run; in it one scoring job was cancelled and one killed for time."""
+    """A whole run; in it two jobs were cancelled, one of them a group, and one killed for time."""
     config = {**small_config(), "run": "slurm", "device": "auto"}
-    project.hold.touch()
+    for rule in HELD:
+        project.hold(rule)
     process = project.start(config)
+
+    def group():
+        return next((job for name, job in project.running().items() if "bucket" in name), None)
+
+    cancelled = wait_for(group, process)
+    project.cluster.slurm("scancel", cancelled)
+    wait_for(lambda: group() not in (None, cancelled), process)
+    project.release("deduplicate")
     jobs = [
         wait_for(lambda i=i: project.running().get(f"rule_score_wildcards_{i}"), process)
         for i in (0, 1)
@@ -131,7 +161,7 @@ def finished(project):
         return [states.get(job) for job in jobs] == ["CANCELLED", "TIMEOUT"]
 
     wait_for(killed, process)
-    project.hold.unlink()
+    project.release("score")
     assert project.finish(process) == 0, project.terminal()[-5000:]
     return project.accounting()
 
@@ -152,6 +182,18 @@ def test_a_killed_job_is_retried_with_more(finished, shard, state):
         assert first["Timelimit"] == "04:00:00"
 
 
+def test_a_cancelled_group_is_retried_with_more(finished):
+    first, second = (row for row in finished if "bucket" in row["Comment"])
+    assert first["State"].startswith("CANCELLED by")
+    assert second["State"] == "COMPLETED"
+    memory, minutes = (
+        [convert(row[field]) for row in (first, second)]
+        for field, convert in (("ReqMem", megabytes), ("Timelimit", minutes_of))
+    )
+    assert memory[1] == 2 * memory[0]
+    assert minutes[1] == 2 * minutes[0]
+
+
 def test_gpus_partitions_and_account(finished):
     seen = set()
     for row in finished:
@@ -167,8 +209,9 @@ def test_gpus_partitions_and_account(finished):
 def test_small_jobs_share_a_submission(finished):
     jobs = [row["Comment"].removeprefix("rule_") for row in finished]
     assert not [j for j in jobs if j.startswith(("deduplicate", "decontaminate", "select"))]
-    # 2 pools of 2 buckets, 2 stages each; a matched coreset goes with the one it is matched to
-    assert sum(job.startswith("bucket") for job in jobs) == 1
+    # 2 pools of 2 buckets, 2 stages each, cancelled once; a matched coreset goes with the one it is
+    # matched to
+    assert sum(job.startswith("bucket") for job in jobs) == 2
     assert sum(job.startswith("coreset") for job in jobs) == 1
 
 
@@ -186,7 +229,7 @@ def test_fewer_shards_score_nothing_again(project, finished):
 def test_ctrl_c_leaves_no_job(project, moment):
     config = {**small_config(), "run": "slurm", "device": "auto"}
     config["influence"] |= {"shards": 8, "damping": 0.5}
-    project.hold.touch()
+    project.hold("score")
     process = project.start(config, "scores")
     if moment == "running":
         wait_for(lambda: any("rule_score" in comment for comment in project.running()), process)
@@ -194,7 +237,7 @@ def test_ctrl_c_leaves_no_job(project, moment):
         wait_for(lambda: "rule_score" in project.terminal(), process)
     os.killpg(process.pid, signal.SIGINT)  # what a terminal does
     assert project.finish(process) != 0
-    project.hold.unlink()
+    project.release("score")
     assert project.cluster.slurm("squeue", "-h", "-t", "PD,R") == ""
     assert "SLURM run ID" in project.terminal()
 

@@ -28,7 +28,8 @@ Schema = Mapping[str, pl.DataType | type[pl.DataType]]
 
 #: One normalised record of one FASTA file, before deduplication (an Arrow file).
 PART: Schema = {
-    "digest": pl.Binary,  # 16 bytes: xxh3-128 of the normalised sequence
+    "high": pl.UInt64,  # upper and lower half of the xxh3-128 of the normalised sequence
+    "low": pl.UInt64,
     "sequence": pl.String,
     "source_id": pl.String,  # the record's own id, first word of its header
 }
@@ -148,17 +149,12 @@ def conform(frame: pl.DataFrame, schema: Schema) -> pl.DataFrame:
     return frame.select(pl.col(name).cast(dtype) for name, dtype in schema.items())
 
 
-def integer_array(values: np.ndarray) -> pa.Array:
-    """An Arrow array of int64 values, not copied."""
+def number_array(values: np.ndarray) -> pa.Array:
+    """An Arrow array of 64-bit integers, not copied."""
     # From buffers, here and below: pyarrow imports pandas (half a second a job) to look at numpy.
-    return pa.Array.from_buffers(pa.int64(), len(values), [None, pa.py_buffer(values)])
-
-
-def binary_array(values: np.ndarray) -> pa.Array:
-    """An Arrow array of the rows of a C-contiguous (n, width) uint8 array, not copied."""
-    offsets = np.arange(len(values) + 1, dtype=np.int64) * values.shape[1]
-    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(values)]
-    return pa.Array.from_buffers(pa.large_binary(), len(values), buffers)
+    kind = pa.uint64() if values.dtype == np.uint64 else pa.int64()
+    contiguous = np.ascontiguousarray(values, kind.to_pandas_dtype())
+    return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(contiguous)])
 
 
 def text_array(
@@ -170,16 +166,13 @@ def text_array(
     offsets[1::2], offsets[2::2] = starts, ends
     buffers = [None, pa.py_buffer(offsets), pa.py_buffer(data)]
     spans = pa.Array.from_buffers(pa.large_string(), 2 * len(starts), buffers)
-    return spans.take(integer_array(2 * rows + 1))
+    return spans.take(number_array(2 * rows + 1))
 
 
-def list_series(name: str, offsets: np.ndarray, values: pl.Series) -> pl.Series:
-    """A List column: row i holds `values[offsets[i]:offsets[i + 1]]`; offsets are int64."""
-    child = values.to_arrow(compat_level=pl.CompatLevel.oldest())
-    buffers = [None, pa.py_buffer(offsets)]
-    kind = pa.large_list(child.type)
-    array = pa.Array.from_buffers(kind, len(offsets) - 1, buffers, children=[child])
-    return pl.Series(name, pl.from_arrow(array))
+def list_array(offsets: np.ndarray, values: pa.Array) -> pa.Array:
+    """An Arrow array of lists: row i holds `values[offsets[i]:offsets[i + 1]]`; int64 offsets."""
+    kind, buffers = pa.large_list(values.type), [None, pa.py_buffer(offsets)]
+    return pa.Array.from_buffers(kind, len(offsets) - 1, buffers, children=[values])
 
 
 def to_arrow(frame: pl.DataFrame, schema: Schema) -> pa.Table:
@@ -257,28 +250,32 @@ def arrow_writer(path: str | Path, schema: Schema) -> Iterator[pa.ipc.RecordBatc
         yield writer
 
 
-def write_arrow(path: str | Path, frame: pl.DataFrame, schema: Schema) -> None:
-    """Write a table of the given schema as an uncompressed Arrow file, atomically."""
+def write_arrow(path: str | Path, table: pa.Table, schema: Schema) -> None:
+    """Write a table of the given schema as an uncompressed Arrow file, atomically.
+
+    Raises:
+        ValueError: a column is missing, or one too many.
+    """
     with arrow_writer(path, schema) as writer:
-        writer.write_table(to_arrow(frame, schema))
+        writer.write_table(table.cast(arrow_schema(schema)))
 
 
-def read_arrow(paths: Sequence[str | Path], schema: Schema) -> pl.DataFrame:
+def read_arrow(paths: Sequence[str | Path], schema: Schema) -> pa.Table:
     """Map Arrow files of one schema into memory and concatenate them, without a copy.
 
     Raises:
         ValueError: a file is not a whole Arrow file, or its columns are not those of the schema.
     """
-    tables = [pa.table([[]] * len(schema), schema=arrow_schema(schema))]
+    expected = arrow_schema(schema)
+    tables = [expected.empty_table()]
     for path in paths:
         try:
             tables.append(pa.ipc.open_file(pa.memory_map(str(path))).read_all())
         except (OSError, pa.ArrowInvalid) as error:
             raise ValueError(f"{path}: not a readable Arrow file ({error})") from error
-        if tables[-1].schema != tables[0].schema:
-            columns = tables[-1].schema.to_string()
-            raise ValueError(f"{path}: columns {columns}; expected {list(schema)}")
-    return pl.DataFrame(pl.from_arrow(pa.concat_tables(tables), rechunk=False))
+        if tables[-1].schema != expected:
+            raise ValueError(f"{path}: columns {tables[-1].column_names}; expected {list(schema)}")
+    return pa.concat_tables(tables)
 
 
 def read_table(path: str | Path, schema: Schema) -> pl.DataFrame:

@@ -1,7 +1,8 @@
-"""Logging of a job: to its log file, errors to the terminal as well."""
+"""The start of a job: logging to its file, errors to the terminal as well, and no slow imports."""
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import sys
@@ -15,6 +16,8 @@ def start(log: str) -> None:
 
     Model and data hubs are never asked: nothing a job needs is downloaded.
     """
+    # Imports make many objects and no garbage: looking for it takes a tenth of a job's start.
+    gc.set_threshold(100_000)
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     Path(log).parent.mkdir(parents=True, exist_ok=True)

@@ -4,6 +4,7 @@ from coresift.logs import start
 
 start(snakemake.log[0])
 
+import polars as pl
 from coresift.config import Task
 from coresift.corpus.decontaminate import HeldOut, contaminated
 from coresift.corpus.mmseqs import similar
@@ -13,7 +14,7 @@ from coresift.tasks.data import held_out_examples
 
 options, modality = snakemake.params.options, snakemake.params.modality
 tasks = {name: Task(**values) for name, values in snakemake.params.tasks.items()}
-distinct = read_arrow([snakemake.input.bucket], SEQUENCE)
+distinct = pl.DataFrame(read_arrow([snakemake.input.bucket], SEQUENCE))
 pool = sample_share(distinct, snakemake.params.sample, snakemake.params.seed)
 examples = held_out_examples(tasks if options["enabled"] else {}, options["splits"], modality)
 if options["method"] == "mmseqs2":

@@ -6,17 +6,28 @@ nor of shards (scoring jobs) can change a result.
 
 from __future__ import annotations
 
+from binascii import hexlify
+
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import xxhash
 
 
-def digests(text: bytes | bytearray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """(n, 16) uint8: xxh3-128 of each normalised sequence `text[starts[i]:ends[i]]`."""
+def hash_words(text: bytes | bytearray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """(n, 2) uint64 upper and lower halves of the xxh3-128 of each `text[starts[i]:ends[i]]`."""
     view, digest = memoryview(text), xxhash.xxh3_128_digest
     spans = zip(starts.tolist(), ends.tolist(), strict=True)
     joined = b"".join([digest(view[start:end]) for start, end in spans])
-    return np.frombuffer(joined, np.uint8).reshape(-1, 16)
+    return np.frombuffer(joined, ">u8").astype(np.uint64).reshape(-1, 2)
+
+
+def hexadecimal(words: np.ndarray) -> pa.Array:
+    """The `seq_id`s of (n, 2) uint64 words: 32 hex digits each."""
+    offsets = np.arange(len(words) + 1) * 32
+    digits = hexlify(words.astype(">u8").tobytes())
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(digits)]
+    return pa.Array.from_buffers(pa.large_string(), len(words), buffers)
 
 
 def sequence_id(sequence: str) -> str:
@@ -24,10 +35,9 @@ def sequence_id(sequence: str) -> str:
     return xxhash.xxh3_128_hexdigest(sequence.encode("ascii"))
 
 
-def blocks_of(hashes: np.ndarray, n_blocks: int) -> np.ndarray:
-    """(n,) int64 blocks of (n, 16) uint8 digests: `block_expression` of their hex digits."""
-    leading = hashes[:, 0].astype(np.int64) << 8 | hashes[:, 1]
-    return leading * n_blocks >> 16
+def blocks_of(high: np.ndarray, n_blocks: int) -> np.ndarray:
+    """(n,) int64 blocks of the hashes' upper halves: `block_expression` of their `seq_id`s."""
+    return ((high >> np.uint64(48)).astype(np.int64) * n_blocks) >> 16
 
 
 def block_expression(n_blocks: int, column: str = "seq_id") -> pl.Expr:

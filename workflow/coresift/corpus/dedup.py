@@ -11,40 +11,80 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from coresift.corpus.blocks import block_expression, bounds
-from coresift.io import PART, SEQUENCE, conform, list_series, read_arrow
+from coresift.corpus.blocks import blocks_of, bounds, hexadecimal
+from coresift.io import (
+    PART,
+    SEQUENCE,
+    arrow_schema,
+    conform,
+    list_array,
+    number_array,
+    read_arrow,
+)
 
 
 class HashCollisionError(ValueError):
     """Two different sequences have the same 128-bit hash."""
 
 
-def deduplicate(parts: Sequence[str | Path], n_blocks: int) -> pl.DataFrame:
+def deduplicate(parts: Sequence[str | Path], n_blocks: int) -> pa.Table:
     """Distinct sequences of one bucket, in hash order (columns of `SEQUENCE`).
 
     Raises:
         HashCollisionError: different sequences under one hash; nothing is merged by hash alone.
     """
+    rows = read_arrow(parts, PART)
     # Sorted, the copies of a sequence are a run of rows, and its ids a slice of one column.
-    rows = read_arrow(parts, PART).sort("digest", "source_id")
-    same = pl.col("digest") == pl.col("digest").shift(1)
-    collided = rows.filter(same & (pl.col("sequence") != pl.col("sequence").shift(1)))
-    if collided.height:
-        twice = rows.filter(pl.col("digest") == collided["digest"][0])
-        raise HashCollisionError(
-            f"hash {twice['digest'][0].hex()} stands for different sequences: "
-            f"{twice['source_id'].head(4).to_list()}"
-        )
-    first = rows.select((~same).fill_null(True)).to_series()
-    offsets = np.append(first.arg_true().to_numpy(), rows.height).astype(np.int64)
-    frame = rows.filter(first).with_columns(
-        pl.col("digest").bin.encode("hex").alias("seq_id"),
-        pl.col("sequence").str.len_bytes().alias("length"),
-        pl.Series("n_copies", np.diff(offsets)),
-        list_series("source_ids", offsets, rows["source_id"]),
+    order = _sorted(rows)
+    words = np.stack([rows[half].to_numpy()[order] for half in ("high", "low")], axis=1)
+    same = np.append(False, (words[1:] == words[:-1]).all(axis=1))[: len(words)]
+    _check_copies(rows, order, same, words)
+    first = np.flatnonzero(~same)
+    offsets = np.append(first, len(order))
+    sequences = rows["sequence"].take(number_array(order[first])).combine_chunks()
+    ids = rows["source_id"].take(number_array(order)).combine_chunks()
+    columns = {
+        "seq_id": hexadecimal(words[first]),
+        "sequence": sequences,
+        "length": pc.binary_length(sequences),
+        "block": number_array(blocks_of(words[first, 0], n_blocks)),
+        "n_copies": number_array(np.diff(offsets)),
+        "source_ids": list_array(offsets, ids),
+    }
+    return pa.table(columns).cast(arrow_schema(SEQUENCE))
+
+
+def _sorted(rows: pa.Table) -> np.ndarray:
+    """(n,) int64 order of the rows by hash, copies by id."""
+    high = rows["high"].to_numpy()
+    order = np.argsort(high)
+    # That sort is fast and not stable; the rows of one upper half, copies, are then sorted by all.
+    ordered = high[order]
+    same = ordered[1:] == ordered[:-1]
+    tied = np.flatnonzero(
+        np.append(same, False)[: len(order)] | np.append(False, same)[: len(order)]
     )
-    return conform(frame.with_columns(block_expression(n_blocks)), SEQUENCE)
+    keys = ["high", "low", "source_id"]
+    copies = pl.DataFrame(pl.from_arrow(rows.select(keys).take(number_array(order[tied]))))
+    order[tied] = order[tied][copies.select(pl.arg_sort_by(*keys)).to_series().to_numpy()]
+    return order
+
+
+def _check_copies(rows: pa.Table, order: np.ndarray, same: np.ndarray, words: np.ndarray) -> None:
+    """Raise if a row, sorted, has the hash of the one before and not its sequence."""
+    copies = np.flatnonzero(same)
+    sequences = rows["sequence"]
+    equal = pc.equal(
+        sequences.take(number_array(order[copies])), sequences.take(number_array(order[copies - 1]))
+    )
+    if not pc.all(equal, min_count=0).as_py():
+        row = copies[equal.index(False).as_py()]
+        name = hexadecimal(words[row : row + 1])[0].as_py()
+        ids = rows["source_id"].take(number_array(order[row - 1 : row + 1])).to_pylist()
+        raise HashCollisionError(f"hash {name} stands for different sequences: {ids}")
 
 
 def read_shard(

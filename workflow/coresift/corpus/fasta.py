@@ -68,7 +68,7 @@ class Block:
         header_lines: (n,) int64 number of the line of each header.
     """
 
-    text: bytes
+    text: bytearray
     starts: np.ndarray
     id_ends: np.ndarray
     bodies: np.ndarray
@@ -77,11 +77,11 @@ class Block:
     def __len__(self) -> int:
         return len(self.starts)
 
-    def identifier(self, i: int) -> bytes:
+    def identifier(self, i: int) -> bytearray:
         """First word of record i's header."""
         return self.text[self.starts[i] + 1 : self.id_ends[i]]
 
-    def sequence(self, i: int) -> bytes:
+    def sequence(self, i: int) -> bytearray:
         """Sequence of record i, unwrapped."""
         end = self.starts[i + 1] if i + 1 < len(self) else len(self.text)
         return self.text[self.bodies[i] : end].replace(b"\n", b"")
@@ -108,21 +108,24 @@ def read_blocks(path: str | Path) -> Iterator[Block]:
         raise _empty(path)
 
 
-def _texts(path: str | Path) -> Iterator[bytes]:
+def _texts(path: str | Path) -> Iterator[bytearray]:
     """A file's bytes, cut before headers."""
-    held = b""
+    held = bytearray()
     with xopen(path, "rb", threads=0) as handle:
         while block := handle.read(BLOCK_BYTES):
-            held += block
-            cut = held.rfind(b"\n>") + 1
+            cut = block.rfind(b"\n>") + 1
             if cut:
-                yield held[:cut]
-                held = held[cut:]
+                view = memoryview(block)
+                held += view[:cut]
+                yield held
+                held = bytearray(view[cut:])
+            else:
+                held += block
     if held:
         yield held
 
 
-def _parse(text: bytes) -> Block:
+def _parse(text: bytearray) -> Block:
     """Positions of the records of a text cut before headers."""
     if b"\r" in text:
         text = text.replace(b"\r\n", b"\n")
@@ -135,7 +138,7 @@ def _parse(text: bytes) -> Block:
     return _positions(_rewritten(text))[0]
 
 
-def _positions(text: bytes) -> tuple[Block, bool]:
+def _positions(text: bytearray) -> tuple[Block, bool]:
     """Records of a text that starts with a header, and whether it is nothing but plain lines.
 
     Plain: no blank beside or between letters, none before an id.
@@ -157,11 +160,11 @@ def _positions(text: bytes) -> tuple[Block, bool]:
     return block, in_headers == len(blanks) - len(newlines) and not before_id.any()
 
 
-def _rewritten(text: bytes) -> bytes:
+def _rewritten(text: bytearray) -> bytearray:
     """Records as a header's word and one line each; comments, blanks and odd line ends are gone."""
     lines = []
     with dnaio.open(io.BytesIO(text), fileformat="fasta", open_threads=0) as reader:
         for record in reader:
             words = record.name.split(maxsplit=1)
             lines.append(f">{words[0] if words else ''}\n{record.sequence}\n")
-    return "".join(lines).encode("ascii")
+    return bytearray("".join(lines), "ascii")

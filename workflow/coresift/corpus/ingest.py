@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from coresift.corpus.blocks import blocks_of, digests
+from coresift.corpus.blocks import blocks_of, hash_words
 from coresift.corpus.fasta import Block, read_blocks
 from coresift.corpus.normalise import ODD, Limits, normalise, normalise_lines, reject_reason
 from coresift.io import (
@@ -23,8 +24,7 @@ from coresift.io import (
     TableWriter,
     arrow_schema,
     arrow_writer,
-    binary_array,
-    integer_array,
+    number_array,
     text_array,
 )
 
@@ -43,6 +43,49 @@ def _keep_freed_memory() -> None:
     bytearray(31 << 20)
 
 
+@dataclass(frozen=True)
+class _Accepted:
+    """The good records of a block.
+
+    Attributes:
+        letters: the normalised sequences, between other text.
+        starts, ends: (n,) int64 where the sequence of each of the block's records lies in it.
+        rows: (k,) int64 numbers of the good records.
+        first: number in the file of the block's first record, from 1.
+    """
+
+    block: Block
+    letters: bytearray
+    starts: np.ndarray
+    ends: np.ndarray
+    rows: np.ndarray
+    first: int
+
+    def part(self, n_buckets: int, n_blocks: int) -> tuple[pa.RecordBatch, np.ndarray]:
+        """Columns of `PART` sorted by bucket, and the (n_buckets + 1,) edges of the buckets."""
+        words = hash_words(self.letters, self.starts[self.rows], self.ends[self.rows])
+        buckets = blocks_of(words[:, 0], n_blocks) * n_buckets // n_blocks
+        order = np.argsort(buckets, kind="stable")
+        edges = np.searchsorted(buckets[order], np.arange(n_buckets + 1))
+        words, rows = words[order], self.rows[order]
+        sequences = text_array(self.letters, self.starts, self.ends, rows)
+        columns = [*map(number_array, words.T), sequences, self._names(rows)]
+        return pa.record_batch(columns, names=list(PART)), edges
+
+    def _names(self, rows: np.ndarray) -> pa.Array:
+        block = self.block
+        names = text_array(block.text, block.starts + 1, block.id_ends, rows)
+        if (block.id_ends[rows] > block.starts[rows] + 1).all():
+            return names
+        named = zip(rows.tolist(), names.to_pylist(), strict=True)
+        return pa.array([name or _unnamed(self.first + i) for i, name in named], names.type)
+
+
+def _unnamed(number: int) -> str:
+    """Id of a record whose header has none."""
+    return f"record_{number}"
+
+
 class _Judge:
     """Turns blocks of records into accepted and rejected ones, and counts them."""
 
@@ -52,17 +95,15 @@ class _Judge:
         self.rejects: list[tuple[str, int, str, str, str]] = []
         self.counts: Counter[str] = Counter()
 
-    def accept(self, block: Block) -> tuple[pa.RecordBatch, np.ndarray]:
-        """The good records of a block, in order (columns of `PART`), and their hashes.
-
-        The others go to `rejects`.
-        """
+    def accept(self, block: Block) -> _Accepted:
+        """The good records of a block; the others go to `rejects`."""
         letters = normalise_lines(block.text, self.modality)
         # Positions in the text less the newlines before them.
         headers = block.starts - block.header_lines
         starts = block.bodies - block.header_lines - 1
         ends = np.append(headers[1:], len(letters))
         good = np.ones(len(block), bool)
+        first = self.number + 1
         for i in self._suspects(letters, headers, starts, ends).tolist():
             sequence = normalise(block.sequence(i).decode("ascii"), self.modality)
             reason = reject_reason(sequence, self.modality, self.limits)
@@ -71,19 +112,11 @@ class _Judge:
                 letters[starts[i] : ends[i]] = sequence.encode("ascii")
             else:
                 good[i] = False
-                name = self._name(i, block.identifier(i).decode())
-                self.rejects.append((self.source, self.number + i + 1, name, *reason))
+                name = block.identifier(i).decode("ascii") or _unnamed(first + i)
+                self.rejects.append((self.source, first + i, name, *reason))
                 self.counts[reason[0]] += 1
-        rows = np.flatnonzero(good)
-        ids = text_array(block.text, block.starts + 1, block.id_ends, rows)
-        if (block.id_ends == block.starts + 1).any():
-            named = zip(rows.tolist(), ids.to_pylist(), strict=True)
-            ids = pa.array([self._name(i, name) for i, name in named], pa.large_string())
-        hashes = digests(letters, starts[rows], ends[rows])
-        sequences = text_array(letters, starts, ends, rows)
         self.number += len(block)
-        columns = [binary_array(hashes), sequences, ids]
-        return pa.record_batch(columns, names=list(PART)), hashes
+        return _Accepted(block, letters, starts, ends, np.flatnonzero(good), first)
 
     def take_rejects(self) -> pl.DataFrame:
         """The records rejected since the last call (columns of `REJECT`)."""
@@ -104,26 +137,19 @@ class _Judge:
         wrong = (lengths < shortest) | (lengths > self.limits.max_length)
         return np.flatnonzero(wrong | (highest == ODD))
 
-    def _name(self, i: int, identifier: str) -> str:
-        """A record's id, or its number in the file where the header has none."""
-        return identifier or f"record_{self.number + i + 1}"
-
 
 class _Buckets:
-    """Records held until a chunk is full, then written in runs of one bucket each."""
+    """Records held until a chunk is full, then written in one run a bucket."""
 
     def __init__(self, writers: Sequence[pa.ipc.RecordBatchFileWriter], n_blocks: int) -> None:
         self.writers, self.n_blocks, self.schema = writers, n_blocks, arrow_schema(PART)
         self.held: list[tuple[pa.RecordBatch, np.ndarray]] = []
         self.size = 0
 
-    def add(self, records: pa.RecordBatch, hashes: np.ndarray) -> None:
-        """Sort a block's records by bucket and hold them."""
-        blocks = blocks_of(hashes, self.n_blocks)
-        buckets = blocks * len(self.writers) // self.n_blocks
-        order = np.argsort(buckets, kind="stable")
-        edges = np.searchsorted(buckets[order], np.arange(len(self.writers) + 1))
-        self.held.append((records.take(integer_array(order)), edges))
+    def add(self, accepted: _Accepted) -> None:
+        """Hold a block's records."""
+        records, edges = accepted.part(len(self.writers), self.n_blocks)
+        self.held.append((records, edges))
         self.size += records.nbytes
 
     def flush(self) -> None:
@@ -165,7 +191,7 @@ def ingest(
         rejects = stack.enter_context(TableWriter(rejects_path, REJECT))
         buckets = _Buckets(writers, n_blocks)
         for block in read_blocks(path):
-            buckets.add(*judge.accept(block))
+            buckets.add(judge.accept(block))
             if buckets.size >= chunk_bytes:
                 buckets.flush()
             if len(judge.rejects) >= REJECTS_HELD:

@@ -38,12 +38,12 @@ def normalise(sequence: str, modality: str) -> str:
     return raw.rstrip(_tables(modality)[3]).decode("ascii")
 
 
-def normalise_lines(text: bytes, modality: str) -> bytearray:
+def normalise_lines(text: bytearray, modality: str) -> bytearray:
     """Wrapped sequences, normalised as `normalise` does and joined, with the odd letters marked.
 
     Every character that is not a canonical letter becomes `ODD`, which no ASCII text holds.
     """
-    return bytearray(text.translate(_odd_table(modality), b"\n"))
+    return text.translate(_odd_table(modality), b"\n")
 
 
 @cache
