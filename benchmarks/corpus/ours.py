@@ -16,7 +16,7 @@ from coresift.corpus.normalise import Limits
 from coresift.io import SEQUENCE, write_arrow
 
 LIMITS = Limits(min_length=30, max_length=1022, max_ambiguous=0.1)
-BLOCKS, CHUNK_BYTES = 1024, 64 << 20
+BLOCKS, CHUNK_BYTES = 1024, 16 << 20
 
 
 def ingest_file(path: str, out: Path, buckets: int) -> list[Path]:

@@ -64,7 +64,7 @@ class Corpus(Section):
     )
     buckets: Positive = Field(16, description="deduplication jobs; does not change any result")
     chunk_bytes: Positive = Field(
-        64 << 20, description="memory bound of ingest: characters held before a flush"
+        16 << 20, description="memory bound of ingest: characters held before a flush"
     )
 
     sample: float = Field(

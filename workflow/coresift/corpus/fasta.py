@@ -13,7 +13,7 @@ import numpy as np
 from xopen import xopen
 
 #: Bytes parsed at a time: a block and its copies stay in the processor's cache.
-BLOCK_BYTES = 2 << 20
+BLOCK_BYTES = 1 << 20
 _READ_ERRORS = (EOFError, OSError, zlib.error, UnicodeDecodeError, dnaio.FileFormatError)
 _NEWLINE, _HEADER = ord("\n"), ord(">")
 #: Newlines, blanks and control characters are those up to this one.
