@@ -149,6 +149,11 @@ def conform(frame: pl.DataFrame, schema: Schema) -> pl.DataFrame:
     return frame.select(pl.col(name).cast(dtype) for name, dtype in schema.items())
 
 
+def not_finite(frame: pl.DataFrame) -> pl.DataFrame:
+    """Rows with a NaN, an infinity or nothing in a column of floating-point numbers."""
+    return frame.filter(~pl.all_horizontal(pl.col(pl.Float64).is_finite().fill_null(False)))
+
+
 def number_array(values: np.ndarray) -> pa.Array:
     """An Arrow array of 64-bit integers, not copied."""
     # From buffers, here and below: pyarrow imports pandas (half a second a job) to look at numpy.
@@ -267,7 +272,7 @@ def read_arrow(paths: Sequence[str | Path], schema: Schema) -> pa.Table:
         ValueError: a file is not a whole Arrow file, or its columns are not those of the schema.
     """
     expected = arrow_schema(schema)
-    tables = [expected.empty_table()]
+    tables = [pa.Table.from_batches([], expected)]
     for path in paths:
         try:
             tables.append(pa.ipc.open_file(pa.memory_map(str(path))).read_all())

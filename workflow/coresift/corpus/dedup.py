@@ -38,8 +38,9 @@ def deduplicate(parts: Sequence[str | Path], n_blocks: int) -> pa.Table:
     """
     rows = read_arrow(parts, PART)
     # Sorted, the copies of a sequence are a run of rows, and its ids a slice of one column.
-    order = _sorted(rows)
-    words = np.stack([rows[half].to_numpy()[order] for half in ("high", "low")], axis=1)
+    words = pl.DataFrame(pl.from_arrow(rows.select(["high", "low"]))).to_numpy()
+    order = _sorted(rows, words[:, 0])
+    words = words[order]
     same = np.append(False, (words[1:] == words[:-1]).all(axis=1))[: len(words)]
     _check_copies(rows, order, same, words)
     first = np.flatnonzero(~same)
@@ -57,16 +58,13 @@ def deduplicate(parts: Sequence[str | Path], n_blocks: int) -> pa.Table:
     return pa.table(columns).cast(arrow_schema(SEQUENCE))
 
 
-def _sorted(rows: pa.Table) -> np.ndarray:
-    """(n,) int64 order of the rows by hash, copies by id."""
-    high = rows["high"].to_numpy()
+def _sorted(rows: pa.Table, high: np.ndarray) -> np.ndarray:
+    """(n,) int64 order of the rows by hash, copies by id; `high` are upper halves of the hashes."""
     order = np.argsort(high)
     # That sort is fast and not stable; the rows of one upper half, copies, are then sorted by all.
     ordered = high[order]
-    same = ordered[1:] == ordered[:-1]
-    tied = np.flatnonzero(
-        np.append(same, False)[: len(order)] | np.append(False, same)[: len(order)]
-    )
+    as_before = np.concatenate([[False], ordered[1:] == ordered[:-1], [False]])
+    tied = np.flatnonzero(as_before[1:] | as_before[:-1])
     keys = ["high", "low", "source_id"]
     copies = pl.DataFrame(pl.from_arrow(rows.select(keys).take(number_array(order[tied]))))
     order[tied] = order[tied][copies.select(pl.arg_sort_by(*keys)).to_series().to_numpy()]

@@ -11,7 +11,7 @@ from scipy import stats
 
 from coresift.corpus.dedup import iter_pool
 from coresift.influence.scoring import ScoreError
-from coresift.io import SCORE, VARIANT, TableWriter, read_table
+from coresift.io import SCORE, VARIANT, TableWriter, not_finite, read_table
 
 
 def merge_scores(
@@ -26,7 +26,7 @@ def merge_scores(
         seen = []
         for shard in shards:
             frame = read_table(shard, SCORE)
-            bad = frame.filter(~pl.all_horizontal(pl.col(pl.Float64).is_finite().fill_null(False)))
+            bad = not_finite(frame)
             if bad.height:
                 raise ScoreError(f"{shard}: {bad.height} scores not finite: {bad['seq_id'][0]}")
             seen.append(frame["seq_id"])

@@ -18,7 +18,7 @@ from coresift.hashing import content_hash
 from coresift.influence.curvature import Fishers, curvature_of
 from coresift.influence.engine import InfluenceEngine, resolve_settings
 from coresift.influence.gradients import Curvature
-from coresift.io import SCORE, conform, read_table, write_table
+from coresift.io import SCORE, conform, not_finite, read_table, write_table
 from coresift.models.checkpoint import model_hash
 from coresift.models.tokenizer import Encoder
 
@@ -61,7 +61,7 @@ def score_frame(
     parts = engine.within_memory(frame, compute)
     result = {name: conform(pl.concat(part), SCORE).sort("seq_id") for name, part in parts.items()}
     for scores in result.values():
-        bad = scores.filter(~pl.all_horizontal(pl.col(pl.Float64).is_finite()))
+        bad = not_finite(scores)
         if bad.height:
             raise ScoreError(
                 f"{bad.height} sequences have a NaN or infinite score: "

@@ -38,12 +38,6 @@ def token_budget_batches(
     return batches
 
 
-def padding_share(lengths: np.ndarray, batches: Sequence[np.ndarray]) -> float:
-    """Padding as a share of all padded tokens of the batches."""
-    padded = sum(len(rows) * int(lengths[rows].max()) for rows in batches)
-    return 1 - sum(int(lengths[rows].sum()) for rows in batches) / padded
-
-
 def pad(rows: Sequence[np.ndarray], value: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Stack token rows into (B, L) int64 ids and a (B, L) int64 attention mask."""
     width = max(len(row) for row in rows)

@@ -13,13 +13,12 @@ import polars as pl
 
 from coresift.config import Cci, Strategy, plain
 from coresift.hashing import uniform_hash
-from coresift.io import CORESET, conform
+from coresift.io import CORESET, conform, not_finite
 from coresift.selection.cci import draw_cci
 from coresift.selection.errors import SelectionError
 
 #: Bins of equal count for random_length.
 _LENGTH_BINS = 50
-_SCORE_COLUMNS = ("influence", "loss", "grad_norm", "error_norm")
 
 
 def select(
@@ -72,7 +71,7 @@ def hash_ranked(scores: pl.DataFrame, seed: int) -> pl.DataFrame:
 
 
 def _check_scores(scores: pl.DataFrame, budget: int) -> None:
-    bad = scores.filter(~pl.all_horizontal(pl.col(_SCORE_COLUMNS).is_finite().fill_null(False)))
+    bad = not_finite(scores)
     if bad.height:
         names = ", ".join(bad["seq_id"].head(5))
         raise SelectionError(f"{bad.height} scores are NaN or infinite: {names}")
