@@ -25,8 +25,8 @@ from data import make_fasta
 HERE = Path(__file__).resolve().parent
 #: Sequences a deduplication job takes on, about: memory is that of a bucket.
 PER_BUCKET = 150_000
-#: Bytes touched before each run: the largest writes 6 GB.
-WARM = 8 << 30
+#: Bytes touched before each run.
+WARM = 4 << 30
 
 
 def contenders(files: list[Path], out: Path, n: int) -> dict[str, str]:

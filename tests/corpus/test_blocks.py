@@ -65,7 +65,7 @@ def outcome(parse, *arguments):
 @settings(max_examples=300, deadline=None)
 @given(
     st.lists(LINES, max_size=30),
-    st.sampled_from(["\n", "\r\n"]),
+    st.sampled_from(["\n", "\r\n", "\r"]),
     st.booleans(),
     st.integers(4, 60),
     st.sampled_from(["rna", "protein"]),

@@ -130,8 +130,8 @@ def _parse(text: bytearray) -> Block:
     if b"\r" in text:
         text = text.replace(b"\r\n", b"\n")
     # One byte is searched for far faster than two.
-    comments = b"#" in text and b"\n#" in text
-    if text.startswith(b">") and not comments and text.isascii():
+    odd = b"\r" in text or (b"#" in text and b"\n#" in text)
+    if text.startswith(b">") and not odd and text.isascii():
         block, plain = _positions(text)
         if plain:
             return block
