@@ -11,6 +11,7 @@ from coresift.io import (
     CORESET,
     EMBEDDING,
     TableWriter,
+    conform,
     read_arrow,
     read_table,
     to_arrow,
@@ -37,7 +38,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 if sys.argv[2] == "table":
     write_table(sys.argv[1], frame, CORESET)
 elif sys.argv[2] == "arrow":
-    write_arrow(sys.argv[1], to_arrow(frame, CORESET), CORESET)
+    write_arrow(sys.argv[1], to_arrow(frame), CORESET)
 else:
     with TableWriter(sys.argv[1], CORESET) as writer:
         writer.append(frame)
@@ -75,7 +76,7 @@ def test_tables_are_held_to_their_schema(tmp_path):
 
 
 def test_arrow_files_are_held_to_their_schema(tmp_path):
-    path, table = tmp_path / "t.arrow", to_arrow(FRAME, CORESET)
+    path, table = tmp_path / "t.arrow", to_arrow(conform(FRAME, CORESET))
     write_arrow(path, table, CORESET)
     assert read_arrow([path, path], CORESET).equals(pa.concat_tables([table, table]))
     assert read_arrow([], CORESET).schema == table.schema

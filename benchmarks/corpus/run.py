@@ -20,6 +20,7 @@ import time
 from pathlib import Path
 
 import psutil
+from coresift.config import Corpus
 from data import make_fasta
 
 HERE = Path(__file__).resolve().parent
@@ -33,11 +34,13 @@ def contenders(files: list[Path], out: Path, n: int) -> dict[str, str]:
     """Shell commands by name; each writes into `out`."""
     fasta = shlex.join(map(str, files))
     buckets = max(16, n // PER_BUCKET)
+    corpus = Corpus(fasta=list(map(str, files)), buckets=buckets).model_dump_json()
     seqkit, split = f"seqkit rmdup -j 2 -s {fasta}", f"seqkit split2 -j 2 -p {buckets} -O {out}"
     clean = f"seqkit seq -j 2 -u --dna2rna -m 30 -M 1022 {fasta}"
     return {
         "coresift ingest, deduplicate": (
-            f"{sys.executable} {HERE / 'ours.py'} {fasta} --out {out} --buckets {buckets}"
+            f"{sys.executable} {HERE / 'ours.py'} {fasta} --out {out} "
+            f"--corpus {shlex.quote(corpus)}"
         ),
         "seqkit rmdup, split2": f"{seqkit} | {split}",
         "seqkit seq, rmdup, split2 to .zst": f"{clean} | seqkit rmdup -j 2 -s | {split} -e .zst",

@@ -19,7 +19,7 @@ import numpy as np
 import polars as pl
 import torch
 from coresift.config import Influence
-from coresift.corpus.blocks import block_expression, sequence_id
+from coresift.corpus.blocks import blocks_of, hash_words, hexadecimal
 from coresift.hashing import seeded_generator
 from coresift.influence.engine import InfluenceEngine, resolve_settings
 from coresift.influence.fisher import Fisher, inverse_curvature
@@ -38,13 +38,14 @@ def shard(n: int) -> pl.DataFrame:
     letters = "".join(generator.choice(list("ACGU"), int(lengths.sum())))
     ends = np.cumsum(lengths)
     sequences = [letters[e - k : e] for e, k in zip(ends, lengths, strict=True)]
+    words = hash_words(letters.encode(), ends - lengths, ends)
     frame = pl.DataFrame({"sequence": sequences}).with_columns(
-        seq_id=pl.Series([sequence_id(s) for s in sequences]),
+        seq_id=pl.Series(hexadecimal(words)),
+        block=pl.Series(blocks_of(words[:, 0], max(1, n // 1000))),
         length=pl.Series(lengths),
         n_copies=1,
         source_ids=pl.lit([""], dtype=pl.List(pl.String)),
     )
-    frame = frame.with_columns(block_expression(max(1, n // 1000)))
     return conform(frame.unique("seq_id").sort("seq_id"), SEQUENCE)
 
 

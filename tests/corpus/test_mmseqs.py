@@ -144,7 +144,7 @@ def test_clusters_hold_near_duplicates(tmp_path, modality):
     write_table(tmp_path / "clusters.parquet", tables[0], CLUSTER)
     report = {"source": "x", "records": 45, "accepted": 45, "rejected": {}}
     write_json(tmp_path / "x.json", report)
-    write_arrow(tmp_path / "distinct.arrow", to_arrow(pool, SEQUENCE), SEQUENCE)
+    write_arrow(tmp_path / "distinct.arrow", to_arrow(pool), SEQUENCE)
     summary = summarise(
         [tmp_path / "x.json"], [tmp_path / "distinct.arrow"], paths,
         [tmp_path / "clusters.parquet"], 0, 0,

@@ -3,18 +3,15 @@
 import importlib
 import shutil
 import subprocess
-import sys
 
 import polars as pl
 import pytest
 import yaml
-from cluster import Cluster, missing_programs
+from cluster import Cluster
 from coresift.io import SCORE, SEQUENCE, read_table, write_table
+from test_slurm import SNAKEMAKE
+from test_slurm import pytestmark as pytestmark  # these tests' too
 
-pytestmark = [
-    pytest.mark.slurm,
-    pytest.mark.skipif(bool(missing_programs()), reason=f"not installed: {missing_programs()}"),
-]
 SHARDS = 10_000
 
 
@@ -51,10 +48,8 @@ def test_merge_takes_in_every_shard(dag, tmp_path):
     (out / "influence/scores.parquet").unlink()
     with Cluster() as cluster:
         done = subprocess.run(
-            [sys.executable, "-m", "snakemake", "--profile", "slurm", "--nolock", "--configfile",
-             "big.yaml", "--rerun-triggers", "mtime", "--retries", "0",
-             "--slurm-init-seconds-before-status-checks", "1", "--seconds-between-status-checks",
-             "1", "--", "results/big/influence/scores.parquet"],
+            [*SNAKEMAKE, "--configfile", "big.yaml", "--rerun-triggers", "mtime", "--retries", "0",
+             "--", "results/big/influence/scores.parquet"],
             cwd=tmp_path, env=cluster.env, capture_output=True, text=True, check=False,
         )  # fmt: skip
     assert done.returncode == 0, done.stderr[-5000:]

@@ -162,6 +162,12 @@ def number_array(values: np.ndarray) -> pa.Array:
     return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(contiguous)])
 
 
+def string_array(offsets: np.ndarray, data: bytes | bytearray) -> pa.Array:
+    """An Arrow array of strings: row i is `data[offsets[i]:offsets[i + 1]]`; int64 offsets."""
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(data)]
+    return pa.Array.from_buffers(pa.large_string(), len(offsets) - 1, buffers)
+
+
 def text_array(
     data: bytes | bytearray, starts: np.ndarray, ends: np.ndarray, rows: np.ndarray
 ) -> pa.Array:
@@ -169,9 +175,7 @@ def text_array(
     # The text between the spans makes elements of its own, which are not taken.
     offsets = np.zeros(2 * len(starts) + 1, np.int64)
     offsets[1::2], offsets[2::2] = starts, ends
-    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(data)]
-    spans = pa.Array.from_buffers(pa.large_string(), 2 * len(starts), buffers)
-    return spans.take(number_array(2 * rows + 1))
+    return string_array(offsets, data).take(number_array(2 * rows + 1))
 
 
 def list_array(offsets: np.ndarray, values: pa.Array) -> pa.Array:
@@ -180,22 +184,21 @@ def list_array(offsets: np.ndarray, values: pa.Array) -> pa.Array:
     return pa.Array.from_buffers(kind, len(offsets) - 1, buffers, children=[values])
 
 
-def to_arrow(frame: pl.DataFrame, schema: Schema) -> pa.Table:
-    """An Arrow table of the given schema, with the string type that every reader knows."""
-    table = conform(frame, schema).rechunk()
-    return table.to_arrow(compat_level=pl.CompatLevel.oldest())
+def to_arrow(frame: pl.DataFrame) -> pa.Table:
+    """An Arrow table in one piece, with the string type that every reader knows."""
+    return frame.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
 
 
 def arrow_schema(schema: Schema) -> pa.Schema:
     """The schema of `to_arrow`'s tables."""
-    return to_arrow(pl.DataFrame(schema=dict(schema)), schema).schema
+    return to_arrow(pl.DataFrame(schema=dict(schema))).schema
 
 
 def write_table(
     path: str | Path, frame: pl.DataFrame, schema: Schema, metadata: Mapping[str, str] | None = None
 ) -> None:
     """Write a table of the given schema atomically; `metadata` goes into the Parquet footer."""
-    table = to_arrow(frame, schema)
+    table = to_arrow(conform(frame, schema))
     table = table.replace_schema_metadata(dict(sorted((metadata or {}).items())))
     with atomic_path(path) as temporary:
         pq.write_table(table, temporary, compression="zstd", use_dictionary=False)
@@ -235,7 +238,7 @@ class TableWriter:
 
     def _write(self, frame: pl.DataFrame) -> None:
         assert self._writer is not None
-        self._writer.write_table(to_arrow(frame, self._schema))
+        self._writer.write_table(to_arrow(frame))
 
     def __exit__(self, kind: Any, value: Any, trace: Any) -> None:
         if kind is None and self._pending.height:

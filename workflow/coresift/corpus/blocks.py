@@ -9,9 +9,10 @@ from __future__ import annotations
 from binascii import hexlify
 
 import numpy as np
-import polars as pl
 import pyarrow as pa
 import xxhash
+
+from coresift.io import string_array
 
 
 def hash_words(text: bytes | bytearray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
@@ -24,10 +25,8 @@ def hash_words(text: bytes | bytearray, starts: np.ndarray, ends: np.ndarray) ->
 
 def hexadecimal(words: np.ndarray) -> pa.Array:
     """The `seq_id`s of (n, 2) uint64 words: 32 hex digits each."""
-    offsets = np.arange(len(words) + 1) * 32
     digits = hexlify(words.astype(">u8").tobytes())
-    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(digits)]
-    return pa.Array.from_buffers(pa.large_string(), len(words), buffers)
+    return string_array(np.arange(len(words) + 1) * 32, digits)
 
 
 def sequence_id(sequence: str) -> str:
@@ -36,14 +35,8 @@ def sequence_id(sequence: str) -> str:
 
 
 def blocks_of(high: np.ndarray, n_blocks: int) -> np.ndarray:
-    """(n,) int64 blocks of the hashes' upper halves: `block_expression` of their `seq_id`s."""
+    """(n,) int64 blocks of the hashes' upper halves: 16 leading bits scaled to 0..n_blocks-1."""
     return ((high >> np.uint64(48)).astype(np.int64) * n_blocks) >> 16
-
-
-def block_expression(n_blocks: int, column: str = "seq_id") -> pl.Expr:
-    """Block of a seq_id: its leading 16 bits scaled to 0..n_blocks-1 (Int32)."""
-    leading = pl.col(column).str.slice(0, 4).str.to_integer(base=16)
-    return ((leading * n_blocks) // 65536).cast(pl.Int32).alias("block")
 
 
 def bounds(i: int, n: int, n_blocks: int) -> tuple[int, int]:

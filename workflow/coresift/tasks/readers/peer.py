@@ -72,8 +72,8 @@ def read(source: TaskData, path: str) -> Iterator[Record]:
                     " ".join(map(str, np.ravel(record[source.label]).tolist())),
                     str(record[source.sequence_b]) if source.sequence_b else "",
                 )
+    except TaskDataError:
+        raise
     except (lmdb.Error, pickle.UnpicklingError, TypeError, ValueError, EOFError) as error:
-        if isinstance(error, TaskDataError):
-            raise
         place = "" if number < 0 else f"record {number}: "
         raise TaskDataError(f"{path}: {place}not a PEER database ({error})") from error
