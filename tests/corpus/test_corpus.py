@@ -6,7 +6,7 @@ import hashlib
 import numpy as np
 import polars as pl
 import pytest
-from coresift.corpus.blocks import blocks_of, bounds, overlapping, sequence_id
+from coresift.corpus.blocks import blocks_of, bounds, overlapping, runs_of, sequence_id
 from coresift.corpus.composition import composition
 from coresift.corpus.decontaminate import HeldOut, contaminated, kmer_hashes
 from coresift.corpus.dedup import HashCollisionError, deduplicate, read_shard
@@ -213,7 +213,15 @@ def test_a_bucket_may_be_empty(tmp_path):
     assert deduplicate([part(tmp_path / "p", [])], BLOCKS).num_rows == 0
 
 
-@pytest.mark.parametrize("n_buckets", [2])
+@given(st.integers(1, 70), st.integers(0, 300))
+def test_every_block_is_in_its_run(n, more):
+    n_blocks = n + more
+    runs = runs_of(np.arange(n_blocks), n, n_blocks)
+    for i in range(n):
+        assert np.flatnonzero(runs == i).tolist() == list(range(*bounds(i, n, n_blocks)))
+
+
+@pytest.mark.parametrize("n_buckets", [2, 3])
 @pytest.mark.parametrize("n_shards", [1, 3, 16])
 def test_shards_partition_the_pool(tmp_path, n_shards, n_buckets):
     fasta = write_fasta(tmp_path / "x.fa", random_records(300))

@@ -44,6 +44,11 @@ def bounds(i: int, n: int, n_blocks: int) -> tuple[int, int]:
     return i * n_blocks // n, (i + 1) * n_blocks // n
 
 
+def runs_of(blocks: np.ndarray, n: int, n_blocks: int) -> np.ndarray:
+    """(k,) int64: which of `n` runs each block is in, see `bounds`."""
+    return ((blocks + 1) * n - 1) // n_blocks
+
+
 def overlapping(i: int, n: int, m: int, n_blocks: int) -> list[int]:
     """Which of `m` runs share blocks with run `i` of `n`."""
     low, high = bounds(i, n, n_blocks)

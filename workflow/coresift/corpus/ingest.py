@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from coresift.corpus.blocks import blocks_of, hash_words
+from coresift.corpus.blocks import blocks_of, hash_words, runs_of
 from coresift.corpus.fasta import Block, read_blocks
 from coresift.corpus.normalise import ODD, Limits, normalise, normalise_lines, reject_reason
 from coresift.io import (
@@ -64,7 +64,7 @@ class _Accepted:
     def part(self, n_buckets: int, n_blocks: int) -> tuple[pa.RecordBatch, np.ndarray]:
         """Columns of `PART` sorted by bucket, and the (n_buckets + 1,) edges of the buckets."""
         words = hash_words(self.letters, self.starts[self.rows], self.ends[self.rows])
-        buckets = blocks_of(words[:, 0], n_blocks) * n_buckets // n_blocks
+        buckets = runs_of(blocks_of(words[:, 0], n_blocks), n_buckets, n_blocks)
         order = np.argsort(buckets, kind="stable")
         edges = np.searchsorted(buckets[order], np.arange(n_buckets + 1))
         words, rows = words[order], self.rows[order]
