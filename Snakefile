@@ -17,6 +17,7 @@ include: "rules/influence.smk"
 include: "rules/select.smk"
 include: "rules/pretrain.smk"
 include: "rules/evaluate.smk"
+include: "rules/describe.smk"
 include: "rules/report.smk"
 
 

@@ -9,11 +9,17 @@ LIBRARY = os.path.join(ROOT, "workflow")
 sys.path.insert(0, LIBRARY)
 
 from coresift.alphabet import ALPHABETS
-from coresift.config import ConfigError, load_config, plain, source_name
+from coresift.config import (
+    ConfigError,
+    Optimisation,
+    load_config,
+    plain,
+    source_name,
+)
 from coresift.corpus.blocks import overlapping
-from coresift.environment import export_library
-from coresift.provenance import Fingerprints, code_digest
-from coresift.slurm import cancel_run
+from coresift.dag.environment import export_library
+from coresift.dag.provenance import Fingerprints, code_digest
+from coresift.dag.slurm import cancel_run
 from snakemake.exceptions import WorkflowError
 
 export_library()
@@ -39,7 +45,7 @@ def bench(name):
 
 
 def code(script):
-    """Digest of a script and what it imports, see coresift.provenance."""
+    """Digest of a script and what it imports, see coresift.dag.provenance."""
     return code_digest(os.path.join(LIBRARY, "scripts", f"{script}.py"))
 
 

@@ -1,13 +1,9 @@
 """Raw FASTA to a pool of distinct, decontaminated sequences in hash buckets."""
 
-TASK_FILES = sorted({f for task in TASKS.values() for f in task.data.files()})
-TASK_DATA = {
-    name: {"data": plain(task.data), "kind": task.kind} for name, task in TASKS.items()
-}
 DECONTAMINATE = CFG.decontaminate.model_dump(
     exclude={
-        "kmer": {"identity", "coverage"},
-        "mmseqs2": {"k", "containment"},
+        "kmer": {"enabled", "splits", "identity", "coverage"},
+        "mmseqs2": {"enabled", "splits", "k", "containment"},
     }[CFG.decontaminate.method]
 )
 
@@ -67,7 +63,7 @@ rule deduplicate:
 rule decontaminate:
     input:
         bucket=out("corpus/distinct/{set}/{bucket}.arrow"),
-        tasks=ancient(TASK_FILES),
+        held_out=out("tasks/held_out.parquet"),
     output:
         pool=out("corpus/pool/{set}/{bucket}.parquet"),
         removed=out("corpus/removed/{set}/{bucket}.parquet"),
@@ -82,9 +78,7 @@ rule decontaminate:
         mem_mb=memory(4000),
         runtime=runtime(30),
     params:
-        content=[fingerprint(path) for path in TASK_FILES],
         modality=CFG.modality,
-        tasks=TASK_DATA,
         options=DECONTAMINATE,
         sample=CFG.corpus.sample,
         seed=CFG.seed,

@@ -1,4 +1,38 @@
-"""One evaluation rule a task, and its baseline from sequence alone."""
+"""Held-out examples of all tasks; one evaluation rule a task, and its baseline from sequence."""
+
+#: What decides how a task's files are read: other keys of a task change no held-out example.
+HELD_OUT = {
+    name: {"data": plain(task.data), "kind": task.kind}
+    for name, task in TASKS.items()
+    if CFG.decontaminate.enabled
+}
+HELD_OUT_FILES = sorted({f for name in HELD_OUT for f in TASKS[name].data.files()})
+
+
+rule held_out:
+    input:
+        ancient(HELD_OUT_FILES),
+    output:
+        out("tasks/held_out.parquet"),
+    log:
+        log_of("held_out"),
+    benchmark:
+        bench("held_out")
+    conda:
+        "../envs/corpus.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(4000),
+        runtime=runtime(30),
+    params:
+        content=[fingerprint(path) for path in HELD_OUT_FILES],
+        modality=CFG.modality,
+        tasks=HELD_OUT,
+        splits=CFG.decontaminate.splits,
+        code=code("held_out"),
+    script:
+        "../workflow/scripts/held_out.py"
+
 
 for task_name, task in TASKS.items():
 

@@ -24,6 +24,8 @@ rule subset:
         "../workflow/scripts/subset.py"
 
 
+#: A base made from scratch shares these with fine-tuning.
+BASE_OPTIONS = set(Optimisation.model_fields) - {"learning_rate"}
 if CFG.base.checkpoint is None:
     BASE_CHECKPOINT = out("influence/base")
 
@@ -47,7 +49,7 @@ if CFG.base.checkpoint is None:
         params:
             modality=CFG.modality,
             base=plain(CFG.base),
-            options=CFG.finetune.model_dump(exclude={"epochs", "learning_rate"}),
+            options=CFG.finetune.model_dump(include=BASE_OPTIONS),
             seed=CFG.seed,
             device=CFG.device,
             work=out("work/base"),

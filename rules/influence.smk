@@ -135,13 +135,7 @@ rule merge:
         scores=expand(SCORE_SHARDS, shard=SHARDS),
         pool=expand(out("corpus/pool/corpus/{bucket}.parquet"), bucket=BUCKETS),
     output:
-        scores=out("influence/scores.parquet"),
-        summary=out("influence/summary.json"),
-        plot=report(
-            out("influence/scores.svg"),
-            caption="../resources/captions/scores.rst",
-            category="Scores",
-        ),
+        out("influence/scores.parquet"),
     log:
         log_of("merge"),
     benchmark:
@@ -153,7 +147,6 @@ rule merge:
         mem_mb=memory(16000),
         runtime=runtime(30),
     params:
-        modality=CFG.modality,
         code=code("merge"),
     script:
         "../workflow/scripts/merge.py"

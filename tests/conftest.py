@@ -1,7 +1,10 @@
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -18,3 +21,17 @@ def shared_data() -> Path:
     if not path.is_dir():
         pytest.skip(f"real data sets not present at {path}")
     return path
+
+
+@pytest.fixture
+def run_rules(root, tmp_path):
+    """Run the real Snakefile in `tmp_path`: config, targets and options -> the finished process."""
+
+    def run(config, *arguments):
+        path = tmp_path / "config.yaml"
+        path.write_text(yaml.safe_dump(config))
+        command = [sys.executable, "-m", "snakemake", "--cores", "2", "-s", str(root / "Snakefile")]
+        command += ["--directory", str(tmp_path), *arguments, "--configfile", str(path)]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    return run

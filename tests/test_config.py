@@ -1,15 +1,10 @@
 """Bad configuration fails with the key, the value and what is allowed."""
 
 import pytest
-from coresift.config import (
-    METRIC_NAMES,
-    ConfigError,
-    Task,
-    load_config,
-    plain,
-    source_name,
-    task_presets,
-)
+from coresift.config import load_config
+from coresift.corpus.settings import source_name
+from coresift.settings import ConfigError, plain
+from coresift.tasks.settings import METRIC_NAMES, Task, task_presets
 
 GOOD = {"run": "r", "modality": "rna", "corpus": {"fasta": ["a.fa"]}}
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 import yaml
-from coresift.provenance import imported_files
+from coresift.dag.provenance import imported_files
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 

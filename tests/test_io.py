@@ -7,18 +7,17 @@ from itertools import pairwise
 import polars as pl
 import pyarrow as pa
 import pytest
-from coresift.io import (
-    CORESET,
-    EMBEDDING,
+from coresift.files import write_json, write_tensors
+from coresift.report.tables import EMBEDDING
+from coresift.selection.tables import CORESET
+from coresift.tables import (
     TableWriter,
     conform,
     read_arrow,
     read_table,
     to_arrow,
     write_arrow,
-    write_json,
     write_table,
-    write_tensors,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -30,7 +29,8 @@ FRAME = pl.DataFrame(
 FULL = """
 import resource, sys
 import polars as pl
-from coresift.io import CORESET, TableWriter, to_arrow, write_arrow, write_table
+from coresift.selection.tables import CORESET
+from coresift.tables import TableWriter, to_arrow, write_arrow, write_table
 n = 20_000
 frame = pl.DataFrame({"seq_id": [f"{hash((i, 1)) & (2**128 - 1):032x}" for i in range(n)],
                       "rank": range(n), "stratum": -1, "weight": 1.0})

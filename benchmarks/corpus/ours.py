@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from coresift.logs import start
+from coresift.dag.logs import start
 
 start("/dev/null")
 
@@ -15,7 +15,8 @@ from typing import Any
 from coresift.corpus.dedup import deduplicate
 from coresift.corpus.ingest import ingest
 from coresift.corpus.normalise import Limits
-from coresift.io import SEQUENCE, write_arrow
+from coresift.corpus.tables import SEQUENCE
+from coresift.tables import write_arrow
 
 
 def ingest_file(path: str, out: Path, corpus: dict[str, Any]) -> list[Path]:

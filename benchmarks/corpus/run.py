@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 
 import psutil
-from coresift.config import Corpus
+from coresift.corpus.settings import Corpus
 from data import make_fasta
 
 HERE = Path(__file__).resolve().parent

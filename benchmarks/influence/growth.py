@@ -18,15 +18,17 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import torch
-from coresift.config import Influence
 from coresift.corpus.blocks import blocks_of, hash_words, hexadecimal
+from coresift.corpus.tables import SEQUENCE
+from coresift.files import atomic_path
 from coresift.hashing import seeded_generator
 from coresift.influence.engine import InfluenceEngine, resolve_settings
 from coresift.influence.fisher import Fisher, inverse_curvature
 from coresift.influence.scoring import score_shard
-from coresift.io import SEQUENCE, atomic_path, conform
+from coresift.influence.settings import Influence
 from coresift.models.checkpoint import build_model
 from coresift.models.tokenizer import Encoder
+from coresift.tables import conform
 from worker import status_mb
 from workload import CPU, ROOT
 

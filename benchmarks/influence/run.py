@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from coresift.io import atomic_path, write_text
+from coresift.files import atomic_path, write_text
 from coresift.models.checkpoint import build_model, save_model
 from coresift.training.runs import pretrain
 from matplotlib import pyplot as plt

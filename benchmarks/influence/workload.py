@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import torch
-from coresift.config import Corpus, Influence
 from coresift.corpus.blocks import sequence_id
 from coresift.corpus.fasta import read_fasta
 from coresift.corpus.normalise import Limits, normalise, reject_reason
+from coresift.corpus.settings import Corpus
 from coresift.influence.engine import InfluenceEngine, resolve_settings
+from coresift.influence.settings import Influence
 from coresift.models.batching import pad
 from coresift.models.checkpoint import load_model
 from transformers import masking_utils

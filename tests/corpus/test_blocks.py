@@ -11,7 +11,8 @@ from coresift.corpus.blocks import blocks_of, hash_words, hexadecimal, sequence_
 from coresift.corpus.fasta import CorpusError, read_blocks, read_fasta
 from coresift.corpus.ingest import ingest
 from coresift.corpus.normalise import Limits, normalise, reject_reason
-from coresift.io import PART, REJECT, list_array, read_arrow, read_table, text_array
+from coresift.corpus.tables import PART, REJECT
+from coresift.tables import list_array, read_arrow, read_table, text_array
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -170,7 +171,8 @@ import sys
 from coresift.corpus.dedup import deduplicate
 from coresift.corpus.ingest import ingest
 from coresift.corpus.normalise import Limits
-from coresift.io import SEQUENCE, write_arrow
+from coresift.corpus.tables import SEQUENCE
+from coresift.tables import write_arrow
 parts = [{str(tmp_path / "p")!r}]
 ingest({str(root / "resources/demo/rna_1.fasta.gz")!r}, "x", parts, {str(tmp_path / "r")!r}, "rna",
        Limits(30, 1022, 0.1), 8, 1 << 20)

@@ -15,16 +15,9 @@ from coresift.corpus.ingest import ingest
 from coresift.corpus.normalise import Limits, normalise, reject_reason
 from coresift.corpus.subset import PoolError, fetch_sequences, random_subset, sample_share
 from coresift.corpus.summary import duplicate_ids, summarise
-from coresift.io import (
-    PART,
-    REJECT,
-    SEQUENCE,
-    read_table,
-    to_arrow,
-    write_arrow,
-    write_json,
-    write_table,
-)
+from coresift.corpus.tables import PART, REJECT, SEQUENCE
+from coresift.files import write_json
+from coresift.tables import read_table, to_arrow, write_arrow, write_table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

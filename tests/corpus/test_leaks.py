@@ -5,13 +5,15 @@ import shutil
 import polars as pl
 import pytest
 import yaml
-from coresift.config import load_config, source_name
+from coresift.config import load_config
 from coresift.corpus.decontaminate import HeldOut, contaminated
 from coresift.corpus.dedup import deduplicate
 from coresift.corpus.ingest import ingest
 from coresift.corpus.mmseqs import similar
 from coresift.corpus.normalise import Limits
-from coresift.io import REJECT, read_tables
+from coresift.corpus.settings import source_name
+from coresift.corpus.tables import REJECT
+from coresift.tables import read_tables
 from coresift.tasks.data import held_out_examples
 
 

@@ -9,7 +9,9 @@ from coresift.corpus import mmseqs as module
 from coresift.corpus.blocks import sequence_id
 from coresift.corpus.mmseqs import MmseqsError, cluster, mmseqs, similar
 from coresift.corpus.summary import summarise
-from coresift.io import CLUSTER, SEQUENCE, to_arrow, write_arrow, write_json, write_table
+from coresift.corpus.tables import CLUSTER, SEQUENCE
+from coresift.files import write_json
+from coresift.tables import to_arrow, write_arrow, write_table
 
 needs_mmseqs = pytest.mark.skipif(
     shutil.which("mmseqs") is None, reason="needs mmseqs on PATH (Debian package mmseqs2)"

@@ -6,8 +6,8 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from coresift.config import Influence
 from coresift.corpus.blocks import bounds, sequence_id
+from coresift.files import write_tensors
 from coresift.influence.curvature import Fishers, curvature_of, summing
 from coresift.influence.engine import (
     GradientError,
@@ -28,9 +28,11 @@ from coresift.influence.kronecker import Kronecker, eigenbases
 from coresift.influence.merge import merge_variants, score_agreement, variant_rows
 from coresift.influence.parameters import resolve_layers
 from coresift.influence.scoring import ScoreError, score_all, score_frame, score_shard
-from coresift.io import VARIANT, read_table, write_table, write_tensors
+from coresift.influence.settings import Influence
+from coresift.influence.tables import VARIANT
 from coresift.models.checkpoint import build_model
 from coresift.models.tokenizer import Encoder, build_tokenizer
+from coresift.tables import read_table, write_table
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.func import functional_call, jacrev, vmap

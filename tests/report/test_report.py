@@ -6,15 +6,17 @@ from types import SimpleNamespace
 import numpy as np
 import polars as pl
 import pytest
-from coresift.io import PREDICTION, conform, write_json, write_table
+from coresift.files import write_json
 from coresift.report.bootstrap import interval, resampled_metric, two_sided_p
 from coresift.report.embedding import principal_axes
+from coresift.report.markup import as_text, to_markdown
 from coresift.report.page import verdict
 from coresift.report.paper import COLUMNS, beside_paper, paper_table
 from coresift.report.results import COMPARISON, write_results
-from coresift.report.tables import as_text, to_markdown
+from coresift.tables import conform, write_table
 from coresift.tasks.metrics import METRICS
 from coresift.tasks.sample import Sample
+from coresift.tasks.tables import PREDICTION
 
 ACCURACY = METRICS["class"]["accuracy"]
 

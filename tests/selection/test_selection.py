@@ -5,12 +5,12 @@ from typing import get_args
 import numpy as np
 import polars as pl
 import pytest
-from coresift.config import Strategy
 from coresift.corpus.blocks import sequence_id
 from coresift.influence.summary import score_summary
 from coresift.selection.cci import PRUNED, assign_strata, water_fill
 from coresift.selection.diagnostics import drift, overlap_matrix, stratum_coverage
 from coresift.selection.errors import SelectionError
+from coresift.selection.settings import Strategy
 from coresift.selection.strategies import select
 from hypothesis import given, settings
 from hypothesis import strategies as st

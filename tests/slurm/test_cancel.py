@@ -1,4 +1,4 @@
-from coresift.slurm import cancel_run
+from coresift.dag.slurm import cancel_run
 
 
 def test_jobs_of_the_run_are_cancelled_by_its_id(tmp_path, monkeypatch):

@@ -8,7 +8,9 @@ import polars as pl
 import pytest
 import yaml
 from cluster import Cluster
-from coresift.io import SCORE, SEQUENCE, read_table, write_table
+from coresift.corpus.tables import SEQUENCE
+from coresift.influence.tables import SCORE
+from coresift.tables import read_table, write_table
 from test_slurm import SNAKEMAKE
 from test_slurm import pytestmark as pytestmark  # these tests' too
 

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from coresift.config import Task
-from coresift.io import PREDICTION, conform
+from coresift.tables import conform
 from coresift.tasks.baseline import MAX_STEM, N_SEPARATIONS, _windows, baseline, pair_categories
 from coresift.tasks.kmers import kmer_frequencies
+from coresift.tasks.settings import Task
+from coresift.tasks.tables import PREDICTION
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from coresift.config import Task
 from coresift.tasks.heads import OuterConv, PairHead, make_head
+from coresift.tasks.settings import Task
 
 TASK = {"data": {"path": "x.csv"}}
 

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from coresift.config import Task
 from coresift.models.checkpoint import build_model, save_model
 from coresift.tasks.baseline import baseline
 from coresift.tasks.evaluate import evaluate_task
 from coresift.tasks.heads import make_head
 from coresift.tasks.metrics import METRICS
 from coresift.tasks.probe import Batches, Probe
+from coresift.tasks.settings import Task
 from coresift.tasks.targets import ScaledTargets, Targets
 
 RNG = np.random.default_rng(0)

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from Bio.PDB import MMCIFIO, PDBIO
 from Bio.PDB.StructureBuilder import StructureBuilder
-from coresift.config import Task
 from coresift.tasks.data import TaskDataError, read_task
 from coresift.tasks.maps import structure_distances
+from coresift.tasks.settings import Task
 from coresift.tasks.targets import make_targets
 
 RNG = np.random.default_rng(0)

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from coresift.config import METRIC_NAMES, Task
 from coresift.tasks.metrics import METRICS
 from coresift.tasks.sample import Sample, from_table, make_sample, to_table
+from coresift.tasks.settings import METRIC_NAMES, Task
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from coresift.config import Task
 from coresift.models.checkpoint import build_model, save_model
 from coresift.tasks.data import TaskDataError, read_task
 from coresift.tasks.evaluate import evaluate_task
+from coresift.tasks.settings import Task
 from coresift.tasks.structure import dot_bracket_partners, pair_matrix
 from coresift.tasks.targets import make_targets
 from hypothesis import given

@@ -6,10 +6,10 @@ import pickle
 import lmdb
 import numpy as np
 import pytest
-from coresift.config import Task
 from coresift.corpus.fasta import CorpusError
 from coresift.tasks.data import TaskDataError, held_out_examples, read_task
 from coresift.tasks.readers.netsurfp import AMINO_ACIDS
+from coresift.tasks.settings import Task
 from coresift.tasks.targets import make_targets
 
 

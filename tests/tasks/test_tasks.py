@@ -5,11 +5,11 @@ import pytest
 import torch
 import transformers
 from coresift.alphabet import SPECIAL
-from coresift.config import Task
 from coresift.models.checkpoint import build_model, position_limit, save_model
 from coresift.tasks.baseline import baseline
 from coresift.tasks.data import TaskDataError, read_task
 from coresift.tasks.evaluate import evaluate_task
+from coresift.tasks.settings import Task
 from coresift.tasks.targets import make_targets
 from tokenizers import Regex, Tokenizer
 from tokenizers.models import WordLevel

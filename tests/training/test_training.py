@@ -5,11 +5,12 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
-from coresift.config import Optimisation, plain
 from coresift.models.checkpoint import build_model, load_model, model_hash, save_model
 from coresift.models.tokenizer import Encoder, VocabularyError, build_tokenizer
+from coresift.settings import plain
 from coresift.training import mlm
 from coresift.training.mlm import IGNORE, learning_rate, mask_tokens, train_mlm
+from coresift.training.settings import Optimisation
 from coresift.training.stream import ResidueStream
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -17,7 +17,10 @@ import psutil
 import pytest
 import yaml
 from coresift.corpus.fasta import read_fasta
-from coresift.io import CORESET, SCORE, read_json, read_table
+from coresift.files import read_json
+from coresift.influence.tables import SCORE
+from coresift.selection.tables import CORESET
+from coresift.tables import read_table
 
 pytestmark = pytest.mark.workflow
 SNAKEMAKE = [sys.executable, "-m", "snakemake", "--cores", "2", "--nolock"]

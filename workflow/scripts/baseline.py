@@ -1,12 +1,14 @@
 """Rules baseline_*."""
 
-from coresift.logs import start
+from coresift.dag.logs import start
 
 start(snakemake.log[0])
 
-from coresift.config import Task
-from coresift.io import PREDICTION, write_json, write_table
+from coresift.files import write_json
+from coresift.tables import write_table
 from coresift.tasks.baseline import baseline
+from coresift.tasks.settings import Task
+from coresift.tasks.tables import PREDICTION
 
 metrics, predictions = baseline(Task(**snakemake.params.task), snakemake.params.modality)
 write_table(snakemake.output.predictions, predictions, PREDICTION)

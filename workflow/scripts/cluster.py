@@ -1,11 +1,12 @@
 """Rule cluster."""
 
-from coresift.logs import start
+from coresift.dag.logs import start
 
 start(snakemake.log[0])
 
 from coresift.corpus.mmseqs import cluster
-from coresift.io import CLUSTER, write_table
+from coresift.corpus.tables import CLUSTER
+from coresift.tables import write_table
 
 options = snakemake.params.options
 clusters = cluster(

@@ -1,10 +1,11 @@
 """Rule coreset_fasta."""
 
-from coresift.logs import start
+from coresift.dag.logs import start
 
 start(snakemake.log[0])
 
 from coresift.corpus.export import write_fasta
-from coresift.io import CORESET, read_table
+from coresift.selection.tables import CORESET
+from coresift.tables import read_table
 
 write_fasta(read_table(snakemake.input.coreset, CORESET), snakemake.input.pool, snakemake.output[0])

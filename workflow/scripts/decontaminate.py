@@ -1,22 +1,20 @@
 """Rule decontaminate."""
 
-from coresift.logs import start
+from coresift.dag.logs import start
 
 start(snakemake.log[0])
 
 import polars as pl
-from coresift.config import Task
 from coresift.corpus.decontaminate import HeldOut, contaminated
 from coresift.corpus.mmseqs import similar
 from coresift.corpus.subset import sample_share
-from coresift.io import REMOVED, SEQUENCE, read_arrow, write_table
-from coresift.tasks.data import held_out_examples
+from coresift.corpus.tables import HELD_OUT, REMOVED, SEQUENCE
+from coresift.tables import read_arrow, read_table, write_table
 
 options, modality = snakemake.params.options, snakemake.params.modality
-tasks = {name: Task(**values) for name, values in snakemake.params.tasks.items()}
 distinct = pl.DataFrame(read_arrow([snakemake.input.bucket], SEQUENCE))
 pool = sample_share(distinct, snakemake.params.sample, snakemake.params.seed)
-examples = held_out_examples(tasks if options["enabled"] else {}, options["splits"], modality)
+examples = read_table(snakemake.input.held_out, HELD_OUT)
 if options["method"] == "mmseqs2":
     limits = options["identity"], options["coverage"]
     removed = similar(pool, examples, modality, *limits, snakemake.threads)

@@ -1,13 +1,15 @@
 """Rule describe_coresets."""
 
-from coresift.logs import start
+from coresift.dag.logs import start
 
 start(snakemake.log[0])
 
 from coresift.alphabet import ALPHABETS
 from coresift.corpus.composition import composition
-from coresift.io import CORESET, SCORE, read_table
+from coresift.influence.tables import SCORE
 from coresift.report.coresets import describe_coresets
+from coresift.selection.tables import CORESET
+from coresift.tables import read_table
 
 files, params = snakemake.input, snakemake.params
 describe_coresets(

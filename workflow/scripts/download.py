@@ -1,9 +1,9 @@
 """Rule download."""
 
-from coresift.logs import start
+from coresift.dag.logs import start
 
 start(snakemake.log[0])
 
-from coresift.download import download
+from coresift.dag.download import download
 
 download(snakemake.output[0], **snakemake.params.source)

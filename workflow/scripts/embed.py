@@ -1,14 +1,16 @@
 """Rule embed."""
 
-from coresift.logs import start
+from coresift.dag.logs import start
 
 start(snakemake.log[0])
 
 from coresift.corpus.subset import sample_pool
-from coresift.io import CORESET, EMBEDDING, read_table, write_table
 from coresift.models.checkpoint import choose_device, configure_torch
 from coresift.report import plots
 from coresift.report.embedding import pooled_states, principal_axes
+from coresift.report.tables import EMBEDDING
+from coresift.selection.tables import CORESET
+from coresift.tables import read_table, write_table
 
 files, params = snakemake.input, snakemake.params
 configure_torch(snakemake.threads)

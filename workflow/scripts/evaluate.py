@@ -1,13 +1,15 @@
 """Rules evaluate_*."""
 
-from coresift.logs import start
+from coresift.dag.logs import start
 
 start(snakemake.log[0])
 
-from coresift.config import Task
-from coresift.io import PREDICTION, write_json, write_table
+from coresift.files import write_json
 from coresift.models.checkpoint import choose_device, configure_torch
+from coresift.tables import write_table
 from coresift.tasks.evaluate import evaluate_task
+from coresift.tasks.settings import Task
+from coresift.tasks.tables import PREDICTION
 
 params = snakemake.params
 configure_torch(snakemake.threads)

@@ -1,11 +1,12 @@
 """Rule finetune."""
 
-from coresift.logs import start
+from coresift.dag.logs import start
 
 start(snakemake.log[0])
 
-from coresift.io import SEQUENCE, read_table
+from coresift.corpus.tables import SEQUENCE
 from coresift.models.checkpoint import choose_device, configure_torch
+from coresift.tables import read_table
 from coresift.training.runs import finetune
 
 params = snakemake.params

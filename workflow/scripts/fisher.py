@@ -1,6 +1,6 @@
 """Rule fisher."""
 
-from coresift.logs import start
+from coresift.dag.logs import start
 
 start(snakemake.log[0])
 

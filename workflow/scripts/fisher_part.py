@@ -1,16 +1,17 @@
 """Rule fisher_part."""
 
-from coresift.logs import start
+from coresift.dag.logs import start
 
 start(snakemake.log[0])
 
-from coresift.config import Influence
+from coresift.corpus.tables import SEQUENCE
 from coresift.hashing import content_hash
 from coresift.influence.curvature import Fishers, summing
 from coresift.influence.engine import InfluenceEngine, resolve_settings
 from coresift.influence.fisher import compute_part
-from coresift.io import SEQUENCE, read_table
+from coresift.influence.settings import Influence
 from coresift.models.checkpoint import choose_device, configure_torch, load_model, model_hash
+from coresift.tables import read_table
 
 params, kind = snakemake.params, snakemake.wildcards.kind
 influence = Influence(**params.influence, loss=snakemake.wildcards.loss)

@@ -1,12 +1,12 @@
 """Rule ingest."""
 
-from coresift.logs import start
+from coresift.dag.logs import start
 
 start(snakemake.log[0])
 
 from coresift.corpus.ingest import ingest
 from coresift.corpus.normalise import Limits
-from coresift.io import write_json
+from coresift.files import write_json
 
 options = snakemake.params.corpus
 report = ingest(

@@ -1,10 +1,10 @@
 """Rule make_report."""
 
-from coresift.logs import start
+from coresift.dag.logs import start
 
 start(snakemake.log[0])
 
-from coresift.io import write_text
+from coresift.files import write_text
 from coresift.report import plots
 from coresift.report.page import read_curves, render
 

@@ -1,11 +1,13 @@
 """Rule merge_variants."""
 
-from coresift.logs import start
+from coresift.dag.logs import start
 
 start(snakemake.log[0])
 
+from coresift.files import write_text
 from coresift.influence.merge import merge_variants, score_agreement
-from coresift.io import SCORE, VARIANT, read_table, write_text
+from coresift.influence.tables import SCORE, VARIANT
+from coresift.tables import read_table
 
 names = snakemake.params.names
 main = read_table(snakemake.input.scores, SCORE)

@@ -1,12 +1,14 @@
 """Rule pretrain."""
 
-from coresift.logs import start
+from coresift.dag.logs import start
 
 start(snakemake.log[0])
 
 from coresift.corpus.subset import fetch_sequences
-from coresift.io import CORESET, read_json, read_table
+from coresift.files import read_json
 from coresift.models.checkpoint import choose_device, configure_torch
+from coresift.selection.tables import CORESET
+from coresift.tables import read_table
 from coresift.training.runs import pretrain
 
 params = snakemake.params

@@ -1,17 +1,18 @@
 """Rule score."""
 
-from coresift.logs import start
+from coresift.dag.logs import start
 
 start(snakemake.log[0])
 
 from pathlib import Path
 
-from coresift.config import Influence
 from coresift.corpus.dedup import read_shard
 from coresift.influence.merge import variant_rows
 from coresift.influence.scoring import score_all
-from coresift.io import SCORE, VARIANT, write_table
+from coresift.influence.settings import Influence
+from coresift.influence.tables import SCORE, VARIANT
 from coresift.models.checkpoint import choose_device, configure_torch, load_model
+from coresift.tables import write_table
 
 params = snakemake.params
 influence = Influence(**params.influence)

@@ -1,11 +1,13 @@
 """Rule select."""
 
-from coresift.logs import start
+from coresift.dag.logs import start
 
 start(snakemake.log[0])
 
-from coresift.io import CORESET, SCORE, read_table, write_table
+from coresift.influence.tables import SCORE
 from coresift.selection.strategies import select
+from coresift.selection.tables import CORESET
+from coresift.tables import read_table, write_table
 
 wildcards = snakemake.wildcards
 strategy, cci = snakemake.params.strategy

@@ -1,11 +1,13 @@
 """Rule summarise_corpus."""
 
-from coresift.logs import start
+from coresift.dag.logs import start
 
 start(snakemake.log[0])
 
 from coresift.corpus.summary import duplicate_ids, summarise
-from coresift.io import REJECT, REMOVED, read_tables, write_json, write_table, write_text
+from coresift.corpus.tables import REJECT, REMOVED
+from coresift.files import write_json, write_text
+from coresift.tables import read_tables, write_table
 
 files = snakemake.input
 twice = duplicate_ids(files.distinct)

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import xxhash
 
-from coresift.io import string_array
+from coresift.tables import string_array
 
 
 def hash_words(text: bytes | bytearray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:

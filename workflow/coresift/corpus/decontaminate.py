@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from coresift.io import REMOVED, conform
+from coresift.corpus.tables import REMOVED
+from coresift.tables import conform
 
 #: Odd 64-bit multiplier of the polynomial k-mer hash (golden ratio).
 _BASE = 0x9E3779B97F4A7C15

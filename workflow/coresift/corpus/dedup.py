@@ -15,15 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from coresift.corpus.blocks import blocks_of, bounds, hexadecimal
-from coresift.io import (
-    PART,
-    SEQUENCE,
-    arrow_schema,
-    conform,
-    list_array,
-    number_array,
-    read_arrow,
-)
+from coresift.corpus.tables import PART, SEQUENCE
+from coresift.tables import arrow_schema, conform, list_array, number_array, read_arrow
 
 
 class HashCollisionError(ValueError):

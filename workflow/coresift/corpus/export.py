@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from coresift.corpus.subset import fetch_sequences
-from coresift.io import atomic_path
+from coresift.files import atomic_path
 
 
 def write_fasta(coreset: pl.DataFrame, pool: Sequence[str | Path], path: str | Path) -> None:

@@ -18,15 +18,8 @@ import pyarrow as pa
 from coresift.corpus.blocks import blocks_of, hash_words, runs_of
 from coresift.corpus.fasta import Block, read_blocks
 from coresift.corpus.normalise import ODD, Limits, normalise, normalise_lines, reject_reason
-from coresift.io import (
-    PART,
-    REJECT,
-    TableWriter,
-    arrow_schema,
-    arrow_writer,
-    number_array,
-    text_array,
-)
+from coresift.corpus.tables import PART, REJECT
+from coresift.tables import TableWriter, arrow_schema, arrow_writer, number_array, text_array
 
 logger = logging.getLogger(__name__)
 

@@ -16,7 +16,8 @@ from pathlib import Path
 import polars as pl
 
 from coresift.corpus.dedup import iter_pool
-from coresift.io import CLUSTER, REMOVED, conform
+from coresift.corpus.tables import CLUSTER, REMOVED
+from coresift.tables import conform
 
 logger = logging.getLogger(__name__)
 

@@ -9,8 +9,9 @@ import numpy as np
 import polars as pl
 
 from coresift.corpus.dedup import iter_pool
+from coresift.corpus.tables import SEQUENCE
 from coresift.hashing import uniform_hash
-from coresift.io import SEQUENCE, conform
+from coresift.tables import conform
 
 
 class PoolError(ValueError):

@@ -8,7 +8,9 @@ from typing import Any
 
 import polars as pl
 
-from coresift.io import CLUSTER, read_json, read_tables
+from coresift.corpus.tables import CLUSTER
+from coresift.files import read_json
+from coresift.tables import read_tables
 
 
 def _paths(paths: Sequence[str | Path]) -> list[str]:

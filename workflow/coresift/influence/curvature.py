@@ -34,7 +34,7 @@ def summing(
     """Maker of the visitor whose sums over D_sub are wanted.
 
     Args:
-        kind: see `config.FISHER_KINDS`.
+        kind: see `settings.FISHER_KINDS`.
         parameters: the parameter sets that need them.
         bases: the eigenbases, for kind corrected.
     """

@@ -16,10 +16,10 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.hooks import RemovableHandle
 
-from coresift.config import Influence
 from coresift.hashing import seeded_generator
 from coresift.influence.gradients import Curvature, QuadraticForms, SquareSums, Summing, Visitor
 from coresift.influence.parameters import HEAD_NAMES, resolve_layers
+from coresift.influence.settings import Influence
 from coresift.models.batching import pad, token_budget_batches
 from coresift.models.tokenizer import Encoder
 
@@ -65,7 +65,7 @@ def resolve_settings(influence: Influence, seed: int) -> Settings:
     """Settings of a config section.
 
     The reference preset (FACTS.md) pads every row to 1024 tokens, which are both attended to and
-    counted in the loss; `config.REFERENCE` is what else it fixes.
+    counted in the loss; `settings.REFERENCE` is what else it fixes.
     """
     reference = influence.preset == "reference"
     influence = influence.resolved()

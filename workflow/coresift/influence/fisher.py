@@ -21,9 +21,9 @@ import polars as pl
 import torch
 
 from coresift.corpus.blocks import bounds
+from coresift.files import open_tensors, read_tensors, write_tensors
 from coresift.influence.engine import InfluenceEngine, Settings
 from coresift.influence.gradients import Basis, Curvature, Summing
-from coresift.io import open_tensors, read_tensors, write_tensors
 
 logger = logging.getLogger(__name__)
 

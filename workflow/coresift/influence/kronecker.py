@@ -26,9 +26,9 @@ from typing import Any
 
 import torch
 
+from coresift.files import read_tensors, write_tensors
 from coresift.influence.fisher import Fisher
 from coresift.influence.gradients import Basis, by_layer, inputs_of
-from coresift.io import read_tensors, write_tensors
 
 
 class FactorSums:

@@ -11,7 +11,8 @@ from scipy import stats
 
 from coresift.corpus.dedup import iter_pool
 from coresift.influence.scoring import ScoreError
-from coresift.io import SCORE, VARIANT, TableWriter, not_finite, read_table
+from coresift.influence.tables import SCORE, VARIANT
+from coresift.tables import TableWriter, not_finite, read_table
 
 
 def merge_scores(

@@ -13,14 +13,15 @@ import polars as pl
 import torch
 from torch import nn
 
-from coresift.config import Influence
 from coresift.hashing import content_hash
 from coresift.influence.curvature import Fishers, curvature_of
 from coresift.influence.engine import InfluenceEngine, resolve_settings
 from coresift.influence.gradients import Curvature
-from coresift.io import SCORE, conform, not_finite, read_table, write_table
+from coresift.influence.settings import Influence
+from coresift.influence.tables import SCORE
 from coresift.models.checkpoint import model_hash
 from coresift.models.tokenizer import Encoder
+from coresift.tables import conform, not_finite, read_table, write_table
 
 logger = logging.getLogger(__name__)
 

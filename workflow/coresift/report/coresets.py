@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from coresift.io import write_text
+from coresift.files import write_text
 from coresift.report import plots
 from coresift.selection.diagnostics import drift, overlap_matrix, stratum_coverage
 
@@ -26,7 +26,7 @@ def describe_coresets(
         scores: columns of `SCORE`.
         coresets: by name, columns of `CORESET`.
         composition: columns seq_id, composition; `composition_name` is its axis label.
-        cci: values of `config.Cci`: the strata that coverage is counted in.
+        cci: values of `selection.settings.Cci`: the strata that coverage is counted in.
         out: paths overlap, drift, strata (CSV) and overlap_plot, strata_plot, drift_plot (SVG).
     """
     overlap = overlap_matrix(coresets)

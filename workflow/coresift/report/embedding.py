@@ -9,9 +9,10 @@ import polars as pl
 import torch
 from sklearn.decomposition import PCA
 
-from coresift.io import EMBEDDING, conform
 from coresift.models.checkpoint import load_model, model_hash
-from coresift.tasks.encoder import EncoderStates, StoredStates
+from coresift.models.states import EncoderStates, StoredStates
+from coresift.report.tables import EMBEDDING
+from coresift.tables import conform
 
 
 def pooled_states(

@@ -12,7 +12,7 @@ import polars as pl
 from jinja2 import Environment
 from markupsafe import Markup
 
-from coresift.io import read_json
+from coresift.files import read_json
 from coresift.report.paper import SCALE, paper_table
 from coresift.tasks.metrics import LOWER_IS_BETTER
 

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 from matplotlib.figure import Figure
 
-from coresift.io import atomic_path
+from coresift.files import atomic_path
 from coresift.report.names import selection_of
 
 mpl.rcParams.update({"svg.hashsalt": "coresift", "figure.constrained_layout.use": True})

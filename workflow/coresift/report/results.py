@@ -12,14 +12,16 @@ import numpy as np
 import polars as pl
 from scipy import stats
 
-from coresift.io import PREDICTION, read_json, read_table, write_text
+from coresift.files import read_json, write_text
 from coresift.report import plots
 from coresift.report.bootstrap import interval, resampled_metric, two_sided_p
+from coresift.report.markup import as_text, to_latex, to_markdown, wide
 from coresift.report.names import selection_of
 from coresift.report.paper import beside_paper
-from coresift.report.tables import as_text, to_latex, to_markdown, wide
+from coresift.tables import read_table
 from coresift.tasks.metrics import METRICS
 from coresift.tasks.sample import from_table
+from coresift.tasks.tables import PREDICTION
 
 RESULT = {
     "task": pl.String,

@@ -91,7 +91,7 @@ def draw_cci(pool: pl.DataFrame, budget: int, options: Mapping[str, Any]) -> pl.
     Args:
         pool: columns seq_id, influence, hash_rank.
         budget: rows to draw.
-        options: values of `config.Cci`.
+        options: values of `selection.settings.Cci`.
 
     Raises:
         SelectionError: the pool without its hardest share is smaller than the budget.

@@ -31,7 +31,7 @@ def stratum_coverage(
     Args:
         scores: columns of `SCORE`.
         coresets: by name, columns of `CORESET`.
-        cci: values of `config.Cci`.
+        cci: values of `selection.settings.Cci`.
 
     Returns:
         Columns coreset, stratum (PRUNED first, then from the lowest score up), lowest influence

@@ -11,11 +11,13 @@ from typing import Any, get_args
 import numpy as np
 import polars as pl
 
-from coresift.config import Cci, Strategy, plain
 from coresift.hashing import uniform_hash
-from coresift.io import CORESET, conform, not_finite
 from coresift.selection.cci import draw_cci
 from coresift.selection.errors import SelectionError
+from coresift.selection.settings import Cci, Strategy
+from coresift.selection.tables import CORESET
+from coresift.settings import plain
+from coresift.tables import conform, not_finite
 
 #: Bins of equal count for random_length.
 _LENGTH_BINS = 50
@@ -33,10 +35,10 @@ def select(
 
     Args:
         scores: columns of `SCORE`, any row order.
-        strategy: a name of `config.Strategy`.
+        strategy: a name of `settings.Strategy`.
         budget: sequences to take; `random_tokens` matches tokens instead, see `_random_tokens`.
         seed: of the random strategies; it also breaks ties of the ranked ones.
-        cci: values of `config.Cci`, for strategy cci; None = the defaults.
+        cci: values of `selection.settings.Cci`, for strategy cci; None = the defaults.
         reference: coreset that random_tokens and random_length are matched to.
 
     Raises:

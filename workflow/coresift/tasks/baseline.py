@@ -19,10 +19,10 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.preprocessing import MaxAbsScaler
 
 from coresift.alphabet import ALPHABETS
-from coresift.config import Task
 from coresift.tasks.data import Examples, read_task
 from coresift.tasks.evaluate import result
 from coresift.tasks.sample import MASKED, make_sample
+from coresift.tasks.settings import Task
 from coresift.tasks.targets import ScaledTargets, make_targets
 
 #: Residues on each side of the one that is classified.

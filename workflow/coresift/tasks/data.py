@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,12 +10,12 @@ import numpy as np
 import polars as pl
 
 from coresift.alphabet import ALPHABETS
-from coresift.config import Draw, Task, TaskData
 from coresift.corpus.normalise import normalise
+from coresift.corpus.tables import HELD_OUT
 from coresift.hashing import uniform_hash
-from coresift.tasks.maps import resolve
 from coresift.tasks.readers import base_pairs, fasta, id_pairs, netsurfp, peer, table
-from coresift.tasks.readers.record import Record, TaskDataError
+from coresift.tasks.readers.record import Record, TaskDataError, resolve
+from coresift.tasks.readers.settings import Draw, LabelledData, TaskData
 
 SPLITS = ("train", "valid", "test")
 #: Readers by the ending of a name (.gz aside); a folder of another name holds base pairs.
@@ -50,7 +50,7 @@ class Examples:
         return np.flatnonzero((self.frame["split"] == name).to_numpy())
 
 
-def read_task(task: Task, modality: str) -> Examples:
+def read_task(task: LabelledData, modality: str) -> Examples:
     """Read, normalise and split a task's examples.
 
     Train and valid examples whose sequences are in test are dropped; where no valid split is
@@ -123,7 +123,7 @@ def reader_of(path: str) -> Callable[[TaskData, str], Iterator[Record]]:
 
 
 def _read(
-    task: Task, path: str, split: str | None, modality: str, notes: dict[str, int]
+    task: LabelledData, path: str, split: str | None, modality: str, notes: dict[str, int]
 ) -> Iterator[Row]:
     source = task.data
     names = {name: name for name in SPLITS} | source.split_names
@@ -167,16 +167,17 @@ def _residues(
     return normal.translate({ord(letter): unknown for letter in foreign})
 
 
-def encoded_columns(task: Task, modality: str) -> list[str]:
+def encoded_columns(task: LabelledData, modality: str) -> list[str]:
     """Columns of sequences that a model of `modality` reads."""
     own = task.two_sequences and task.data.modality_b in (None, modality)
     return ["sequence", "partner"] if own else ["sequence"]
 
 
-def held_out_examples(tasks: dict[str, Task], splits: list[str], modality: str) -> pl.DataFrame:
-    """Distinct held-out sequences of all tasks: columns task, task_id, sequence."""
-    empty = pl.DataFrame(schema={"task": pl.String, "task_id": pl.String, "sequence": pl.String})
-    frames = [empty]
+def held_out_examples(
+    tasks: Mapping[str, LabelledData], splits: list[str], modality: str
+) -> pl.DataFrame:
+    """Distinct held-out sequences of all tasks (`HELD_OUT`)."""
+    frames = [pl.DataFrame(schema=dict(HELD_OUT))]
     for name, task in sorted(tasks.items()):
         rows = read_task(task, modality).frame.filter(pl.col("split").is_in(splits))
         for column in encoded_columns(task, modality):

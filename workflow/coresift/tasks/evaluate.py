@@ -11,15 +11,15 @@ import numpy as np
 import polars as pl
 import torch
 
-from coresift.config import Task
 from coresift.models.checkpoint import load_model, model_hash
+from coresift.models.states import EncoderStates, StoredStates
 from coresift.tasks.data import SPLITS, Examples, encoded_columns, read_task
-from coresift.tasks.encoder import EncoderStates, StoredStates, form_of
-from coresift.tasks.heads import make_head
+from coresift.tasks.heads import form_of, make_head
 from coresift.tasks.kmers import kmer_frequencies
 from coresift.tasks.metrics import METRICS
 from coresift.tasks.probe import Batches, Features, Probe
 from coresift.tasks.sample import Sample, to_table
+from coresift.tasks.settings import Task
 from coresift.tasks.targets import ScaledTargets, Targets, make_targets
 
 

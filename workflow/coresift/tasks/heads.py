@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from coresift.config import Task
+from coresift.tasks.settings import Task
 
 
 class RowHead(nn.Module):
@@ -119,6 +119,11 @@ class PairHead(nn.Module):
             maps = _recomputed(block, maps, inside)
         values = self.last(F.relu(self.norm(maps.permute(0, 2, 3, 1)))).squeeze(-1)
         return [values[i, 1 : n - 1, 1 : n - 1] for i, n in enumerate(sizes)]
+
+
+def form_of(task: Task) -> str:
+    """The form of states that a task's head reads."""
+    return {"pairwise": "tokens", "token": "residues"}.get(task.kind, task.pooling)
 
 
 def make_head(task: Task, features: int, outputs: int) -> nn.Module:

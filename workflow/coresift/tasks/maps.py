@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import re
 import warnings
 from functools import lru_cache
 from pathlib import Path
@@ -14,20 +13,14 @@ from Bio.PDB import MMCIFParser, PDBParser
 from Bio.PDB.Chain import Chain
 from Bio.SeqUtils import seq1
 
-from coresift.config import Pairwise
 from coresift.corpus.normalise import normalise
+from coresift.tasks.readers.record import FILE
 from coresift.tasks.sample import MASKED
+from coresift.tasks.settings import Pairwise
 from coresift.tasks.structure import pair_matrix, partners_of
 
 #: Maps of PDB and mmCIF files kept in memory.
 KEPT = 512
-#: A label that is a file: .npy map, or PDB / mmCIF with an optional chain (`1abc.cif:A`).
-FILE = re.compile(r"(.+\.(?:npy|(?:pdb|ent|cif)(?:\.gz)?))(?::(\w+))?")
-
-
-def resolve(label: str, table: str) -> str:
-    """A file label relative to its table's folder; any other label as it is."""
-    return str(Path(table).parent / label) if FILE.fullmatch(label) else label
 
 
 class Maps:

@@ -207,7 +207,7 @@ _SCALAR: dict[str, Metric] = {
     "mae": RowMetric(lambda t, p: float(np.mean(np.abs(t - p)))),
     "rmse": RowMetric(lambda t, p: float(np.sqrt(np.mean((t - p) ** 2)))),
 }
-#: Metrics by set, names as in `config.METRIC_NAMES`.
+#: Metrics by set, names as in `settings.METRIC_NAMES`.
 METRICS: dict[str, dict[str, Metric]] = {
     "class": _CLASS,
     "scalar": _SCALAR,

@@ -14,11 +14,11 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import get_scheduler
 
-from coresift.config import Task
 from coresift.hashing import seeded_generator
 from coresift.models.batching import token_budget_batches
 from coresift.tasks.metrics import LOWER_IS_BETTER, METRICS
 from coresift.tasks.sample import MASKED, Sample, make_sample
+from coresift.tasks.settings import Task
 from coresift.tasks.targets import ScaledTargets
 
 logger = logging.getLogger(__name__)

@@ -10,8 +10,9 @@ from typing import Protocol
 import numpy as np
 import polars as pl
 
-from coresift.config import Task
-from coresift.io import PREDICTION, conform
+from coresift.tables import conform
+from coresift.tasks.settings import Task
+from coresift.tasks.tables import PREDICTION
 
 #: Target of a residue or pair that is not known.
 MASKED = -1

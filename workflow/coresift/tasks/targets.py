@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from coresift.config import Task
 from coresift.tasks.maps import Maps
 from coresift.tasks.readers.record import TaskDataError
 from coresift.tasks.sample import MASKED
+from coresift.tasks.settings import Task
 
 #: Characters of a token label that are masked out.
 UNKNOWN = frozenset("-x?")

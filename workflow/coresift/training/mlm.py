@@ -17,8 +17,8 @@ from accelerate import Accelerator
 from torch import nn
 from torch.nn import functional as F
 
+from coresift.files import read_tensors, write_tensors
 from coresift.hashing import content_hash, seeded_generator
-from coresift.io import read_tensors, write_tensors
 from coresift.models.batching import pad, token_budget_batches
 from coresift.models.tokenizer import Encoder
 from coresift.training.stream import ResidueStream
@@ -91,7 +91,7 @@ def train_mlm(
     Args:
         sequences: normalised sequences, in a fixed order.
         total_residues: residues to train on in all; with `tokens_per_step` it fixes the steps.
-        options: values of `config.Optimisation`.
+        options: values of `training.settings.Optimisation`.
         work: folder of the resumable checkpoint; removed by `finish`.
         precision: float32 or bf16 (autocast).
 

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 import torch
 
-from coresift.io import write_text
+from coresift.files import write_text
 from coresift.models.checkpoint import atomic_directory, build_model, load_model, save_model
 from coresift.models.tokenizer import Encoder
 from coresift.training.mlm import finish, records_text, train_mlm
@@ -33,7 +33,7 @@ def pretrain(
     Args:
         sequences: columns seq_id, sequence; trained on in seq_id order.
         total_residues: residues of all steps together.
-        options: values of `config.Optimisation`.
+        options: values of `training.settings.Optimisation`.
         out: checkpoint directory. metrics: JSON lines. work: folder of the resumable state.
     """
     model, tokenizer = build_model(preset, modality, seed)

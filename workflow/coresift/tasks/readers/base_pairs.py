@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from coresift.config import TaskData
 from coresift.tasks.readers.record import Record, TaskDataError, read_lines
+from coresift.tasks.readers.settings import TaskData
 from coresift.tasks.structure import partner_text
 
 #: Line number, its fields (never empty; comments left out).

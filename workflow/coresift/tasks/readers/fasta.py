@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from coresift.config import TaskData
 from coresift.corpus.fasta import read_fasta
 from coresift.tasks.readers.record import Record
+from coresift.tasks.readers.settings import TaskData
 
 
 def _find(pattern: str | None, header: str) -> str | None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from coresift.config import TaskData
 from coresift.corpus.fasta import read_fasta
 from coresift.tasks.readers.record import Record, TaskDataError, read_lines
+from coresift.tasks.readers.settings import TaskData
 
 
 def read(source: TaskData, path: str) -> Iterator[Record]:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from coresift.config import TaskData
 from coresift.tasks.readers.record import Record, TaskDataError
+from coresift.tasks.readers.settings import TaskData
 
 # Columns of `data`, as the data set's page lists them (services.healthtech.dtu.dk, NetSurfP-2.0).
 AMINO_ACIDS = "ACDEFGHIKLMNPQRSTVWY"  # [0:20]; an unknown residue is all zero

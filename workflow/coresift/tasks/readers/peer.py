@@ -14,8 +14,8 @@ from typing import Any
 import lmdb
 import numpy as np
 
-from coresift.config import TaskData
 from coresift.tasks.readers.record import Record, TaskDataError
+from coresift.tasks.readers.settings import TaskData
 
 #: What a record may name beside plain values: how numpy pickles arrays and numbers.
 _ALLOWED = {

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import gzip
+import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+#: A label that is a file: .npy map, or PDB / mmCIF with an optional chain (`1abc.cif:A`).
+FILE = re.compile(r"(.+\.(?:npy|(?:pdb|ent|cif)(?:\.gz)?))(?::(\w+))?")
 
 
 class TaskDataError(ValueError):
@@ -49,3 +53,8 @@ def read_lines(path: str | Path) -> Iterator[tuple[int, str]]:
         raise TaskDataError(f"{path}: line {number + 1}: not readable text ({error})") from error
     if number == 0:
         raise TaskDataError(f"{path}: empty file")
+
+
+def resolve(label: str, table: str) -> str:
+    """A file label relative to its table's folder; any other label as it is."""
+    return str(Path(table).parent / label) if FILE.fullmatch(label) else label

@@ -9,8 +9,8 @@ from typing import Any
 
 import polars as pl
 
-from coresift.config import TaskData
 from coresift.tasks.readers.record import Record, TaskDataError, read_lines
+from coresift.tasks.readers.settings import TaskData
 
 
 def read(source: TaskData, path: str) -> Iterator[Record]:

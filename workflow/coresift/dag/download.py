@@ -12,7 +12,7 @@ import requests
 import tenacity
 import urllib3
 
-from coresift.io import write_text
+from coresift.files import write_text
 
 logger = logging.getLogger(__name__)
 

@@ -5,9 +5,10 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from coresift import download as module
-from coresift.config import ConfigError, load_config
-from coresift.download import DownloadError, download
+from coresift.config import load_config
+from coresift.dag import download as module
+from coresift.dag.download import DownloadError, download
+from coresift.settings import ConfigError
 
 BODY = bytes(range(256)) * 400
 SIZE = len(BODY)

@@ -2,7 +2,7 @@
 
 import os
 
-from coresift.provenance import Fingerprints
+from coresift.dag.provenance import Fingerprints
 
 
 def test_a_folder_is_its_names_and_bytes(tmp_path):

@@ -12,9 +12,8 @@ import torch
 from safetensors import safe_open
 from torch import nn
 
-from coresift.config import Task
+from coresift.files import write_tensors
 from coresift.hashing import content_hash
-from coresift.io import write_tensors
 from coresift.models.batching import pad, token_budget_batches
 from coresift.models.tokenizer import Encoder
 
@@ -52,13 +51,8 @@ class EncoderStates(nn.Module):
         return [states[i, : len(row)] for i, row in enumerate(rows)]
 
     def forward(self, sequences: Sequence[str]) -> list[torch.Tensor]:
-        """One (rows, hidden) tensor a sequence, in the task's form."""
+        """One (rows, hidden) tensor a sequence, in the wanted form."""
         return [shaped(states, self.form) for states in self.hidden(sequences)]
-
-
-def form_of(task: Task) -> str:
-    """The form of states that a task's head reads."""
-    return {"pairwise": "tokens", "token": "residues"}.get(task.kind, task.pooling)
 
 
 def shaped(states: torch.Tensor, form: str) -> torch.Tensor:
@@ -137,7 +131,7 @@ class StoredStates:
         return len(self._places)
 
     def __getitem__(self, index: int) -> torch.Tensor:
-        """(rows, hidden) float32 states of a sequence, in the task's form."""
+        """(rows, hidden) float32 states of a sequence, in the wanted form."""
         file, start, end = self._places[index]
         stored = self._slices[file][start:end].float()
         if self.pooled:

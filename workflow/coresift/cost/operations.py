@@ -22,10 +22,10 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakIdKeyDictionary
 from transformers import AutoConfig, AutoModelForMaskedLM, PreTrainedModel
 
-from coresift.config import Influence
 from coresift.influence.curvature import gradient_shapes
 from coresift.influence.engine import InfluenceEngine, resolve_settings
 from coresift.influence.gradients import Basis, Curvature, QuadraticForms
+from coresift.influence.settings import Influence
 from coresift.models.batching import token_budget_batches
 from coresift.models.checkpoint import build_model, preset_names
 from coresift.models.tokenizer import Encoder, build_tokenizer

@@ -1,140 +1,24 @@
-"""File contracts: every table's schema, and atomic, deterministic readers and writers.
+"""Tables held to their schema, read and written atomically; the stages own the schemas.
 
 All tables are Parquet (zstd), but for those between two stages of the corpus, which are written
-once and read once: uncompressed Arrow files, mapped into memory. All tensors are safetensors with
-string metadata. A file appears under its final name only when it is whole (temporary file in the
-same folder, then rename).
+once and read once: uncompressed Arrow files, mapped into memory.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-if TYPE_CHECKING:
-    import torch
+from coresift.files import atomic_path
 
 Schema = Mapping[str, pl.DataType | type[pl.DataType]]
-
-#: One normalised record of one FASTA file, before deduplication (an Arrow file).
-PART: Schema = {
-    "high": pl.UInt64,  # upper and lower half of the xxh3-128 of the normalised sequence
-    "low": pl.UInt64,
-    "sequence": pl.String,
-    "source_id": pl.String,  # the record's own id, first word of its header
-}
-#: One input record that was not taken, and why.
-REJECT: Schema = {
-    "source": pl.String,  # name of the FASTA file
-    "record": pl.Int64,  # 1-based number of the record in its file
-    "source_id": pl.String,
-    "reason": pl.String,
-    "detail": pl.String,
-}
-#: One distinct sequence of the corpus. Rows are in seq_id (hash) order.
-SEQUENCE: Schema = {
-    "seq_id": pl.String,
-    "sequence": pl.String,
-    "length": pl.Int32,  # residues
-    "block": pl.Int32,  # leading bits of the hash: the unit of batching and resume
-    "n_copies": pl.Int32,
-    "source_ids": pl.List(pl.String),  # ids of all copies, sorted
-}
-#: Why a distinct sequence was taken out of the pool by decontamination.
-REMOVED: Schema = {
-    "seq_id": pl.String,
-    "task": pl.String,
-    "task_id": pl.String,
-    "containment": pl.Float64,  # share of the shorter sequence: its k-mers, or residues aligned
-    "identity": pl.Float64,  # identical positions of the alignment; null for method kmer
-}
-#: Near duplicates of the pool, in seq_id order.
-CLUSTER: Schema = {
-    "seq_id": pl.String,
-    "cluster_id": pl.String,  # seq_id of the cluster's representative
-}
-#: One row per scored sequence, in seq_id order.
-SCORE: Schema = {
-    "seq_id": pl.String,
-    "length": pl.Int32,
-    "influence": pl.Float64,  # self-influence; higher is more influential
-    "loss": pl.Float64,  # mean MLM loss per predicted token, nats
-    "grad_norm": pl.Float64,  # L2 norm of the gradient of the scored parameters
-    "error_norm": pl.Float64,  # mean L2 norm of softmax(logits) - onehot (EL2N for MLM)
-    "n_tokens": pl.Int32,  # tokens the loss is averaged over
-}
-#: Self-influence by a further parameter set, curvature, damping or loss; in seq_id order.
-VARIANT: Schema = {
-    "seq_id": pl.String,
-    "variant": pl.String,  # its name in influence.variants
-    "influence": pl.Float64,
-}
-#: One row per sequence of a coreset, ordered by rank.
-CORESET: Schema = {
-    "seq_id": pl.String,
-    "rank": pl.Int32,  # 0-based order of selection
-    "stratum": pl.Int32,  # CCI stratum, -1 where the strategy has none
-    "weight": pl.Float64,
-}
-#: Where a sequence lies on the first two principal axes of the pool's embeddings.
-EMBEDDING: Schema = {
-    "seq_id": pl.String,
-    "x": pl.Float64,
-    "y": pl.Float64,
-}
-#: Downstream predictions of one evaluation, one row per test example (or residue,
-#: or pair of residues that a metric needs).
-PREDICTION: Schema = {
-    "example_id": pl.String,
-    "seed": pl.Int32,
-    "position": pl.Int32,  # residue; i * length + j of a pair; label of a multi-label task; else 0
-    "length": pl.Int32,  # residues of the example that the model read
-    "target": pl.Float64,
-    "prediction": pl.Float64,  # class id, score or value
-}
-
-
-@contextmanager
-def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary sibling of `path`; rename it to `path` if the block succeeds.
-
-    The temporary name is hidden and carries host and process id, so that a killed job leaves
-    nothing that looks whole and two writers never meet.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp"
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_text(path: str | Path, text: str) -> None:
-    """Write UTF-8 text atomically."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
-def write_json(path: str | Path, value: Any) -> None:
-    """Write JSON atomically with sorted keys, so equal values give equal bytes."""
-    write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
-
-
-def read_json(path: str | Path) -> Any:
-    """Read a JSON file."""
-    return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
 def conform(frame: pl.DataFrame, schema: Schema) -> pl.DataFrame:
@@ -306,44 +190,3 @@ def read_tables(paths: Sequence[str | Path], schema: Schema) -> pl.DataFrame:
     """Read and concatenate tables of one schema."""
     frames = [read_table(path, schema) for path in paths]
     return pl.concat(frames) if frames else pl.DataFrame(schema=dict(schema))
-
-
-def write_tensors(
-    path: str | Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, Any]
-) -> None:
-    """Write tensors atomically as safetensors; the metadata is stored as one JSON string.
-
-    safetensors writes several strings in no fixed order, which would change the bytes.
-    """
-    from safetensors.torch import save_file
-
-    packed = {"metadata": json.dumps(dict(metadata), sort_keys=True)}
-    contiguous = {name: tensors[name].detach().cpu().contiguous() for name in sorted(tensors)}
-    with atomic_path(path) as temporary:
-        save_file(contiguous, temporary, metadata=packed)
-
-
-@contextmanager
-def open_tensors(path: str | Path) -> Iterator[tuple[Any, dict[str, Any]]]:
-    """Handle (tensors are read on demand) and metadata of a file written by `write_tensors`.
-
-    Raises:
-        ValueError: the file is not a readable safetensors file.
-    """
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(str(path), framework="pt") as handle:
-            yield handle, json.loads((handle.metadata() or {}).get("metadata", "{}"))
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path}: not a readable safetensors file ({error})") from error
-
-
-def read_tensors(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Read tensors and metadata written by `write_tensors`.
-
-    Raises:
-        ValueError: the file is not a readable safetensors file.
-    """
-    with open_tensors(path) as (handle, metadata):
-        return {name: handle.get_tensor(name) for name in handle.keys()}, metadata  # noqa: SIM118

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import xxhash
 
+from coresift.files import write_json
 from coresift.hashing import content_hash
-from coresift.io import write_json
 
-PACKAGE = Path(__file__).resolve().parent
+PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def _module_path(name: str) -> Path | None:
@@ -27,10 +27,24 @@ def _module_path(name: str) -> Path | None:
     return None
 
 
+class _Undocumented(ast.NodeTransformer):
+    """Drops what is written for people: docstrings and the descriptions of settings."""
+
+    def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
+        text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        return None if text else node
+
+    def visit_Call(self, node: ast.Call) -> ast.Call:
+        if isinstance(node.func, ast.Name) and node.func.id == "Field":
+            node.keywords = [k for k in node.keywords if k.arg != "description"]
+        self.generic_visit(node)
+        return node
+
+
 @cache
 def _parse(path: Path) -> tuple[str, tuple[Path, ...]]:
-    """Source without comments and layout, and the coresift files it imports."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    """Source without comments, documentation and layout, and the coresift files it imports."""
+    tree = _Undocumented().visit(ast.parse(path.read_text(encoding="utf-8")))
     names = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -54,7 +68,7 @@ def imported_files(script: str | Path) -> list[Path]:
 
 
 def code_digest(script: str | Path) -> str:
-    """16 hex digits of the code a script runs: it and its coresift imports, comments aside.
+    """16 hex digits of the code a script runs: it and its coresift imports, documentation aside.
 
     Snakemake watches a rule's script but not what the script imports; as a `params` value this
     makes an edited module rerun the rules that use it, and no others.

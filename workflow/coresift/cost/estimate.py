@@ -4,8 +4,8 @@
     coresift-estimate --configfile config/rna.yaml --calibrate here.json
     coresift-estimate --configfile config/rna.yaml --calibration here.json
 
-Hours are operations (costs.py) times seconds an operation (calibration.py): measured, or for a GPU
-that nobody has calibrated a published peak times a stated utilisation. The table says which.
+Hours are operations (operations.py) times seconds an operation (calibration.py): measured, or for
+a GPU that nobody has calibrated a published peak times a stated utilisation. The table says which.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ import numpy as np
 import torch
 import yaml
 
-from coresift.calibration import (
+from coresift.config import Config, load_config
+from coresift.cost.calibration import (
     GPUS,
     Device,
     EstimateError,
@@ -33,8 +34,7 @@ from coresift.calibration import (
     measured,
     merged,
 )
-from coresift.config import Config, Optimisation, Task, load_config
-from coresift.costs import (
+from coresift.cost.operations import (
     Load,
     Pass,
     batched_load,
@@ -43,14 +43,16 @@ from coresift.costs import (
     scoring_bytes,
     training_bytes,
 )
+from coresift.files import read_json, write_json
 from coresift.influence.engine import MAX_PADDING, resolve_settings
-from coresift.io import read_json, write_json
 from coresift.tasks.data import SPLITS, encoded_columns, read_task
+from coresift.tasks.settings import Task
+from coresift.training.settings import Optimisation
 
 #: Sums over D_sub: products dY^T X, and rotations or factors, of a pass (see `flops`).
 SUMS = {"diagonal": (1, 0), "kronecker": (0, 1), "corrected": (1, 1)}
 #: Measured on the machine that coresift was written on; its device stands in every table.
-CALIBRATION = Path(__file__).resolve().parents[2] / "resources" / "calibration.json"
+CALIBRATION = Path(__file__).resolve().parents[3] / "resources" / "calibration.json"
 #: Bytes of a job before it loads a model: Python and its libraries, measured here.
 PROCESS_BYTES = 450 << 20
 #: Bytes of a row in memory beside its residues: ids, offsets, tables being sorted.

@@ -6,7 +6,8 @@ import json
 import numpy as np
 import pytest
 import torch
-from coresift.calibration import (
+from coresift.config import load_config
+from coresift.cost.calibration import (
     Calibration,
     EstimateError,
     Rate,
@@ -17,8 +18,16 @@ from coresift.calibration import (
     measured,
     merged,
 )
-from coresift.config import Influence, load_config
-from coresift.costs import (
+from coresift.cost.estimate import (
+    Corpus,
+    Estimator,
+    main,
+    needed_work,
+    report,
+    score_load,
+    train_load,
+)
+from coresift.cost.operations import (
     Load,
     PeakMemory,
     batched_load,
@@ -27,11 +36,11 @@ from coresift.costs import (
     scoring_bytes,
     training_bytes,
 )
-from coresift.estimate import Corpus, Estimator, main, needed_work, report, score_load, train_load
 from coresift.influence.curvature import gradient_shapes
 from coresift.influence.engine import InfluenceEngine, resolve_settings
 from coresift.influence.gradients import Basis, Curvature, QuadraticForms
 from coresift.influence.kronecker import FactorSums
+from coresift.influence.settings import Influence
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from coresift.config import Task
+from coresift.models import states as module
 from coresift.models.checkpoint import build_model, load_model, model_hash, save_model
-from coresift.tasks import encoder as module
-from coresift.tasks.encoder import EncoderStates, StoredStates, form_of
+from coresift.models.states import EncoderStates, StoredStates
+from coresift.tasks.heads import form_of
+from coresift.tasks.settings import Task
 
 SEQUENCES = ["ACGU", "GGGAAACCC", "ACGU", "A" * 40]
 

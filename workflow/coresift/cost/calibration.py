@@ -20,16 +20,18 @@ from pydantic import Field, ValidationError
 from scipy.optimize import nnls
 from transformers import PreTrainedModel
 
-from coresift.config import Config, Influence, Section
+from coresift.config import Config
 from coresift.corpus.blocks import sequence_id
-from coresift.costs import Flops, Load, Pass, flops, make_model
+from coresift.cost.operations import Flops, Load, Pass, flops, make_model
+from coresift.files import read_json
 from coresift.hashing import seeded_generator
 from coresift.influence.engine import InfluenceEngine, resolve_settings
 from coresift.influence.gradients import Curvature
 from coresift.influence.scoring import score_frame
-from coresift.io import read_json
+from coresift.influence.settings import Influence
 from coresift.models.checkpoint import choose_device, configure_torch
 from coresift.models.tokenizer import Encoder
+from coresift.settings import Section
 from coresift.training.mlm import train_mlm
 
 logger = logging.getLogger(__name__)

@@ -1,0 +1,59 @@
+"""Tables that the corpus stages write."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from coresift.tables import Schema
+
+#: One normalised record of one FASTA file, before deduplication (an Arrow file).
+PART: Schema = {
+    "high": pl.UInt64,  # upper and lower half of the xxh3-128 of the normalised sequence
+    "low": pl.UInt64,
+    "sequence": pl.String,
+    "source_id": pl.String,  # the record's own id, first word of its header
+}
+
+
+#: One input record that was not taken, and why.
+REJECT: Schema = {
+    "source": pl.String,  # name of the FASTA file
+    "record": pl.Int64,  # 1-based number of the record in its file
+    "source_id": pl.String,
+    "reason": pl.String,
+    "detail": pl.String,
+}
+
+
+#: One distinct sequence of the corpus. Rows are in seq_id (hash) order.
+SEQUENCE: Schema = {
+    "seq_id": pl.String,
+    "sequence": pl.String,
+    "length": pl.Int32,  # residues
+    "block": pl.Int32,  # leading bits of the hash: the unit of batching and resume
+    "n_copies": pl.Int32,
+    "source_ids": pl.List(pl.String),  # ids of all copies, sorted
+}
+
+
+#: Why a distinct sequence was taken out of the pool by decontamination.
+REMOVED: Schema = {
+    "seq_id": pl.String,
+    "task": pl.String,
+    "task_id": pl.String,
+    "containment": pl.Float64,  # share of the shorter sequence: its k-mers, or residues aligned
+    "identity": pl.Float64,  # identical positions of the alignment; null for method kmer
+}
+
+
+#: Near duplicates of the pool, in seq_id order.
+CLUSTER: Schema = {
+    "seq_id": pl.String,
+    "cluster_id": pl.String,  # seq_id of the cluster's representative
+}
+#: A held-out example of a task, which the pool must not resemble; the tasks' stage fills it.
+HELD_OUT: Schema = {
+    "task": pl.String,
+    "task_id": pl.String,
+    "sequence": pl.String,
+}

@@ -1,0 +1,92 @@
+"""Atomic, deterministic files: paths, text, JSON, tensors.
+
+A file appears under its final name only when it is whole (temporary file in the same folder, then
+rename). All tensors are safetensors with string metadata.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary sibling of `path`; rename it to `path` if the block succeeds.
+
+    The temporary name is hidden and carries host and process id, so that a killed job leaves
+    nothing that looks whole and two writers never meet.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.parent / f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp"
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write UTF-8 text atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write JSON atomically with sorted keys, so equal values give equal bytes."""
+    write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
+
+
+def read_json(path: str | Path) -> Any:
+    """Read a JSON file."""
+    return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def write_tensors(
+    path: str | Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, Any]
+) -> None:
+    """Write tensors atomically as safetensors; the metadata is stored as one JSON string.
+
+    safetensors writes several strings in no fixed order, which would change the bytes.
+    """
+    from safetensors.torch import save_file
+
+    packed = {"metadata": json.dumps(dict(metadata), sort_keys=True)}
+    contiguous = {name: tensors[name].detach().cpu().contiguous() for name in sorted(tensors)}
+    with atomic_path(path) as temporary:
+        save_file(contiguous, temporary, metadata=packed)
+
+
+@contextmanager
+def open_tensors(path: str | Path) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """Handle (tensors are read on demand) and metadata of a file written by `write_tensors`.
+
+    Raises:
+        ValueError: the file is not a readable safetensors file.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(str(path), framework="pt") as handle:
+            yield handle, json.loads((handle.metadata() or {}).get("metadata", "{}"))
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path}: not a readable safetensors file ({error})") from error
+
+
+def read_tensors(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Read tensors and metadata written by `write_tensors`.
+
+    Raises:
+        ValueError: the file is not a readable safetensors file.
+    """
+    with open_tensors(path) as (handle, metadata):
+        return {name: handle.get_tensor(name) for name in handle.keys()}, metadata  # noqa: SIM118

@@ -1,0 +1,50 @@
+"""Result tables as text: Markdown and LaTeX."""
+
+from __future__ import annotations
+
+import polars as pl
+
+
+def wide(table: pl.DataFrame) -> pl.DataFrame:
+    """Selections as rows, primary metrics of the tasks as columns: mean ± std [low, high]."""
+    text = pl.format(
+        "{}{} [{}, {}]",
+        pl.col("mean").map_elements(lambda v: f"{v:.4f}", pl.String),
+        pl.when(pl.col("std").is_null())
+        .then(pl.lit(""))
+        .otherwise(
+            pl.format(
+                " ± {}",
+                pl.col("std").fill_null(0.0).map_elements(lambda v: f"{v:.4f}", pl.String),
+            )
+        ),
+        pl.col("low").map_elements(lambda v: f"{v:.4f}", pl.String),
+        pl.col("high").map_elements(lambda v: f"{v:.4f}", pl.String),
+    )
+    main = table.filter("primary").with_columns(
+        cell=text, column=pl.format("{} ({})", "task", "metric")
+    )
+    return main.pivot(on="column", index="selection", values="cell").fill_null("")
+
+
+def as_text(table: pl.DataFrame) -> pl.DataFrame:
+    """A table of strings: numbers to four decimals, nothing where there is none."""
+    return table.with_columns(pl.selectors.float().round(4)).cast(pl.String).fill_null("")
+
+
+def to_markdown(table: pl.DataFrame) -> str:
+    """A Markdown table of strings."""
+    lines = [" | ".join(table.columns), " | ".join("---" for _ in table.columns)]
+    lines += [" | ".join(map(str, row)) for row in table.iter_rows()]
+    return "".join(f"| {line} |\n" for line in lines)
+
+
+def to_latex(table: pl.DataFrame) -> str:
+    """A booktabs table of strings."""
+    escape = str.maketrans({"_": r"\_", "%": r"\%", "±": r"$\pm$"})
+    rows = [table.columns, *table.iter_rows()]
+    body = [" & ".join(str(c).translate(escape) for c in row) + r" \\" for row in rows]
+    head = rf"\begin{{tabular}}{{{'l' * len(table.columns)}}}"
+    return "\n".join(
+        [head, r"\toprule", body[0], r"\midrule", *body[1:], r"\bottomrule", r"\end{tabular}", ""]
+    )

@@ -1,0 +1,115 @@
+"""Settings of a task's files: where they are, how they are read and split."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from coresift.settings import Fraction, Modality, Positive, Section
+
+
+class Draw(Section):
+    """Test and valid examples drawn from files without splits; the rest is train."""
+
+    test: Positive | Annotated[float, Field(gt=0, lt=1)] = Field(description="number or share")
+    valid: Positive | Annotated[float, Field(gt=0, lt=1)] = Field(description="number or share")
+    seed: int = 42
+
+    def counts(self, n: int) -> tuple[int, int]:
+        """Test and valid examples of `n`."""
+        test, valid = (round(v * n) if v < 1 else int(v) for v in (self.test, self.valid))
+        return test, valid
+
+
+Split = Literal["train", "valid", "test"]
+
+
+class TaskData(Section):
+    """Where a task's labelled sequences are and how to read them (docs/tasks.md)."""
+
+    path: str | None = Field(
+        None,
+        description="one file, or a folder of .bpseq, .ct or .dbn; its ending says how to read",
+    )
+    train: str | None = Field(None, description="or one file or folder a split")
+    valid: str | None = None
+    test: str | None = None
+    sequence: str = Field("sequence", description="column of the sequence (tables)")
+    sequence_b: str | None = Field(None, description="column of the partner (two sequences)")
+    label: str = Field(
+        "label",
+        description="column of the label (tables), or a pattern of columns such as "
+        "contact_map/{id}.npy; files are relative to the table",
+    )
+    split: str = Field("split", description="column of the split (tables, `path` only)")
+    split_names: dict[str, Split] = Field(
+        default_factory=dict, description="what the file calls a split: which it is"
+    )
+    default_split: Split | None = Field(None, description="split of records that name none")
+    draw: Draw | None = Field(None, description="seeded split of a file without splits (`path`)")
+    mask: str | None = Field(
+        None, description="column of numbers a residue, 0 = label not known (kind token)"
+    )
+    skip_labels: list[str] = Field(default_factory=list, description="labels left out, counted")
+    label_regex: str | None = Field(
+        None, description="FASTA: first group of this pattern in the header is the label"
+    )
+    split_regex: str | None = Field(
+        None, description="FASTA: first group of this pattern is the split"
+    )
+    fasta: str | None = Field(None, description=".txt list of pairs: FASTA of the run's modality")
+    fasta_b: str | None = Field(None, description=".txt list of pairs: FASTA of the partners")
+    modality_b: Modality | None = Field(
+        None,
+        description="partner's modality; if not the run's, k-mer frequencies stand for the partner",
+    )
+    foreign_letters: Literal["error", "unknown"] = Field(
+        "error", description="unknown = read as N (RNA) or X (protein), counted"
+    )
+    valid_fraction: Fraction = Field(
+        0.1, description="share of train that is hashed into valid where no valid split is given"
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> TaskData:
+        if (self.path is None) == (self.train is None):
+            raise ValueError("give either `path` or `train` (with `test`)")
+        if self.train is not None and self.test is None:
+            raise ValueError("`train` needs `test`")
+        if self.draw is not None and self.path is None:
+            raise ValueError("`draw` splits one `path`; with a file a split write `draw: null`")
+        for key in ("label_regex", "split_regex"):
+            value = getattr(self, key)
+            if value is not None:
+                try:
+                    groups = re.compile(value).groups
+                except re.error as error:
+                    raise ValueError(f"{key}: not a regular expression ({error})") from error
+                if groups != 1:
+                    raise ValueError(f"{key}: needs exactly one group, has {groups}")
+        return self
+
+    def files(self) -> list[str]:
+        """Every file or folder of the task, in a fixed order."""
+        given = (self.path, self.train, self.valid, self.test, self.fasta, self.fasta_b)
+        return [path for path in given if path is not None]
+
+
+Kind = Literal["class", "multilabel", "scalar", "token", "pair", "pair_scalar", "pairwise"]
+
+
+class LabelledData(Section):
+    """Labelled sequences: the part of a task that decides how its files are read."""
+
+    kind: Kind = Field(
+        description="what a label is: a class, 0/1 labels, a number, one class a residue, the "
+        "class or the number of two sequences, or an L x L map over one sequence"
+    )
+    data: TaskData
+
+    @property
+    def two_sequences(self) -> bool:
+        """Whether an example is a pair of sequences."""
+        return self.kind in ("pair", "pair_scalar")

@@ -1,0 +1,157 @@
+"""Settings of the downstream tasks and their evaluation."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import Field, model_validator
+
+from coresift.settings import Modality, Positive, Section
+from coresift.tasks.readers.settings import LabelledData
+
+
+class Pairwise(Section):
+    """What a task of kind pairwise predicts for every two residues, and BEACON's head for it."""
+
+    target: Literal["structure", "contact", "distance"] = Field(
+        "structure", description="base pairs or contacts (0, 1), or a distance"
+    )
+    contact_angstrom: float = Field(
+        8.0, gt=0, description="contact of two residues in a PDB or mmCIF file: heavy atoms closer"
+    )
+    min_separation: Positive = Field(
+        23, description="contact precision: least j - i (BEACON's code; its comment says 24)"
+    )
+    blocks: Positive = Field(16, description="residual blocks of the head")
+    channels: Positive = Field(48, description="channels of the head")
+    dropout: float = Field(0.25, ge=0, lt=1)
+    pairs_per_batch: Positive = Field(
+        1 << 18, description="padded residue pairs in one forward pass: bounds memory"
+    )
+
+
+#: Names of the metrics of each set (`Task.metrics`); the first is the primary one by default.
+METRIC_NAMES: dict[str, tuple[str, ...]] = {
+    "class": ("accuracy", "macro_f1", "mcc"),
+    "scalar": ("spearman", "r2", "mse", "mae", "rmse"),
+    "multilabel": ("mean_auc", "mean_mcc"),
+    "token": ("micro_accuracy", "macro_accuracy", "macro_f1"),
+    "pairwise_structure": ("pooled_f1", "pooled_f1_shift1", "mean_f1", "mean_f1_shift1"),
+    "pairwise_contact": (
+        *("beacon_top_l", "beacon_top_l2", "beacon_top_l5"),
+        *("top_l", "top_l2", "top_l5", "top_l10"),
+    ),
+    "pairwise_distance": ("r2", "spearman", "mse"),
+}
+
+
+@cache
+def task_presets() -> dict[str, dict[str, Any]]:
+    """The table of published tasks, resources/tasks.yaml: name -> values of `Task`."""
+    path = Path(__file__).resolve().parents[3] / "resources" / "tasks.yaml"
+    presets: dict[str, dict[str, Any]] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return presets
+
+
+class Task(LabelledData):
+    """One downstream task."""
+
+    preset: str | None = Field(
+        None, description="a published protocol of resources/tasks.yaml; keys given here override"
+    )
+    modality: Modality | None = Field(None, description="the run's modality must be this one")
+    pairwise: Pairwise = Field(default_factory=Pairwise, description="for kind pairwise")
+    metric: str | None = Field(None, description="primary metric; default: the set's first")
+    mode: Literal["frozen", "finetune"] = Field(
+        "frozen", description="the head alone on stored states, or head and encoder"
+    )
+    pooling: Literal["mean", "cls"] = "mean"
+    classes: list[str] | None = Field(None, description="class names; default: those of train")
+    n_labels: Positive | None = Field(None, description="labels of a multilabel task")
+    head: Literal["linear", "pooler", "mlp"] = Field(
+        "linear",
+        description="linear probe, BEACON's pooler (linear, tanh, linear) or PEER's MLP (linear, "
+        "ReLU, linear); kind pairwise has its own",
+    )
+    epochs: Positive = 30
+    learning_rate: float = Field(1e-3, gt=0, description="of the head")
+    encoder_rate: float = Field(
+        0.1, gt=0, description="learning rate of the encoder over the head's (mode: finetune)"
+    )
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    warmup_steps: int = Field(0, ge=0, description="optimiser steps with rising rate")
+    clip_norm: float | None = Field(None, gt=0, description="gradient clipping; null = none")
+    weight_decay: float = Field(0.01, ge=0)
+    batch_size: Positive = Field(32, description="examples in one optimiser step")
+    stop_on: Literal["loss", "metric"] = Field(
+        "loss", description="what picks the best epoch on valid: the loss or the primary metric"
+    )
+    patience: Positive = Field(5, description="epochs without a better validation value")
+    max_tokens: Positive = Field(1024, description="longest input, special tokens included")
+    optional: bool = Field(
+        False, description="left out, with a notice, where its files do not exist"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill(cls, values: Any) -> Any:
+        """Put the preset's values under the given ones, section by section."""
+        if not isinstance(values, dict) or values.get("preset") is None:
+            return values
+        preset = task_presets().get(values["preset"])
+        if preset is None:
+            raise ValueError(
+                f"no task preset {values['preset']!r}; allowed: {', '.join(task_presets())}"
+            )
+        merged = {**preset, **values}
+        for key in ("data", "pairwise"):
+            if key in preset and isinstance(merged[key], dict):
+                merged[key] = {**preset[key], **merged[key]}
+        return merged
+
+    @model_validator(mode="after")
+    def _check(self) -> Task:
+        if self.two_sequences != bool(self.data.sequence_b or self.data.fasta_b):
+            raise ValueError(
+                "kinds pair and pair_scalar, and only they, need data.sequence_b or data.fasta_b"
+            )
+        allowed = METRIC_NAMES[self.metrics]
+        if self.metric not in (None, *allowed):
+            raise ValueError(f"metric {self.metric!r} is not one of {', '.join(allowed)}")
+        return self
+
+    @property
+    def target(self) -> str:
+        """What a label is, whether of one sequence or of two."""
+        return {"pair": "class", "pair_scalar": "scalar"}.get(self.kind, self.kind)
+
+    @property
+    def metrics(self) -> str:
+        """Name of the task's set of metrics, a key of `METRIC_NAMES`."""
+        if self.kind == "pairwise":
+            return f"pairwise_{self.pairwise.target}"
+        return self.target
+
+    @property
+    def primary(self) -> str:
+        """Name of the primary metric."""
+        return self.metric or METRIC_NAMES[self.metrics][0]
+
+
+class Evaluate(Section):
+    """What every evaluation shares."""
+
+    seeds: list[int] = Field([0, 1, 2], min_length=1)
+    checkpoints: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_.]*$")], str] = Field(
+        default_factory=dict,
+        description="further Hugging Face checkpoint folders to evaluate: name in the table: path",
+    )
+    bootstrap: Positive = Field(1000, description="resamples of the test set")
+    confidence: float = Field(0.95, gt=0, lt=1)
+    tokens_per_batch: Positive = Field(
+        16384, description="padded tokens in one forward pass: bounds memory"
+    )
+    threads: Positive = Field(1, description="CPU threads; part of the result's bits")

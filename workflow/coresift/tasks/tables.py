@@ -1,0 +1,18 @@
+"""Table of predictions."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from coresift.tables import Schema
+
+#: Downstream predictions of one evaluation, one row per test example (or residue,
+#: or pair of residues that a metric needs).
+PREDICTION: Schema = {
+    "example_id": pl.String,
+    "seed": pl.Int32,
+    "position": pl.Int32,  # residue; i * length + j of a pair; label of a multi-label task; else 0
+    "length": pl.Int32,  # residues of the example that the model read
+    "target": pl.Float64,
+    "prediction": pl.Float64,  # class id, score or value
+}
