@@ -9,7 +9,7 @@ import time
 
 import pytest
 from cluster import Cluster, missing_programs
-from test_workflow import Project, small_config
+from project import Project, copy_project, small_config
 
 pytestmark = [
     pytest.mark.slurm,
@@ -36,7 +36,8 @@ class SlurmProject(Project):
     """A copy of the project whose jobs go to the test's cluster."""
 
     def __init__(self, source, folder, cluster):
-        super().__init__(source, folder)
+        super().__init__(folder)
+        copy_project(source, folder)
         (folder / "slurm").mkdir()
         (folder / "slurm/config.yaml").write_bytes((source / "slurm/config.yaml").read_bytes())
         for rule in HELD:

@@ -1,16 +1,13 @@
 """The real Snakefile in a copy of the project: a whole run, what reruns and why, kills."""
 
 import gzip
-import hashlib
 import os
 import re
 import shlex
 import shutil
 import signal
 import subprocess
-import sys
 import time
-from pathlib import Path
 
 import polars as pl
 import psutil
@@ -21,100 +18,9 @@ from coresift.files import read_json
 from coresift.influence.tables import SCORE
 from coresift.selection.tables import CORESET
 from coresift.tables import read_table
+from project import SNAKEMAKE, small_config
 
 pytestmark = pytest.mark.workflow
-SNAKEMAKE = [sys.executable, "-m", "snakemake", "--cores", "2", "--nolock"]
-
-
-def small_config():
-    training = {"tokens_per_step": 1024, "tokens_per_batch": 1024, "checkpoint_steps": 2}
-    return {
-        "run": "small",
-        "modality": "rna",
-        "device": "cpu",
-        "corpus": {"fasta": ["a.fasta", "b.fasta"], "blocks": 8, "buckets": 2},
-        "subset": {"size": 40, "fasta": ["a.fasta", "b.fasta"]},
-        "base": {"warmup_epochs": 1},
-        "finetune": training,
-        "influence": {"shards": 2, "tokens_per_batch": 2048},
-        "selection": {
-            "strategies": ["top_influence", "random_tokens"],
-            "budgets": [40],
-            "seeds": [0],
-            "cci": {"n_strata": 5},
-        },
-        "pretrain": {**training, "epochs": 1},
-        "tasks": {
-            "domain": {
-                "kind": "class",
-                "epochs": 3,
-                "data": {
-                    "path": "resources/demo/rna_tasks.fasta.gz",
-                    "label_regex": r"domain=(\S+)",
-                    "split_regex": r"split=(\S+)",
-                },
-            }
-        },
-        "evaluate": {"seeds": [0], "bootstrap": 20},
-    }
-
-
-class Project:
-    """A copy of the project with small inputs, and ways to run it."""
-
-    def __init__(self, source: Path, folder: Path) -> None:
-        self.folder = folder
-        for name in ("rules", "workflow", "resources", "envs", "profiles"):
-            ignore = shutil.ignore_patterns("__pycache__", "*.egg-info")
-            shutil.copytree(source / name, folder / name, ignore=ignore)
-        shutil.copy(source / "Snakefile", folder)
-        records = list(read_fasta(source / "resources/demo/rna_1.fasta.gz"))
-        for name, rows in (("a", records[:100]), ("b", records[90:180]), ("c", records[180:220])):
-            text = "".join(f">{header}\n{sequence}\n" for _, header, sequence in rows)
-            (folder / f"{name}.fasta").write_text(text)
-
-    def command(self, config, *arguments):
-        path = self.folder / "config.yaml"
-        path.write_text(yaml.safe_dump(config))
-        return [*SNAKEMAKE, *arguments, "--configfile", str(path)]
-
-    def run(self, config, *arguments, check=True):
-        done = subprocess.run(
-            self.command(config, *arguments),
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            timeout=500,
-            check=False,
-        )
-        if check and done.returncode:
-            raise AssertionError(done.stdout[-3000:] + done.stderr[-6000:])
-        return done
-
-    def planned(self, config, *arguments):
-        """Rules that a dry run would execute."""
-        done = self.run(config, "-n", *arguments)
-        text = done.stdout + done.stderr
-        return set(re.findall(r"^(?:local)?rule (\w+):$", text, re.M)) - {
-            "all",
-            "scores",
-            "coreset",
-        }
-
-    def digests(self, run, patterns=("report/*.csv", "influence/scores.parquet")):
-        """Bytes of the final tables."""
-        found = sorted(
-            p for pattern in patterns for p in (self.folder / "results" / run).glob(pattern)
-        )
-        assert found
-        return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in found}
-
-
-@pytest.fixture(scope="module")
-def project(root, tmp_path_factory):
-    made = Project(root, tmp_path_factory.mktemp("project"))
-    made.run(small_config())
-    return made
 
 
 def test_whole_run(project):
@@ -142,41 +48,6 @@ def test_whole_run(project):
     assert not list(out.rglob("*.tmp"))
 
 
-def test_nothing_reruns_without_a_change(project):
-    assert project.planned(small_config()) == set()
-
-
-def test_a_touched_fasta_reruns_nothing(project):
-    (project.folder / "a.fasta").touch()
-    assert project.planned(small_config()) == set()
-
-
-SCORING = {"ingest", "subset", "base", "finetune", "fisher_part", "fisher", "score", "merge"}
-
-
-def test_a_new_budget_scores_nothing(project):
-    config = small_config()
-    config["selection"]["budgets"] = [40, 30]
-    planned = project.planned(config)
-    assert {"select", "pretrain", "evaluate_domain", "results"} <= planned
-    assert not planned & SCORING
-
-
-def test_a_new_damping_does_not_finetune(project):
-    config = small_config()
-    config["influence"]["damping"] = 0.5
-    planned = project.planned(config)
-    assert {"score", "merge", "select"} <= planned
-    assert not planned & {"ingest", "subset", "base", "finetune", "fisher_part", "fisher"}
-
-
-def test_a_new_task_does_not_train(project):
-    config = small_config()
-    config["decontaminate"] = {"enabled": True}
-    config["evaluate"]["seeds"] = [0, 1]
-    assert project.planned(config) == {"evaluate_domain", "results", "make_report"}
-
-
 def test_any_checkpoint_can_be_evaluated(project):
     config = small_config()
     name = "top_influence-40-s0"
@@ -188,19 +59,6 @@ def test_any_checkpoint_can_be_evaluated(project):
     found, same = (read_json(out / f"evaluation/domain/{n}/metrics.json") for n in ("other", name))
     assert found == same
     assert {p.name for p in (out / "work/embeddings").iterdir()} == states  # encoded once
-
-
-@pytest.mark.parametrize("module", ["strategies", "cci"])
-def test_an_edited_selection_module_reruns_selection_and_later(project, module):
-    path = project.folder / f"workflow/coresift/selection/{module}.py"
-    text = path.read_text()
-    path.write_text(text + "\n# only a comment\n")
-    assert project.planned(small_config()) == set()
-    path.write_text(text + "\nEDITED = True\n")
-    planned = project.planned(small_config())
-    path.write_text(text)
-    assert "select" in planned
-    assert not planned & SCORING
 
 
 def test_an_added_fasta_scores_only_new_records(project):
@@ -282,14 +140,6 @@ def test_shards_and_buckets_do_not_change_a_byte(project):
     assert project.digests("cut", names) == project.digests("small", names)
     agreement = pl.read_csv(project.folder / "results/cut/influence/agreement.csv")
     assert agreement.select("a", "b", "k").rows() == [("influence", "norm", 40)]
-
-
-def test_a_new_variant_needs_its_own_sums_only(project):
-    config = small_config()
-    config["influence"]["variants"] = {"other": {"curvature": "ekfac"}}
-    done = project.run(config, "-n", "scores")
-    jobs = re.findall(r"^    wildcards: (.*kind=.*)$", done.stdout + done.stderr, re.M)
-    assert {re.search(r"kind=(\w+)", job)[1] for job in jobs} == {"kronecker", "corrected"}
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,11 @@ def _parse(path: Path) -> tuple[str, tuple[Path, ...]]:
     return ast.dump(tree), tuple(sorted(found))
 
 
+def direct_imports(path: str | Path) -> tuple[Path, ...]:
+    """The coresift files that a file imports itself, wherever in it."""
+    return _parse(Path(path).resolve())[1]
+
+
 def imported_files(script: str | Path) -> list[Path]:
     """The script and every coresift file it imports, transitively."""
     seen: set[Path] = set()
@@ -63,7 +68,7 @@ def imported_files(script: str | Path) -> list[Path]:
         path = queue.pop()
         if path not in seen:
             seen.add(path)
-            queue.extend(_parse(path)[1])
+            queue.extend(direct_imports(path))
     return sorted(seen)
 
 

@@ -1,0 +1,87 @@
+"""The house: imports run downwards only, and a script imports what its stage may know."""
+
+import re
+from graphlib import TopologicalSorter
+
+import pytest
+from coresift.dag.provenance import PACKAGE, direct_imports, imported_files
+
+#: Rooms from the ground up; a module imports from its own room and from those in lines above it.
+FLOORS = (
+    {"alphabet", "hashing", "settings", "files", "tables"},
+    {"dag", "corpus", "models"},
+    {"training"},
+    {"influence"},
+    {"selection"},
+    {"tasks"},
+    {"report"},
+    {"config"},
+    {"cost"},
+)
+#: Rooms that the scripts of a rule file may reach, directly or not; "room.tables" is its schemas.
+REACH = {
+    "download": {"dag"},
+    "corpus": {"dag", "corpus"},
+    "finetune": {"dag", "corpus", "models", "training"},
+    "influence": {"dag", "corpus", "models", "influence"},
+    "select": {"dag", "corpus", "selection", "influence.tables"},
+    "pretrain": {"dag", "corpus", "models", "training", "selection.tables"},
+    "evaluate": {"dag", "corpus", "models", "tasks"},
+    "describe": {"dag", "corpus", "models", "influence", "selection", "report"},
+    "report": {"dag", "corpus", "models", "tasks", "report"},
+}
+MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py")
+
+
+def room(path):
+    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+def rooms_below(path):
+    floor = next(i for i, names in enumerate(FLOORS) if room(path) in names)
+    ground = floor == 0
+    return set().union(*FLOORS[:floor]) | (FLOORS[0] if ground else {room(path)})
+
+
+def scripts_of(root, rules):
+    text = (root / f"rules/{rules}.smk").read_text()
+    names = re.findall(r'"\.\./workflow/scripts/(\w+)\.py"', text)
+    return [root / f"workflow/scripts/{name}.py" for name in names]
+
+
+def test_every_module_has_a_floor():
+    assert {room(path) for path in MODULES} == set().union(*FLOORS)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: p.relative_to(PACKAGE).as_posix())
+def test_a_module_imports_downwards(path):
+    upwards = [p for p in direct_imports(path) if room(p) not in rooms_below(path)]
+    assert not upwards
+
+
+def test_no_circle():
+    graph = {path: set(direct_imports(path)) for path in MODULES}
+    TopologicalSorter(graph).prepare()
+
+
+def test_every_script_belongs_to_a_stage(root):
+    listed = [script for rules in REACH for script in scripts_of(root, rules)]
+    assert sorted(set(listed)) == sorted((root / "workflow/scripts").glob("*.py"))
+
+
+@pytest.mark.parametrize("rules", REACH)
+def test_a_script_reaches_its_stage_and_what_is_below(root, rules):
+    for script in scripts_of(root, rules):
+        for path in imported_files(script):
+            if PACKAGE not in path.parents or path.name == "__init__.py":
+                continue
+            names = {room(path), ".".join(path.relative_to(PACKAGE).with_suffix("").parts)}
+            assert names & (FLOORS[0] | REACH[rules]), f"{script.name} reaches {path}"
+
+
+def test_no_script_or_stage_imports_the_whole_configuration(root):
+    whole = PACKAGE / "config.py"
+    for script in (root / "workflow/scripts").glob("*.py"):
+        assert whole not in imported_files(script)
+    users = {room(path) for path in MODULES if whole in direct_imports(path)}
+    assert users <= {"cost"}

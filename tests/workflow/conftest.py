@@ -1,0 +1,27 @@
+import shutil
+
+import pytest
+from filelock import FileLock
+from project import Project, copy_project, small_config
+
+
+@pytest.fixture(scope="session")
+def finished(root, tmp_path_factory, worker_id):
+    """Folder of a project whose run is finished, made once for all workers of pytest-xdist."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if worker_id == "master" else base.parent) / "finished"
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            made = Project(folder.with_name("making"))
+            copy_project(root, made.folder)
+            made.run(small_config())
+            made.folder.rename(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def project(finished, tmp_path_factory):
+    """A copy of the finished project for one file of tests."""
+    folder = tmp_path_factory.mktemp("project") / "copy"
+    shutil.copytree(finished, folder)
+    return Project(folder)

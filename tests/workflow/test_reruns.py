@@ -1,0 +1,142 @@
+"""What reruns in a finished project, and what does not: dry runs against a written table."""
+
+import re
+
+import pytest
+from project import small_config
+
+pytestmark = pytest.mark.workflow
+
+
+def test_nothing_reruns_without_a_change(project):
+    assert project.planned(small_config()) == set()
+
+
+def test_a_touched_fasta_reruns_nothing(project):
+    (project.folder / "a.fasta").touch()
+    assert project.planned(small_config()) == set()
+
+
+SCORING = {"ingest", "subset", "base", "finetune", "fisher_part", "fisher", "score", "merge"}
+
+
+def test_a_new_budget_scores_nothing(project):
+    config = small_config()
+    config["selection"]["budgets"] = [40, 30]
+    planned = project.planned(config)
+    assert {"select", "pretrain", "evaluate_domain", "results"} <= planned
+    assert not planned & SCORING
+
+
+def test_a_new_damping_does_not_finetune(project):
+    config = small_config()
+    config["influence"]["damping"] = 0.5
+    planned = project.planned(config)
+    assert {"score", "merge", "select"} <= planned
+    assert not planned & {"ingest", "subset", "base", "finetune", "fisher_part", "fisher"}
+
+
+def test_a_new_task_does_not_train(project):
+    config = small_config()
+    config["decontaminate"] = {"enabled": True}
+    config["evaluate"]["seeds"] = [0, 1]
+    assert project.planned(config) == {"evaluate_domain", "results", "make_report"}
+
+
+def test_a_new_variant_needs_its_own_sums_only(project):
+    config = small_config()
+    config["influence"]["variants"] = {"other": {"curvature": "ekfac"}}
+    done = project.run(config, "-n", "scores")
+    jobs = re.findall(r"^    wildcards: (.*kind=.*)$", done.stdout + done.stderr, re.M)
+    assert {re.search(r"kind=(\w+)", job)[1] for job in jobs} == {"kronecker", "corrected"}
+
+
+PAGE = {"results", "make_report"}
+TRAINED = {"pretrain", "evaluate_domain", *PAGE}
+DRAWN = {"select", "coreset_fasta", "describe_coresets", "embed", *TRAINED}
+SCORED = {"score", "merge", "describe_scores", *DRAWN}
+TUNED = {"finetune", "fisher_part", "fisher", *SCORED}
+POOLED = {"decontaminate", "summarise_corpus", "subset", "base", *TUNED}
+ALL = {"ingest", "deduplicate", "held_out", "baseline_domain", *POOLED}
+
+#: Where a harmless key is added, and the rules that may come to another result by it.
+SETTINGS = [
+    ("dag/settings.py", "Download", set()),
+    ("corpus/settings.py", "Corpus", {"ingest", "deduplicate", *POOLED}),
+    ("corpus/settings.py", "Decontaminate", POOLED),
+    ("corpus/settings.py", "Subset", set()),
+    ("training/settings.py", "Base", {"base", *TUNED}),
+    ("training/settings.py", "Finetune", TUNED),
+    ("training/settings.py", "Pretrain", TRAINED),
+    ("influence/settings.py", "Influence", {"fisher_part", "fisher", *SCORED}),
+    ("selection/settings.py", "Selection", DRAWN),
+    ("tasks/settings.py", "Task", {"evaluate_domain", "baseline_domain", *PAGE}),
+    ("tasks/settings.py", "Evaluate", {"evaluate_domain", "baseline_domain", *PAGE}),
+    ("tasks/readers/settings.py", "TaskData", {"held_out", "baseline_domain", *POOLED}),
+    ("report/settings.py", "Report", set()),
+]
+#: Where a column is added to a table.
+TABLES = [
+    (
+        "corpus/tables.py",
+        "SEQUENCE",
+        {"ingest", "deduplicate", "held_out", "baseline_domain", *POOLED},
+    ),
+    ("influence/tables.py", "SCORE", SCORED),
+    ("selection/tables.py", "CORESET", DRAWN),
+    ("tasks/tables.py", "PREDICTION", {"evaluate_domain", "baseline_domain", *PAGE}),
+    ("report/tables.py", "EMBEDDING", {"embed", "make_report"}),
+]
+#: Where a line of code is added.
+CODE = [
+    ("report/page.py", {"make_report"}),
+    ("report/results.py", PAGE),
+    ("report/plots.py", {"describe_scores", "describe_coresets", "embed", *PAGE}),
+    ("selection/cci.py", DRAWN),
+    ("training/mlm.py", {"base", *TUNED}),
+    ("cost/estimate.py", set()),
+    ("config.py", set()),
+]
+
+
+@pytest.fixture
+def edited(project):
+    """Edit a module by a regular expression -> rules that a dry run then plans; undone after."""
+    undo = []
+
+    def plan(module, pattern, replacement):
+        path = project.folder / "workflow/coresift" / module
+        text = path.read_text()
+        undo.append((path, text))
+        changed, n = re.subn(pattern, replacement, text, count=1, flags=re.S)
+        assert n == 1
+        path.write_text(changed)
+        return project.planned(small_config())
+
+    yield plan
+    for path, text in undo:
+        path.write_text(text)
+
+
+@pytest.mark.parametrize(("module", "section", "rules"), SETTINGS)
+def test_a_key_reruns_what_reads_its_section(edited, module, section, rules):
+    head = rf'(\nclass {section}\(\w+\):\n    """.*?"""\n)'
+    assert edited(module, head, r"\1\n    harmless: int = 0\n") == rules
+
+
+@pytest.mark.parametrize(("module", "table", "rules"), TABLES)
+def test_a_column_reruns_what_writes_and_reads_its_table(edited, module, table, rules):
+    head = rf"(\n{table}: Schema = {{\n)"
+    assert edited(module, head, r'\1    "harmless": pl.Int32,\n') == rules
+
+
+@pytest.mark.parametrize(("module", "rules"), CODE)
+def test_code_reruns_what_imports_it(edited, module, rules):
+    assert edited(module, r"$", "\nEDITED = True\n") == rules
+
+
+def test_what_is_written_for_people_reruns_nothing(edited):
+    edited("training/mlm.py", r"BERT masking of", "# BERT\u2019s masking of")
+    edited("training/stream.py", r"\n@dataclass", "\n# A comment.\n@dataclass")
+    meaning = ("share of steps with rising rate", "share of steps while the rate rises")
+    assert edited("training/settings.py", *meaning) == set()
