@@ -54,7 +54,10 @@ class Corpus(Section):
         names = [source_name(path) for path in self.fasta]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise ValueError(f"fasta: file names must differ without their folder: {twice}")
+            raise ValueError(
+                "fasta: file names must differ without their folder, and with _ for every "
+                f"character but letters, digits and _.+-: {twice}"
+            )
         return self
 
 
@@ -92,6 +95,11 @@ class Subset(Section):
 
 
 def source_name(path: str) -> str:
-    """`dir/name.fa.gz` -> `name`: the wildcard and the label of an input file."""
+    """`dir/name.fa.gz` -> `name`: the wildcard and the label of an input file.
+
+    Characters that a wildcard, a command line or a pattern of paths could read otherwise become
+    `_`; the path itself is taken literally.
+    """
     name = Path(path).name
-    return re.sub(r"\.(fasta|fa|fna|faa|fas)?(\.gz)?$", "", name) or name
+    name = re.sub(r"\.(fasta|fa|fna|faa|fas)?(\.gz)?$", "", name) or name
+    return re.sub(r"[^A-Za-z0-9_.+-]", "_", name)

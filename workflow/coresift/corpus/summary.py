@@ -10,7 +10,7 @@ import polars as pl
 
 from coresift.corpus.tables import CLUSTER
 from coresift.files import read_json
-from coresift.tables import read_tables
+from coresift.tables import read_tables, scan_tables
 
 
 def _paths(paths: Sequence[str | Path]) -> list[str]:
@@ -23,7 +23,7 @@ def duplicate_ids(buckets: Sequence[str | Path]) -> pl.DataFrame:
     Ids are labels here, not keys: nothing is lost, but the user should know.
     """
     return (
-        pl.scan_ipc(_paths(buckets))
+        pl.scan_ipc(_paths(buckets), glob=False)
         .select(pl.col("source_ids").list.unique().alias("source_id"))
         .explode("source_id")
         .group_by("source_id")
@@ -62,14 +62,14 @@ def summarise(
         for reason, count in report["rejected"].items():
             rejected[reason] = rejected.get(reason, 0) + count
     totals = (
-        pl.scan_ipc(_paths(distinct))
+        pl.scan_ipc(_paths(distinct), glob=False)
         .select(pl.len().alias("n"), pl.col("n_copies").cast(pl.Int64).sum())
         .collect()
     )
     n_distinct, n_copies = int(totals["n"][0]), int(totals["n_copies"][0] or 0)
     if n_copies != accepted:
         raise ValueError(f"rows lost: {accepted} records accepted, {n_copies} in the buckets")
-    kept = pl.scan_parquet(_paths(pool)).select(
+    kept = scan_tables(pool).select(
         pl.len().alias("n"),
         pl.col("length").cast(pl.Int64).sum().alias("residues"),
         *(
