@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,11 @@ import polars as pl
 from coresift.corpus.tables import CLUSTER
 from coresift.files import read_json
 from coresift.tables import read_tables, scan_tables
+
+#: What the summary has of each file.
+FILE_COUNTS = ("path", "records", "accepted", "rejected")
+#: Files that `as_text` names, those with the most rejects.
+NAMED = 20
 
 
 def _paths(paths: Sequence[str | Path]) -> list[str]:
@@ -79,7 +84,8 @@ def summarise(
     )
     row = kept.collect().row(0, named=True)
     return {
-        "files": {r["source"]: {k: r[k] for k in ("records", "accepted")} for r in reports},
+        "files": {r["source"]: {k: r[k] for k in FILE_COUNTS} for r in reports},
+        "problems": [line for report in reports for line in report["problems"]],
         "records": sum(report["records"] for report in reports),
         "rejected": rejected,
         "accepted": accepted,
@@ -93,3 +99,37 @@ def summarise(
         "residues": int(row["residues"] or 0),
         "length_quartiles": [row[f"q{q}"] for q in (0, 25, 50, 75, 100)],
     }
+
+
+def as_text(summary: Mapping[str, Any]) -> str:
+    """A summary in a few lines: what became of the records, and the rejects of each file."""
+    lines = [
+        f"corpus: {summary['records']} records, {summary['accepted']} accepted, "
+        f"{summary['distinct']} distinct, {summary['not_sampled']} not sampled, "
+        f"{summary['removed']} close to tasks' examples: a pool of {summary['pool']} sequences, "
+        f"{summary['residues']} residues"
+    ]
+    files = sorted(summary["files"].values(), key=lambda f: f["accepted"] - f["records"])
+    lines += [f"  {f['path']}: {counts_text(f)}" for f in files[:NAMED]]
+    if len(files) > NAMED:
+        lines.append(f"  {len(files) - NAMED} more files")
+    return "\n".join(lines)
+
+
+def counts_text(report: Mapping[str, Any]) -> str:
+    """Records of a file: accepted, and rejected by reason."""
+    reasons = [f"{count} {reason}" for reason, count in report["rejected"].items()]
+    rejected = f", rejected: {', '.join(reasons)}" if reasons else ""
+    return f"{report['accepted']} of {report['records']} records accepted{rejected}"
+
+
+def shortage(ingest_reports: Sequence[str | Path]) -> str:
+    """Why a pool is small: what its files gave, and the first reject of each reason."""
+    lines = [
+        "What is accepted and not in it: duplicates, not sampled, or close to tasks' examples."
+    ]
+    reports = sorted(map(read_json, ingest_reports), key=lambda r: r["accepted"] - r["records"])
+    for report in reports[:NAMED]:
+        lines.append(f"{report['path']}: {counts_text(report)}")
+        lines += [f"  {reason}: {first}" for reason, first in report["first_rejected"].items()]
+    return "\n".join(lines)

@@ -32,7 +32,7 @@ def start(log: str) -> None:
     )
     terminal = logging.StreamHandler()
     terminal.setLevel(logging.WARNING)
-    terminal.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    terminal.setFormatter(logging.Formatter(f"{Path(log).stem}: %(levelname)s: %(message)s"))
     # In place of what an earlier start added: a message is shown once.
     logging.getLogger("coresift").handlers = [terminal]
 
