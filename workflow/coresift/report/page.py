@@ -181,7 +181,12 @@ def render(files: Any, plots: Sequence[str | Path], params: Any) -> str:
             ),
             sources=pl.DataFrame(
                 [
-                    {"file": f["path"], "records": f["records"], "accepted": f["accepted"]}
+                    {
+                        "file": f["path"],
+                        "records": f["records"],
+                        "accepted": f["accepted"],
+                        "rejected": ", ".join(f"{n} {why}" for why, n in f["rejected"].items()),
+                    }
                     for f in corpus["files"].values()
                 ]
             ),
