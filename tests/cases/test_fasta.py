@@ -87,8 +87,11 @@ def test_what_is_not_sequence_rejects_its_record_alone(tmp_path, sequence, reaso
     ("text", "message"),
     [
         (b"\n#x\nhello\n>a\nACGU\n", r"line 3: .* not b'hello'"),
-        ("﻿>a\nACGU\n".encode("utf-16-le"), r"line 1: .*UTF-16"),
-        (b"@r\nACGU\n+\nIIII\n", r"line 1: .* not b'@r'"),
+        ("﻿>a\nACGU\n".encode("utf-16-le"), r"line 1 begins as UTF-16"),
+        (b"@r\nACGU\n+\nIIII\n", r"line 1 begins as FASTQ does: b'@r'"),
+        (b"# STOCKHOLM 1.0\na AC-GU\n", r"line 1 begins as an alignment in Stockholm format"),
+        (b"CLUSTAL W\n\na AC-GU\n", r"line 1 begins as an alignment in Clustal format"),
+        (b"LOCUS       A\n", r"line 1 begins as GenBank"),
         (b"\n\n# nothing\n", "empty file"),
     ],
 )

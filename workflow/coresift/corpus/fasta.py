@@ -31,7 +31,16 @@ _NEWLINE, _HEADER = ord("\n"), ord(">")
 #: Newlines, blanks and control characters are those up to this one.
 _BLANK = ord(" ")
 _BLANKS = bytes(range(_BLANK + 1))
-_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+#: How files of other formats begin.
+_OTHER_FORMATS = {
+    codecs.BOM_UTF16_LE: "UTF-16 text",
+    codecs.BOM_UTF16_BE: "UTF-16 text",
+    b"@": "FASTQ",
+    b"# STOCKHOLM": "an alignment in Stockholm format",
+    b"CLUSTAL": "an alignment in Clustal format",
+    b"LOCUS ": "GenBank",
+    b"ID ": "EMBL",
+}
 #: Start of a gzip file with extra fields, the field that makes it bgzip, and bgzip's last block.
 _GZIP_EXTRA, _BGZIP_FIELD = b"\x1f\x8b\x08\x04", b"BC\x02\x00"
 _BGZIP_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
@@ -227,14 +236,20 @@ def _rewritten(text: bytearray) -> bytearray:
         line = bytes(raw.removeprefix(codecs.BOM_UTF8).strip())
         if line.startswith(b">"):
             lines.append(_plain_header(line))
+        elif line and not lines:
+            _check_first(number, line)
         elif line and not line.startswith(b"#"):
-            if not lines:
-                hint = " (UTF-16 text?)" if line.startswith(_UTF16) else ""
-                raise _FormatError(
-                    f"line {number}: a record begins with '>', not {line[:30]!r}{hint}"
-                )
             lines.append(_letters(line))
     return bytearray(b"".join(line + b"\n" for line in lines))
+
+
+def _check_first(number: int, line: bytes) -> None:
+    """Raise if a line before the first header is more than a comment."""
+    for start, name in _OTHER_FORMATS.items():
+        if line.startswith(start):
+            raise _FormatError(f"line {number} begins as {name} does: {line[:30]!r}")
+    if not line.startswith(b"#"):
+        raise _FormatError(f"line {number}: a record begins with '>', not {line[:30]!r}")
 
 
 def _plain_header(line: bytes) -> bytes:

@@ -94,4 +94,5 @@ def reject_reason(sequence: str, modality: str, limits: Limits) -> tuple[str, st
 
 
 def _distinct(letters: bytes) -> str:
-    return "".join(sorted(set(letters.decode("ascii"))))[:20]
+    shown = "".join(sorted(set(letters.decode("ascii"))))[:20]
+    return shown if shown.isprintable() else repr(shown)
