@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from coresift.corpus.dedup import iter_pool
-from coresift.corpus.summary import shortage
+from coresift.corpus.outcome import shortage
 from coresift.corpus.tables import SEQUENCE
 from coresift.hashing import uniform_hash
 from coresift.tables import conform

@@ -8,14 +8,13 @@ from typing import Any
 
 import polars as pl
 
+from coresift.corpus.outcome import NAMED, counts_text
 from coresift.corpus.tables import CLUSTER
 from coresift.files import read_json
 from coresift.tables import read_tables, scan_tables
 
 #: What the summary has of each file.
 FILE_COUNTS = ("path", "records", "accepted", "rejected")
-#: Files that `as_text` names, those with the most rejects.
-NAMED = 20
 
 
 def _paths(paths: Sequence[str | Path]) -> list[str]:
@@ -113,23 +112,4 @@ def as_text(summary: Mapping[str, Any]) -> str:
     lines += [f"  {f['path']}: {counts_text(f)}" for f in files[:NAMED]]
     if len(files) > NAMED:
         lines.append(f"  {len(files) - NAMED} more files")
-    return "\n".join(lines)
-
-
-def counts_text(report: Mapping[str, Any]) -> str:
-    """Records of a file: accepted, and rejected by reason."""
-    reasons = [f"{count} {reason}" for reason, count in report["rejected"].items()]
-    rejected = f", rejected: {', '.join(reasons)}" if reasons else ""
-    return f"{report['accepted']} of {report['records']} records accepted{rejected}"
-
-
-def shortage(ingest_reports: Sequence[str | Path]) -> str:
-    """Why a pool is small: what its files gave, and the first reject of each reason."""
-    lines = [
-        "What is accepted and not in it: duplicates, not sampled, or close to tasks' examples."
-    ]
-    reports = sorted(map(read_json, ingest_reports), key=lambda r: r["accepted"] - r["records"])
-    for report in reports[:NAMED]:
-        lines.append(f"{report['path']}: {counts_text(report)}")
-        lines += [f"  {reason}: {first}" for reason, first in report["first_rejected"].items()]
     return "\n".join(lines)
