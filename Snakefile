@@ -41,6 +41,7 @@ rule scores:
     input:
         out("influence/scores.parquet"),
         out("influence/summary.json"),
+        out("corpus/summary.json"),
         [out("influence/agreement.csv")] if VARIANTS else [],
 
 
@@ -48,3 +49,4 @@ rule coreset:
     input:
         expand(out("coresets/{name}/coreset.fasta.gz"), name=CORESETS),
         out("coresets/drift.csv"),
+        out("corpus/summary.json"),

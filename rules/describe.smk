@@ -79,6 +79,7 @@ rule embed:
         coresets=expand(out("coresets/{name}/coreset.parquet"), name=CORESETS),
     output:
         table=out("coresets/embedding.parquet"),
+        cropped=out("cropped/embed.json"),
         plot=report(
             out("coresets/embedding.svg"),
             caption="../resources/captions/embedding.rst",

@@ -3,7 +3,8 @@
 
 rule subset:
     input:
-        expand(out(f"corpus/pool/{BASE_SET}/{{bucket}}.parquet"), bucket=BUCKETS),
+        pool=expand(out(f"corpus/pool/{BASE_SET}/{{bucket}}.parquet"), bucket=BUCKETS),
+        reports=expand(out("corpus/ingest/{source}.json"), source=BASE_SOURCES),
     output:
         out("influence/subset.parquet"),
     log:
@@ -35,6 +36,7 @@ if CFG.base.checkpoint is None:
         output:
             checkpoint=directory(out("influence/base")),
             metrics=out("influence/base.jsonl"),
+            cropped=out("cropped/base.json"),
         log:
             log_of("base"),
         benchmark:
@@ -68,6 +70,7 @@ rule finetune:
     output:
         checkpoint=directory(out("influence/finetuned")),
         metrics=out("influence/finetuned.jsonl"),
+        cropped=out("cropped/finetune.json"),
     log:
         log_of("finetune"),
     benchmark:

@@ -15,6 +15,10 @@ FISHERS = CFG.influence.fishers()
 VARIANTS = list(CFG.influence.variants)
 SCORE_SHARDS = out(f"influence/scores/{CFG.influence.shards}/{{shard}}.parquet")
 VARIANT_SHARDS = out(f"influence/variants/{CFG.influence.shards}/{{shard}}.parquet")
+SCORE_CROPPED = out(f"cropped/score/{CFG.influence.shards}/{{shard}}.json")
+FISHER_CROPPED = out(
+    f"cropped/fisher/{{loss}}/{{kind}}/{CFG.influence.fisher_shards}/{{shard}}.json"
+)
 
 
 wildcard_constraints:
@@ -32,10 +36,11 @@ rule fisher_part:
             else []
         ),
     output:
-        out(
+        sums=out(
             "influence/fisher/{loss}/{kind}/"
             f"{CFG.influence.fisher_shards}/{{shard}}.safetensors"
         ),
+        cropped=FISHER_CROPPED,
     log:
         log_of("fisher_part-{loss}-{kind}-{shard}"),
     benchmark:
@@ -107,6 +112,7 @@ rule score:
     output:
         **({"variants": VARIANT_SHARDS} if VARIANTS else {}),
         scores=SCORE_SHARDS,
+        cropped=SCORE_CROPPED,
     log:
         log_of("score-{shard}"),
     benchmark:

@@ -9,6 +9,7 @@ rule pretrain:
     output:
         checkpoint=directory(out("models/{name}/checkpoint")),
         metrics=out("models/{name}/metrics.jsonl"),
+        cropped=out("cropped/pretrain/{name}.json"),
     log:
         log_of("pretrain-{name}"),
     benchmark:

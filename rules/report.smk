@@ -10,6 +10,25 @@ PLOTS = {
     "Overlap of the coresets": out("coresets/overlap.svg"),
     "Where the selections lie": out("coresets/embedding.svg"),
 }
+#: Stage and model, and the file that says what was cropped there.
+CROPPED = [
+    *([("base", "", out("cropped/base.json"))] if CFG.base.checkpoint is None else []),
+    ("fine-tune", "", out("cropped/finetune.json")),
+    *(
+        (
+            "Fisher",
+            f"{loss} {kind}",
+            FISHER_CROPPED.format(loss=loss, kind=kind, shard=shard),
+        )
+        for loss, kinds in FISHERS.items()
+        for kind in kinds
+        for shard in range(CFG.influence.fisher_shards)
+    ),
+    *(("score", "", SCORE_CROPPED.format(shard=shard)) for shard in SHARDS),
+    ("embed", "", out("cropped/embed.json")),
+    *(("pretrain", n, out(f"cropped/pretrain/{n}.json")) for n in CORESETS),
+    *((f"evaluate {t}", n, out(f"evaluation/{t}/{n}/metrics.json")) for t, n in CELLS),
+]
 
 
 rule results:
@@ -69,6 +88,7 @@ rule make_report:
         coresets=out("coresets/drift.csv"),
         fasta=expand(out("coresets/{name}/coreset.fasta.gz"), name=CORESETS),
         metrics=expand(out("models/{name}/metrics.jsonl"), name=CORESETS),
+        cropped=[path for _, _, path in CROPPED],
         plots=PLOTS.values(),
     output:
         curves=out("report/curves.svg"),
@@ -96,6 +116,7 @@ rule make_report:
         n_seeds=len(CFG.selection.seeds),
         names=CORESETS,
         titles=[*PLOTS, "Learning curves"],
+        cropped=[(stage, model) for stage, model, _ in CROPPED],
         code=code("make_report"),
     script:
         "../workflow/scripts/make_report.py"

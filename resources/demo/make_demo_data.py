@@ -16,8 +16,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-import dnaio
 import xxhash
+from coresift.corpus.fasta import read_fasta
 
 BLAST = Path("/usr/share/ncbi/data")
 PROTEINS = Path("/usr/share/doc/mmseqs2/example-data/DB.fasta.gz")
@@ -175,8 +175,7 @@ def make_protein(out: Path) -> None:
     """2,500 UniProt records by hash of the accession, headers and lengths as they are."""
     if not PROTEINS.is_file():
         raise SystemExit(f"{PROTEINS}: not found; apt-get install mmseqs2-examples")
-    with dnaio.open(PROTEINS, fileformat="fasta", open_threads=0) as reader:
-        records = [(r.name, r.sequence) for r in reader]
+    records = [(header, sequence) for _, header, sequence in read_fasta(PROTEINS)]
     write(out / "protein_1.fasta.gz", sorted(records, key=lambda r: digest("protein", r[0]))[:2500])
 
 

@@ -1,14 +1,16 @@
-"""The block parser gives the records of the record parser, whatever the file and the block size."""
+"""The block parser gives the records of a plain one, whatever the file and the block size."""
 
+import re
 import subprocess
 import sys
 
+import fasta_reference
 import polars as pl
 import pyarrow as pa
 import pytest
 from coresift.corpus import fasta as module
 from coresift.corpus.blocks import blocks_of, hash_words, hexadecimal, sequence_id
-from coresift.corpus.fasta import CorpusError, read_blocks, read_fasta
+from coresift.corpus.fasta import read_blocks
 from coresift.corpus.ingest import ingest
 from coresift.corpus.normalise import Limits, normalise, reject_reason
 from coresift.corpus.tables import PART, REJECT
@@ -21,16 +23,17 @@ LIMITS = Limits(min_length=3, max_length=12, max_ambiguous=0.3)
 LINES = st.one_of(
     st.text("ACGTacgtuNn", max_size=9),
     st.sampled_from([">", "> ", ">a", "> b text", ">c>d\tx", "#comment", "", " AC", "A C", "A>C",
-                     "AC*", "MK*", "*", "A\tC", "é"]),
+                     "AC*", "MK*", "*", "A\tC", "é", ">é", ">a é", "\ufeff>a", "1 AC GU 5", "7",
+                     "1 >A", "60 60", "A\x00C", ">\x01a", "#>a", "AC-GU..", "MKVLW" * 2]),
 )  # fmt: skip
 
 
 def judged(path, modality):
-    """Accepted (id, sequence) and rejected (record, id, reason, detail), by the record parser."""
+    """Accepted (id, sequence) and rejected (record, id, reason, detail), record by record."""
     accepted, rejected = [], []
-    for number, header, raw in read_fasta(path):
-        name = (header.split(maxsplit=1) or [""])[0] or f"record_{number}"
-        sequence = normalise(raw, modality)
+    for number, (_, name, raw) in enumerate(fasta_reference.parse(path.read_bytes()), start=1):
+        name = name or f"record_{number}"
+        sequence = normalise(raw.decode("ascii", "replace"), modality)
         reason = reject_reason(sequence, modality, LIMITS)
         if reason is None:
             accepted.append((name, sequence))
@@ -56,11 +59,11 @@ def records_of(part):
 
 
 def outcome(parse, *arguments):
-    """What it returns, or the error."""
+    """What it returns, or the line or cause of the error."""
     try:
         return parse(*arguments)
-    except CorpusError as error:
-        return str(error).split(":")[1].split(" after")[0]
+    except ValueError as error:
+        return re.search(r"line \d+|empty file", str(error))[0]
 
 
 @settings(max_examples=300, deadline=None)
@@ -92,6 +95,9 @@ def test_blocks_equal_records(tmp_path_factory, lines, newline, last, size, moda
         (b"> a\nACGU\n", True),
         (b">a\n#b\nACGU\n", True),
         (b">a\nACGU \n", True),
+        (b">a \xe9\nACGU\n>b \xc3\xa9\nA\n", False),
+        (b">\xe9 a\nACGU\n", True),
+        (b"\xef\xbb\xbf>a\nACGU\n", True),
     ],
 )
 def test_only_odd_text_is_read_record_by_record(tmp_path, monkeypatch, text, reads_records):
@@ -101,13 +107,12 @@ def test_only_odd_text_is_read_record_by_record(tmp_path, monkeypatch, text, rea
     rewritten = module._rewritten
     monkeypatch.setattr(module, "_rewritten", lambda text: calls.append(1) or rewritten(text))
     found = [
-        (block.identifier(i).decode(), block.sequence(i).decode())
+        (block.header(i), block.identifier(i), block.sequence(i).encode())
         for block in read_blocks(path)
         for i in range(len(block))
     ]
     assert bool(calls) == reads_records
-    records = [(header.split(), sequence) for _, header, sequence in read_fasta(path)]
-    assert found == [(words[0] if words else "", sequence) for words, sequence in records]
+    assert found == fasta_reference.parse(text)
 
 
 @settings(max_examples=50, deadline=None)

@@ -16,7 +16,7 @@ from coresift.corpus.normalise import Limits, normalise, reject_reason
 from coresift.corpus.subset import PoolError, fetch_sequences, random_subset, sample_share
 from coresift.corpus.summary import duplicate_ids, summarise
 from coresift.corpus.tables import PART, REJECT, SEQUENCE
-from coresift.files import write_json
+from coresift.files import read_json, write_json
 from coresift.tables import read_table, to_arrow, write_arrow, write_table
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -106,7 +106,9 @@ def test_rejects_are_listed_with_record_and_reason(tmp_path):
         ("odd", 3, "c", "too_short"),
         ("odd", 4, "d", "letters"),
     ]
-    assert reports[0].read_text().count("no_sequence") == 1
+    report = read_json(reports[0])
+    assert report["rejected"] == {"letters": 1, "no_sequence": 1, "too_short": 1}
+    assert report["first_rejected"]["too_short"] == "record 3 (c): 3 residues, minimum 5"
 
 
 def test_crlf_wrapped_and_compressed_files_give_equal_bytes(tmp_path):

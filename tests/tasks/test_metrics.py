@@ -25,8 +25,11 @@ class Known:
     """Targets and lengths by example number, for `make_sample`."""
 
     def __init__(self, examples):
-        self.raw = [target for target, _, _ in examples].__getitem__
-        self.length = [length for _, _, length in examples].__getitem__
+        self.truth = [target for target, _, _ in examples].__getitem__
+        self.counted = [length for _, _, length in examples].__getitem__
+
+    def complete(self, _, prediction):
+        return prediction
 
 
 def gathered(task, examples):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 Modality = Literal["rna", "protein"]
 
@@ -13,6 +13,20 @@ Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 Positive = Annotated[int, Field(ge=1)]
+
+
+def _literal(path: str) -> str:
+    if any(c in "{}" or not c.isprintable() for c in path):
+        raise ValueError(
+            "braces and control characters cannot stand in a path: "
+            "the workflow reads {x} as a wildcard"
+        )
+    return path
+
+
+#: A file or folder, relative to the folder where the workflow runs; every other character than
+#: those refused is taken literally.
+FilePath = Annotated[str, AfterValidator(_literal)]
 
 
 class ConfigError(ValueError):

@@ -177,13 +177,18 @@ def read_table(path: str | Path, schema: Schema) -> pl.DataFrame:
         ValueError: the file is not Parquet, or a column is missing or of the wrong type.
     """
     try:
-        frame = pl.read_parquet(path)
+        frame = pl.read_parquet(path, glob=False)
     except Exception as error:
         raise ValueError(f"{path}: not a readable Parquet table ({error})") from error
     try:
         return conform(frame, schema)
     except (ValueError, pl.exceptions.PolarsError) as error:
         raise ValueError(f"{path}: {error}") from error
+
+
+def scan_tables(paths: Sequence[str | Path]) -> pl.LazyFrame:
+    """A query over Parquet tables of one schema; names are taken literally, not as patterns."""
+    return pl.scan_parquet([str(path) for path in paths], glob=False)
 
 
 def read_tables(paths: Sequence[str | Path], schema: Schema) -> pl.DataFrame:

@@ -5,6 +5,7 @@ from coresift.dag.logs import start
 start(snakemake.log[0])
 
 from coresift.corpus.tables import SEQUENCE
+from coresift.files import write_json
 from coresift.models.checkpoint import choose_device, configure_torch
 from coresift.tables import read_table
 from coresift.training.runs import pretrain
@@ -13,7 +14,7 @@ params = snakemake.params
 base = params.base
 subset = read_table(snakemake.input[0], SEQUENCE)
 configure_torch(params.options["threads"])
-pretrain(
+cut = pretrain(
     base["preset"],
     params.modality,
     subset,
@@ -25,3 +26,4 @@ pretrain(
     snakemake.output.metrics,
     params.work,
 )
+write_json(snakemake.output.cropped, {"cropped": cut})

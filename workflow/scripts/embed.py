@@ -5,6 +5,7 @@ from coresift.dag.logs import start
 start(snakemake.log[0])
 
 from coresift.corpus.subset import sample_pool
+from coresift.files import write_json
 from coresift.models.checkpoint import choose_device, configure_torch
 from coresift.report import plots
 from coresift.report.embedding import pooled_states, principal_axes
@@ -15,7 +16,7 @@ from coresift.tables import read_table, write_table
 files, params = snakemake.input, snakemake.params
 configure_torch(snakemake.threads)
 sample = sample_pool(files.pool, params.size, params.seed)
-states = pooled_states(
+states, cropped = pooled_states(
     files.checkpoint,
     params.modality,
     sample["sequence"].to_list(),
@@ -24,6 +25,7 @@ states = pooled_states(
     choose_device(params.device),
     params.store,
 )
+write_json(snakemake.output.cropped, {"cropped": cropped})
 points = principal_axes(sample["seq_id"], states)
 write_table(snakemake.output.table, points, EMBEDDING)
 coresets = {n: read_table(p, CORESET) for n, p in zip(params.names, files.coresets, strict=True)}

@@ -5,13 +5,14 @@ from coresift.dag.logs import start
 start(snakemake.log[0])
 
 from coresift.corpus.tables import SEQUENCE
+from coresift.files import write_json
 from coresift.models.checkpoint import choose_device, configure_torch
 from coresift.tables import read_table
 from coresift.training.runs import finetune
 
 params = snakemake.params
 configure_torch(params.options["threads"])
-finetune(
+cut = finetune(
     snakemake.input.base,
     params.modality,
     read_table(snakemake.input.subset, SEQUENCE),
@@ -23,3 +24,4 @@ finetune(
     snakemake.output.metrics,
     params.work,
 )
+write_json(snakemake.output.cropped, {"cropped": cut})

@@ -5,12 +5,14 @@ from coresift.dag.logs import start
 start(snakemake.log[0])
 
 from coresift.corpus.tables import SEQUENCE
+from coresift.files import write_json
 from coresift.hashing import content_hash
 from coresift.influence.curvature import Fishers, summing
 from coresift.influence.engine import InfluenceEngine, resolve_settings
-from coresift.influence.fisher import compute_part
+from coresift.influence.fisher import compute_part, part_of
 from coresift.influence.settings import Influence
 from coresift.models.checkpoint import choose_device, configure_torch, load_model, model_hash
+from coresift.models.cropping import count_cropped, room_of
 from coresift.tables import read_table
 
 params, kind = snakemake.params, snakemake.wildcards.kind
@@ -23,6 +25,8 @@ engine = InfluenceEngine(
 )
 subset = read_table(snakemake.input.subset, SEQUENCE)
 encoder.check_unknown(subset["sequence"].to_list())
+lengths = part_of(subset, int(snakemake.wildcards.shard), params.parts)["length"].to_numpy()
+cropped = count_cropped(lengths, room_of(encoder, engine.settings.max_tokens))
 bases = None
 if kind == "corrected":
     bases = Fishers(
@@ -42,6 +46,7 @@ compute_part(
     int(snakemake.wildcards.shard),
     params.parts,
     origin,
-    snakemake.output[0],
+    snakemake.output.sums,
     params.checkpoint,
 )
+write_json(snakemake.output.cropped, {"cropped": cropped})

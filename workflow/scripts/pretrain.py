@@ -5,7 +5,7 @@ from coresift.dag.logs import start
 start(snakemake.log[0])
 
 from coresift.corpus.subset import fetch_sequences
-from coresift.files import read_json
+from coresift.files import read_json, write_json
 from coresift.models.checkpoint import choose_device, configure_torch
 from coresift.selection.tables import CORESET
 from coresift.tables import read_table
@@ -23,7 +23,7 @@ residues = int(rows["length"].sum())
 if compute == "equal_tokens":
     residues = params.budget * corpus["residues"] / corpus["pool"]
 configure_torch(options["threads"])
-pretrain(
+cut = pretrain(
     preset,
     params.modality,
     rows,
@@ -36,3 +36,4 @@ pretrain(
     params.work,
     precision,
 )
+write_json(snakemake.output.cropped, {"cropped": cut})

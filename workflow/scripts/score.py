@@ -7,11 +7,13 @@ start(snakemake.log[0])
 from pathlib import Path
 
 from coresift.corpus.dedup import read_shard
+from coresift.files import write_json
 from coresift.influence.merge import variant_rows
 from coresift.influence.scoring import score_all
 from coresift.influence.settings import Influence
 from coresift.influence.tables import SCORE, VARIANT
 from coresift.models.checkpoint import choose_device, configure_torch, load_model
+from coresift.models.cropping import count_cropped, room_of
 from coresift.tables import write_table
 
 params = snakemake.params
@@ -21,11 +23,14 @@ model, _, encoder = load_model(snakemake.input.checkpoint, params.modality, infl
 shard = read_shard(
     snakemake.input.pool, int(snakemake.wildcards.shard), influence.shards, params.blocks
 )
+room = room_of(encoder, influence.resolved().max_tokens)
+cropped = count_cropped(shard["length"].to_numpy(), room)
 fishers = {}
 for path in map(Path, snakemake.input.fisher):
     fishers.setdefault(path.parent.name, {})[path.stem] = path
 device = choose_device(params.device)
 scores = score_all(model, encoder, influence, params.seed, device, fishers, shard, params.cache)
+write_json(snakemake.output.cropped, {"cropped": cropped})
 write_table(snakemake.output.scores, scores.pop("influence"), SCORE)
 if scores:
     write_table(snakemake.output.variants, variant_rows(scores), VARIANT)

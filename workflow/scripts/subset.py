@@ -8,5 +8,6 @@ from coresift.corpus.subset import random_subset
 from coresift.corpus.tables import SEQUENCE
 from coresift.tables import write_table
 
-subset = random_subset(snakemake.input, snakemake.params.size, snakemake.params.seed)
+files, params = snakemake.input, snakemake.params
+subset = random_subset(files.pool, params.size, params.seed, files.reports)
 write_table(snakemake.output[0], subset, SEQUENCE)

@@ -4,7 +4,10 @@ from coresift.dag.logs import start
 
 start(snakemake.log[0])
 
-from coresift.corpus.summary import duplicate_ids, summarise
+import logging
+import sys
+
+from coresift.corpus.summary import as_text, duplicate_ids, summarise
 from coresift.corpus.tables import REJECT, REMOVED
 from coresift.files import write_json, write_text
 from coresift.tables import read_tables, write_table
@@ -19,3 +22,5 @@ summary = summarise(
     files.reports, files.distinct, files.pool, files.clusters, twice.height, removed.height
 )
 write_json(snakemake.output.summary, summary)
+logging.getLogger("coresift").info("%s", as_text(summary))
+print(as_text(summary), file=sys.stderr)

@@ -16,7 +16,14 @@ import pyarrow.compute as pc
 
 from coresift.corpus.blocks import blocks_of, bounds, hexadecimal
 from coresift.corpus.tables import PART, SEQUENCE
-from coresift.tables import arrow_schema, conform, list_array, number_array, read_arrow
+from coresift.tables import (
+    arrow_schema,
+    conform,
+    list_array,
+    number_array,
+    read_arrow,
+    scan_tables,
+)
 
 
 class HashCollisionError(ValueError):
@@ -83,12 +90,13 @@ def read_shard(
 ) -> pl.DataFrame:
     """Rows of one scoring shard, from the buckets it overlaps, in hash order."""
     low, high = bounds(shard, n_shards, n_blocks)
-    frames = pl.concat([pl.scan_parquet(path) for path in buckets])
-    rows = frames.filter(pl.col("block").is_between(low, high, closed="left")).collect()
+    rows = (
+        scan_tables(buckets).filter(pl.col("block").is_between(low, high, closed="left")).collect()
+    )
     return conform(rows, SEQUENCE).sort("seq_id")
 
 
 def iter_pool(buckets: Sequence[str | Path], columns: Sequence[str]) -> Iterator[pl.DataFrame]:
     """The pool bucket by bucket, in hash order: memory is that of one bucket."""
     for path in buckets:
-        yield pl.read_parquet(path, columns=list(columns))
+        yield pl.read_parquet(path, columns=list(columns), glob=False)

@@ -15,8 +15,9 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from coresift.corpus import modality as kinds
 from coresift.corpus.blocks import blocks_of, hash_words, runs_of
-from coresift.corpus.fasta import Block, read_blocks
+from coresift.corpus.fasta import Block, CorpusError, read_blocks
 from coresift.corpus.normalise import ODD, Limits, normalise, normalise_lines, reject_reason
 from coresift.corpus.tables import PART, REJECT
 from coresift.tables import TableWriter, arrow_schema, arrow_writer, number_array, text_array
@@ -25,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 #: Rejected records held before they are written.
 REJECTS_HELD = 8192
+#: Shares of a file's records above which rejects are warned of: of any reason, and alignments.
+WARNED_SHARE, WARNED_ALIGNED = 0.5, 0.01
 
 
 def _keep_freed_memory() -> None:
@@ -87,6 +90,10 @@ class _Judge:
         self.number = 0
         self.rejects: list[tuple[str, int, str, str, str]] = []
         self.counts: Counter[str] = Counter()
+        #: What the first record rejected for each reason says.
+        self.first: dict[str, str] = {}
+        #: Records of the wrong modality, and their letters.
+        self.others = self.other_letters = 0
 
     def accept(self, block: Block) -> _Accepted:
         """The good records of a block; the others go to `rejects`."""
@@ -98,18 +105,25 @@ class _Judge:
         good = np.ones(len(block), bool)
         first = self.number + 1
         for i in self._suspects(letters, headers, starts, ends).tolist():
-            sequence = normalise(block.sequence(i).decode("ascii"), self.modality)
+            sequence = normalise(block.sequence(i), self.modality)
+            if kinds.is_other(sequence, self.modality):
+                self.others += 1
+                self.other_letters += len(sequence)
             reason = reject_reason(sequence, self.modality, self.limits)
             if reason is None:
                 ends[i] = starts[i] + len(sequence)
                 letters[starts[i] : ends[i]] = sequence.encode("ascii")
             else:
                 good[i] = False
-                name = block.identifier(i).decode("ascii") or _unnamed(first + i)
-                self.rejects.append((self.source, first + i, name, *reason))
-                self.counts[reason[0]] += 1
+                name = block.identifier(i) or _unnamed(first + i)
+                self._reject(first + i, name, *reason)
         self.number += len(block)
         return _Accepted(block, letters, starts, ends, np.flatnonzero(good), first)
+
+    def _reject(self, number: int, name: str, reason: str, detail: str) -> None:
+        self.rejects.append((self.source, number, name, reason, detail))
+        self.counts[reason] += 1
+        self.first.setdefault(reason, f"record {number} ({name}): {detail}")
 
     def take_rejects(self) -> pl.DataFrame:
         """The records rejected since the last call (columns of `REJECT`)."""
@@ -120,7 +134,7 @@ class _Judge:
     def _suspects(
         self, letters: bytearray, headers: np.ndarray, starts: np.ndarray, ends: np.ndarray
     ) -> np.ndarray:
-        """Numbers of the records that have odd letters or the wrong length."""
+        """Numbers of the records with odd letters, the wrong length or perhaps modality."""
         spans = np.stack([headers, starts], axis=1).ravel()
         # An empty record at the end has no position of its own; it is too short anyway.
         spans = np.minimum(spans, len(letters) - 1)
@@ -128,7 +142,39 @@ class _Judge:
         lengths = ends - starts
         shortest = max(1, self.limits.min_length)
         wrong = (lengths < shortest) | (lengths > self.limits.max_length)
-        return np.flatnonzero(wrong | (highest == ODD))
+        unclear = (highest == ODD) | (highest <= kinds.screen(self.modality))
+        return np.flatnonzero(wrong | unclear)
+
+    def problems(self, path: str | Path) -> list[str]:
+        """What a user should know of the whole file, read to its end.
+
+        Raises:
+            CorpusError: the file is of the wrong modality.
+        """
+        found = []
+        share = self.others / self.number
+        if share >= kinds.WARNED_SHARE:
+            text = (
+                f"{path}: {self.others} of {self.number} records ({share:.1%}) look like "
+                f"{kinds.OTHER[self.modality]}; modality is {self.modality}"
+            )
+            if share >= kinds.REFUSED_SHARE and self.other_letters >= kinds.REFUSED_LETTERS:
+                raise CorpusError(text)
+            found.append(text)
+        rejected = self.counts.total()
+        aligned = self.counts["aligned"]
+        if rejected > WARNED_SHARE * self.number:
+            reasons = "; ".join(
+                f"{reason}: {count}, first {self.first[reason]}"
+                for reason, count in self.counts.most_common()
+            )
+            found.append(f"{path}: {rejected} of {self.number} records rejected; {reasons}")
+        elif aligned >= WARNED_ALIGNED * self.number:
+            found.append(
+                f"{path}: {aligned} of {self.number} records rejected as aligned, "
+                f"first {self.first['aligned']}"
+            )
+        return found
 
 
 class _Buckets:
@@ -168,13 +214,15 @@ def ingest(
     """Stream one FASTA file into one part a bucket and a table of rejects.
 
     Memory is bounded by `chunk_bytes` (of records held) whatever the file's size. `source` is the
-    file's name in reports.
+    file's label in tables.
 
     Returns:
-        Counts: source, records, accepted, and rejected by reason.
+        Counts: source, path, records, accepted, rejected by reason; and, as text, the first reject
+        of each reason and the problems of the file as a whole, which are also logged as warnings.
 
     Raises:
-        CorpusError: see `read_fasta`; no output is left then.
+        CorpusError: see `read_fasta`, or the file is of the wrong modality (`corpus.modality`); no
+            output is left then.
     """
     _keep_freed_memory()
     judge = _Judge(source, modality, limits)
@@ -193,16 +241,20 @@ def ingest(
                 shown = time.monotonic()
                 rate = judge.number / (shown - start)
                 logger.info("%s: %d records, %.0f/s", source, judge.number, rate)
+        problems = judge.problems(path)
         buckets.flush()
         rejects.append(judge.take_rejects())
     rejected = dict(sorted(judge.counts.items()))
     accepted = judge.number - sum(rejected.values())
-    logger.info(
-        "%s: %d records, %d accepted, rejected %s", source, judge.number, accepted, rejected
-    )
+    logger.info("%s: %d records, %d accepted, rejected %s", path, judge.number, accepted, rejected)
+    for problem in problems:
+        logger.warning("%s", problem)
     return {
         "source": source,
+        "path": str(path),
         "records": judge.number,
         "accepted": accepted,
         "rejected": rejected,
+        "first_rejected": judge.first,
+        "problems": problems,
     }

@@ -9,6 +9,8 @@ from coresift.alphabet import ALPHABETS
 
 #: Stands for a character that is not a canonical letter, in `normalise_lines`.
 ODD = 0xFF
+#: Gaps of an alignment.
+GAPS = b"-.~"
 
 
 @cache
@@ -41,7 +43,7 @@ def normalise(sequence: str, modality: str) -> str:
 def normalise_lines(text: bytearray, modality: str) -> bytearray:
     """Wrapped sequences, normalised as `normalise` does and joined, with the odd letters marked.
 
-    Every character that is not a canonical letter becomes `ODD`, which no ASCII text holds.
+    Every character that is not a canonical letter becomes `ODD`.
     """
     return text.translate(_odd_table(modality), b"\n")
 
@@ -64,7 +66,7 @@ class Limits:
 def reject_reason(sequence: str, modality: str, limits: Limits) -> tuple[str, str] | None:
     """Why a normalised sequence is rejected, as (reason, detail); None if it is good.
 
-    Reasons: no_sequence, letters, too_short, too_long, ambiguous.
+    Reasons: no_sequence, aligned, letters, too_short, too_long, ambiguous.
     """
     if not sequence:
         return "no_sequence", "the record has a header and no residues"
@@ -72,9 +74,15 @@ def reject_reason(sequence: str, modality: str, limits: Limits) -> tuple[str, st
     rest = sequence.encode("ascii").translate(None, canonical)
     if rest:
         foreign = rest.translate(None, letters)
+        if foreign and not foreign.translate(None, GAPS):
+            return "aligned", (
+                f"{len(foreign)} gaps ({_distinct(foreign)}): an alignment, not sequences; "
+                "remove the gaps, e.g. with `seqkit seq -g`"
+            )
         if foreign:
-            shown = "".join(sorted(set(foreign.decode("ascii"))))[:20]
-            return "letters", f"{len(foreign)} characters outside the {modality} alphabet: {shown}"
+            return "letters", (
+                f"{len(foreign)} characters outside the {modality} alphabet: {_distinct(foreign)}"
+            )
     length = len(sequence)
     if length < limits.min_length:
         return "too_short", f"{length} residues, minimum {limits.min_length}"
@@ -83,3 +91,8 @@ def reject_reason(sequence: str, modality: str, limits: Limits) -> tuple[str, st
     if len(rest) > limits.max_ambiguous * length:
         return "ambiguous", f"{len(rest)} of {length} residues are ambiguity codes"
     return None
+
+
+def _distinct(letters: bytes) -> str:
+    shown = "".join(sorted(set(letters.decode("ascii"))))[:20]
+    return shown if shown.isprintable() else repr(shown)

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from coresift.settings import Fraction, Positive, Section
+from coresift.settings import FilePath, Fraction, Positive, Section
 
 
 class Cluster(Section):
@@ -22,7 +22,9 @@ class Cluster(Section):
 class Corpus(Section):
     """Raw FASTA -> distinct sequences in hash buckets."""
 
-    fasta: list[str] = Field(min_length=1, description="FASTA(.gz) files, any number, any order")
+    fasta: list[FilePath] = Field(
+        min_length=1, description="FASTA(.gz) files, any number, any order"
+    )
     min_length: Positive = Field(30, description="shorter sequences are rejected")
     max_length: Positive = Field(1022, description="longer sequences are rejected")
     max_ambiguous: Fraction = Field(
@@ -54,7 +56,10 @@ class Corpus(Section):
         names = [source_name(path) for path in self.fasta]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise ValueError(f"fasta: file names must differ without their folder: {twice}")
+            raise ValueError(
+                "fasta: file names must differ without their folder, and with _ for every "
+                f"character but letters, digits and _.+-: {twice}"
+            )
         return self
 
 
@@ -84,7 +89,7 @@ class Subset(Section):
     """The random subset D_sub for fine-tuning and the Fisher."""
 
     size: Positive = Field(20_000, description="sequences in D_sub")
-    fasta: list[str] | None = Field(
+    fasta: list[FilePath] | None = Field(
         None,
         description="draw D_sub from these files of corpus.fasta only; pins D_sub (and every old "
         "score) when files are added. Default: all",
@@ -92,6 +97,11 @@ class Subset(Section):
 
 
 def source_name(path: str) -> str:
-    """`dir/name.fa.gz` -> `name`: the wildcard and the label of an input file."""
+    """`dir/name.fa.gz` -> `name`: the wildcard and the label of an input file.
+
+    Characters that a wildcard, a command line or a pattern of paths could read otherwise become
+    `_`; the path itself is taken literally.
+    """
     name = Path(path).name
-    return re.sub(r"\.(fasta|fa|fna|faa|fas)?(\.gz)?$", "", name) or name
+    name = re.sub(r"\.(fasta|fa|fna|faa|fas)?(\.gz)?$", "", name) or name
+    return re.sub(r"[^A-Za-z0-9_.+-]", "_", name)

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from coresift.corpus.dedup import iter_pool
+from coresift.corpus.outcome import shortage
 from coresift.corpus.tables import SEQUENCE
 from coresift.hashing import uniform_hash
 from coresift.tables import conform
@@ -43,15 +44,21 @@ def sample_pool(buckets: Sequence[str | Path], size: int, seed: int) -> pl.DataF
     return conform(best.sort("seq_id"), SEQUENCE)
 
 
-def random_subset(buckets: Sequence[str | Path], size: int, seed: int) -> pl.DataFrame:
+def random_subset(
+    buckets: Sequence[str | Path], size: int, seed: int, reports: Sequence[str | Path] = ()
+) -> pl.DataFrame:
     """`sample_pool` of exactly `size` sequences: D_sub.
+
+    Args:
+        reports: the JSON of the ingest jobs, to say why a pool is too small.
 
     Raises:
         PoolError: the pool has fewer than `size` sequences.
     """
     subset = sample_pool(buckets, size, seed)
     if subset.height < size:
-        raise PoolError(f"subset.size is {size}, but the pool has only {subset.height} sequences")
+        lines = [f"subset.size is {size}, but the pool has only {subset.height} sequences"]
+        raise PoolError("\n".join([*lines, shortage(reports)] if reports else lines))
     return subset
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from coresift.corpus.outcome import NAMED, counts_text
 from coresift.corpus.tables import CLUSTER
 from coresift.files import read_json
-from coresift.tables import read_tables
+from coresift.tables import read_tables, scan_tables
+
+#: What the summary has of each file.
+FILE_COUNTS = ("path", "records", "accepted", "rejected")
 
 
 def _paths(paths: Sequence[str | Path]) -> list[str]:
@@ -23,7 +27,7 @@ def duplicate_ids(buckets: Sequence[str | Path]) -> pl.DataFrame:
     Ids are labels here, not keys: nothing is lost, but the user should know.
     """
     return (
-        pl.scan_ipc(_paths(buckets))
+        pl.scan_ipc(_paths(buckets), glob=False)
         .select(pl.col("source_ids").list.unique().alias("source_id"))
         .explode("source_id")
         .group_by("source_id")
@@ -62,14 +66,14 @@ def summarise(
         for reason, count in report["rejected"].items():
             rejected[reason] = rejected.get(reason, 0) + count
     totals = (
-        pl.scan_ipc(_paths(distinct))
+        pl.scan_ipc(_paths(distinct), glob=False)
         .select(pl.len().alias("n"), pl.col("n_copies").cast(pl.Int64).sum())
         .collect()
     )
     n_distinct, n_copies = int(totals["n"][0]), int(totals["n_copies"][0] or 0)
     if n_copies != accepted:
         raise ValueError(f"rows lost: {accepted} records accepted, {n_copies} in the buckets")
-    kept = pl.scan_parquet(_paths(pool)).select(
+    kept = scan_tables(pool).select(
         pl.len().alias("n"),
         pl.col("length").cast(pl.Int64).sum().alias("residues"),
         *(
@@ -79,7 +83,8 @@ def summarise(
     )
     row = kept.collect().row(0, named=True)
     return {
-        "files": {r["source"]: {k: r[k] for k in ("records", "accepted")} for r in reports},
+        "files": {r["source"]: {k: r[k] for k in FILE_COUNTS} for r in reports},
+        "problems": [line for report in reports for line in report["problems"]],
         "records": sum(report["records"] for report in reports),
         "rejected": rejected,
         "accepted": accepted,
@@ -93,3 +98,18 @@ def summarise(
         "residues": int(row["residues"] or 0),
         "length_quartiles": [row[f"q{q}"] for q in (0, 25, 50, 75, 100)],
     }
+
+
+def as_text(summary: Mapping[str, Any]) -> str:
+    """A summary in a few lines: what became of the records, and the rejects of each file."""
+    lines = [
+        f"corpus: {summary['records']} records, {summary['accepted']} accepted, "
+        f"{summary['distinct']} distinct, {summary['not_sampled']} not sampled, "
+        f"{summary['removed']} close to tasks' examples: a pool of {summary['pool']} sequences, "
+        f"{summary['residues']} residues"
+    ]
+    files = sorted(summary["files"].values(), key=lambda f: f["accepted"] - f["records"])
+    lines += [f"  {f['path']}: {counts_text(f)}" for f in files[:NAMED]]
+    if len(files) > NAMED:
+        lines.append(f"  {len(files) - NAMED} more files")
+    return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""The start of a job: logging to its file, errors to the terminal as well, and no slow imports."""
+"""The start of a job: logging to its file, warnings and errors to the terminal as well."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from types import TracebackType
 
 
 def start(log: str) -> None:
-    """Send log records and an uncaught error's traceback to `log`; errors also to stderr.
+    """Send log records and an uncaught error's traceback to `log`.
+
+    Warnings of coresift's own modules, and the error without its traceback, go to stderr as well.
 
     Model and data hubs are never asked: nothing a job needs is downloaded.
     """
@@ -28,13 +30,17 @@ def start(log: str) -> None:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         force=True,
     )
+    terminal = logging.StreamHandler()
+    terminal.setLevel(logging.WARNING)
+    terminal.setFormatter(logging.Formatter(f"{Path(log).stem}: %(levelname)s: %(message)s"))
+    # In place of what an earlier start added: a message is shown once.
+    logging.getLogger("coresift").handlers = [terminal]
 
     def report(
         kind: type[BaseException], error: BaseException, trace: TracebackType | None
     ) -> None:
-        logging.getLogger(__name__).error(
-            "failed\n%s", "".join(traceback.format_exception(kind, error, trace))
-        )
+        text = "".join(traceback.format_exception(kind, error, trace))
+        logging.getLogger().error("failed\n%s", text)  # not one of our own: for the file alone
         print(f"{kind.__name__}: {error}\nlog: {log}", file=sys.stderr)
 
     sys.excepthook = report

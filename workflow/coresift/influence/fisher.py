@@ -147,6 +147,13 @@ def _add(left: Sums, right: Sums) -> Sums:
     return left
 
 
+def part_of(subset: pl.DataFrame, part: int, n_parts: int) -> pl.DataFrame:
+    """The sequences of D_sub that part `part` of `n_parts` sums over."""
+    low, high = bounds(part, n_parts, CHUNKS)
+    start, stop = low * subset.height // CHUNKS, high * subset.height // CHUNKS
+    return subset.sort("seq_id")[start:stop]
+
+
 def compute_part(
     engine: InfluenceEngine,
     subset: pl.DataFrame,

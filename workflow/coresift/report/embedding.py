@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -10,6 +11,7 @@ import torch
 from sklearn.decomposition import PCA
 
 from coresift.models.checkpoint import load_model, model_hash
+from coresift.models.cropping import count_cropped
 from coresift.models.states import EncoderStates, StoredStates
 from coresift.report.tables import EMBEDDING
 from coresift.tables import conform
@@ -23,14 +25,18 @@ def pooled_states(
     tokens_per_batch: int,
     device: torch.device,
     store: str | Path,
-) -> np.ndarray:
-    """(n, hidden) float32 mean over residues of each sequence's last hidden states."""
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """(n, hidden) float32 mean over residues of each sequence's last hidden states.
+
+    And the counts of what the model does not read, see `count_cropped`.
+    """
     model, _, encoder = load_model(checkpoint, modality, max_tokens)
     digest = model_hash(model)
     states = EncoderStates(model.base_model.to(device), encoder, "mean", max_tokens)
     states.requires_grad_(False)
+    cropped = count_cropped(np.array([len(s) for s in sequences]), states.room)
     stored = StoredStates(states, digest, store, tokens_per_batch, sequences)
-    return np.concatenate([stored[i].numpy() for i in range(len(stored))])
+    return np.concatenate([stored[i].numpy() for i in range(len(stored))]), cropped
 
 
 def principal_axes(seq_ids: pl.Series, states: np.ndarray) -> pl.DataFrame:

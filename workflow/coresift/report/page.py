@@ -13,6 +13,7 @@ from jinja2 import Environment
 from markupsafe import Markup
 
 from coresift.files import read_json
+from coresift.report.losses import cropped_table
 from coresift.report.paper import SCALE, paper_table
 from coresift.tasks.metrics import LOWER_IS_BETTER
 
@@ -52,7 +53,14 @@ p-value, adjusted over the pairs of a task (Benjamini-Hochberg).</p>
 <h2>Scores</h2>
 <p>Spearman correlation of every score with length and with the {{ composition }}.</p>
 <div class="scroll">{{ table(scores) }}</div>
-<h2>Corpus</h2><div class="scroll">{{ table(rejects) }}</div>
+<h2>Corpus</h2>{% for line in corpus.problems %}<p>{{ line }}</p>{% endfor %}
+<div class="scroll">{{ table(rejects) }}</div>
+<div class="scroll">{{ table(sources) }}</div>
+<h2>Cropped</h2>
+{% if cropped.height %}<p>Sequences longer than a model's input. Training cuts them into pieces and
+reads them all; every other stage reads the beginning.</p>
+<div class="scroll">{{ table(cropped) }}</div>{% else %}<p>Nothing: every model reads every residue
+of what it is given.</p>{% endif %}
 <h2>The paper's figures, for reference</h2>
 <p>Printed in arXiv 2512.12932 without intervals, for {{ scale }}. They are another scale than this
 run's: compare the order of rows, not the figures.</p>
@@ -133,9 +141,10 @@ def render(files: Any, plots: Sequence[str | Path], params: Any) -> str:
 
     Args:
         files: paths corpus, summary, comparisons, wide and beside (CSV, see `report.results`),
-            coresets.
+            coresets; cropped, aligned with params.cropped.
         plots: SVG files, aligned with params.titles.
-        params: run, modality, composition, compute, confidence, n_seeds (of coresets), titles.
+        params: run, modality, composition, compute, confidence, n_seeds (of coresets), titles,
+            cropped (stage and model).
     """
     corpus, summary = read_json(files.corpus), read_json(files.summary)
     comparisons = pl.read_csv(files.comparisons)
@@ -170,6 +179,18 @@ def render(files: Any, plots: Sequence[str | Path], params: Any) -> str:
             rejects=pl.DataFrame(
                 {"rejected because": [*rejected], "records": [*rejected.values()]}
             ),
+            sources=pl.DataFrame(
+                [
+                    {
+                        "file": f["path"],
+                        "records": f["records"],
+                        "accepted": f["accepted"],
+                        "rejected": ", ".join(f"{n} {why}" for why, n in f["rejected"].items()),
+                    }
+                    for f in corpus["files"].values()
+                ]
+            ),
+            cropped=cropped_table(params.cropped, files.cropped),
             paper=paper_table(params.modality),
             beside=pl.read_csv(files.beside),
             scale=SCALE[params.modality],

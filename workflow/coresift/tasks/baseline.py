@@ -19,6 +19,7 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.preprocessing import MaxAbsScaler
 
 from coresift.alphabet import ALPHABETS
+from coresift.models.cropping import count_cropped
 from coresift.tasks.data import Examples, read_task
 from coresift.tasks.evaluate import result
 from coresift.tasks.sample import MASKED, make_sample
@@ -38,10 +39,15 @@ def baseline(task: Task, modality: str) -> tuple[dict[str, Any], pl.DataFrame]:
     targets = make_targets(task, examples.frame, modality)
     lengths = examples.frame["sequence"].str.len_chars().to_numpy()
     known = ScaledTargets(task, targets, lengths, task.max_tokens - 2, examples.indices("train"))
+    # Whole sequences are read whole.
+    room = task.max_tokens - 2 if task.kind in ("token", "pairwise") else int(lengths.max())
+    cropped = count_cropped(lengths, room)
     fitted = {"token": _residues, "pairwise": _pairs}.get(task.kind, _sequences)
     predictions = fitted(task, examples, known, modality)
     sample = make_sample(task, known, examples.indices("test"), predictions)
-    return result(task, examples, targets, {0: sample}, {"model": "kmer", "mode": "kmer"})
+    return result(
+        task, examples, targets, {0: sample}, {"model": "kmer", "mode": "kmer", "cropped": cropped}
+    )
 
 
 def _sequences(

@@ -12,6 +12,7 @@ import polars as pl
 import torch
 
 from coresift.models.checkpoint import load_model, model_hash
+from coresift.models.cropping import count_cropped
 from coresift.models.states import EncoderStates, StoredStates
 from coresift.tasks.data import SPLITS, Examples, encoded_columns, read_task
 from coresift.tasks.heads import form_of, make_head
@@ -87,6 +88,8 @@ def evaluate_task(
     encoded, fixed = _columns(task, examples, modality, train)
     for column in encoded:
         encoder.check_unknown(column)
+    read = [len(s) for column in encoded for s in column]
+    cropped = count_cropped(np.array(read), states.room)
     longest = np.max([[len(s) for s in column] for column in encoded], axis=0)
     tokens = longest.clip(max=states.room) + 2
     if task.kind == "pairwise":
@@ -110,7 +113,9 @@ def evaluate_task(
         probe = Probe(task, head, tuned, features, scaled, batches)
         probe.fit(train, valid, seed)
         runs[seed] = probe.sample(test)
-    return result(task, examples, targets, runs, {"model": digest, "mode": task.mode})
+    return result(
+        task, examples, targets, runs, {"model": digest, "mode": task.mode, "cropped": cropped}
+    )
 
 
 def _columns(

@@ -88,7 +88,10 @@ def _accuracy(targets: np.ndarray, classes: np.ndarray) -> float:
 
 
 def _macro_f1(targets: np.ndarray, classes: np.ndarray) -> float:
-    return float(sk.f1_score(targets, classes, average="macro", zero_division=0))
+    # A residue that was not read has no class, which is wrong, and no class of its own.
+    found = np.where(np.isnan(classes), MASKED, classes)
+    labels = np.setdiff1d(np.union1d(targets, found), [MASKED])
+    return float(sk.f1_score(targets, found, labels=labels, average="macro", zero_division=0))
 
 
 def _ratio(sums: np.ndarray) -> np.ndarray:
@@ -147,16 +150,25 @@ def _mean_terms(values: np.ndarray) -> np.ndarray:
 
 
 def _top_counts(sample: Sample, fraction: int, threshold: float) -> np.ndarray:
-    """(examples, 2): true contacts, and predictions, among the L // fraction most probable."""
+    """(examples, 2): true contacts, and predictions, among the L // fraction most probable.
+
+    Of a map whose first r residues only were read, the r // fraction most probable count; the
+    others of the L // fraction are wrong, whatever the threshold.
+    """
     rows = []
     for example in sample.examples():
         known = np.flatnonzero(example.targets != MASKED)
         # Entry 0 (the diagonal) is in the table for examples without any allowed pair.
         known = known[example.positions[known] > 0]
+        unread = np.isnan(example.predictions[known])
+        size = int(example.lengths[0])
+        read = int((example.positions[known[unread]] % size).min(initial=size))
+        known = known[~unread]
         order = known[np.argsort(-example.predictions[known], kind="stable")]
-        top = order[: int(example.lengths[0]) // fraction]
+        top = order[: read // fraction]
         top = top[example.predictions[top] > threshold]
-        rows.append((example.targets[top].sum(), len(top)))
+        wrong = size // fraction - read // fraction
+        rows.append((example.targets[top].sum(), len(top) + wrong))
     return np.array(rows, dtype=np.float64)
 
 

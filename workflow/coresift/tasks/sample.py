@@ -27,7 +27,9 @@ class Sample:
             multilabel.
         groups: (rows,) example of each row: ascending, not every number need be there.
         positions: (rows,) residue, or i * length + j for a pair; 0 for one row an example.
-        lengths: (rows,) residues of the example that the model read.
+        lengths: (rows,) residues of the example that count.
+
+    A prediction is NaN where the model did not read the residue, or one of the pair.
     """
 
     targets: np.ndarray
@@ -61,8 +63,8 @@ def _pair_rows(task: Task, target: np.ndarray, output: np.ndarray) -> np.ndarray
     """Flat indices of the entries that the metrics of a pairwise task need.
 
     distance: every known entry. structure: true or predicted pairs. contact: the L most probable
-    in the upper triangle from `min_separation` on. Beside these entry 0, so that every example
-    has a row.
+    in the upper triangle from `min_separation` on, and of those not read the one that says where
+    they begin. Beside these entry 0, so that every example has a row.
     """
     known = target != MASKED
     if task.pairwise.target == "distance":
@@ -71,9 +73,12 @@ def _pair_rows(task: Task, target: np.ndarray, output: np.ndarray) -> np.ndarray
         needed = known & ((target == 1) | (output > 0.5))
     else:
         allowed = np.flatnonzero(np.triu(known, task.pairwise.min_separation))
-        order = np.argsort(-output.ravel()[allowed], kind="stable")
+        values = output.ravel()[allowed]
+        order = np.argsort(-values, kind="stable")
         needed = np.zeros(target.shape, dtype=bool)
         needed.ravel()[allowed[order[: len(target)]]] = True
+        unread = allowed[np.isnan(values)]
+        needed.ravel()[unread[np.argsort(unread % len(target), kind="stable")[:1]]] = True
     needed[0, 0] = True
     return np.flatnonzero(needed)
 
@@ -81,12 +86,16 @@ def _pair_rows(task: Task, target: np.ndarray, output: np.ndarray) -> np.ndarray
 class Known(Protocol):
     """What is known of a task's examples, by number."""
 
-    def raw(self, example: int) -> np.ndarray:
+    def truth(self, example: int) -> np.ndarray:
         """Target in the label's unit: rows, or (L, L) for kind pairwise."""
         ...
 
-    def length(self, example: int) -> int:
-        """Residues that the model reads."""
+    def complete(self, example: int, prediction: np.ndarray) -> np.ndarray:
+        """A prediction with what the model does not read."""
+        ...
+
+    def counted(self, example: int) -> int:
+        """Residues that count in metrics."""
         ...
 
 
@@ -99,7 +108,8 @@ def make_sample(
     """
     parts = []
     for example, output in zip(examples, predictions, strict=True):
-        target, length = known.raw(example), known.length(example)
+        target, length = known.truth(example), known.counted(example)
+        output = known.complete(example, output)
         if task.kind == "pairwise":
             positions = _pair_rows(task, target, output)
             target, output = target.ravel()[positions], output.ravel()[positions]

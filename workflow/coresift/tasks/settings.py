@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, model_validator
 
-from coresift.settings import Modality, Positive, Section
+from coresift.settings import FilePath, Modality, Positive, Section
 from coresift.tasks.readers.settings import LabelledData
 
 
@@ -145,7 +145,7 @@ class Evaluate(Section):
     """What every evaluation shares."""
 
     seeds: list[int] = Field([0, 1, 2], min_length=1)
-    checkpoints: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_.]*$")], str] = Field(
+    checkpoints: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_.]*$")], FilePath] = Field(
         default_factory=dict,
         description="further Hugging Face checkpoint folders to evaluate: name in the table: path",
     )

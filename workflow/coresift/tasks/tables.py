@@ -12,7 +12,7 @@ PREDICTION: Schema = {
     "example_id": pl.String,
     "seed": pl.Int32,
     "position": pl.Int32,  # residue; i * length + j of a pair; label of a multi-label task; else 0
-    "length": pl.Int32,  # residues of the example that the model read
+    "length": pl.Int32,  # residues of the example that count
     "target": pl.Float64,
-    "prediction": pl.Float64,  # class id, score or value
+    "prediction": pl.Float64,  # class id, score or value; NaN: the model did not read it
 }

@@ -122,20 +122,27 @@ class ScaledTargets:
 
     Scalars are standardised by train's mean and deviation; distances are divided by train's
     deviation only, so that they stay apart from the mask.
+
+    Metrics see more: the residues within the task's `max_tokens`, the same for every model. What a
+    model does not read of them gets the prediction of one that knows nothing (`complete`).
     """
 
     def __init__(
         self, task: Task, targets: Targets, lengths: np.ndarray, room: int, train: np.ndarray
     ) -> None:
         self._targets = targets
-        self._lengths = lengths.clip(max=room)
+        self._counted = lengths.clip(max=task.max_tokens - 2)
+        self._lengths = self._counted.clip(max=room)
         self._per_residue = task.kind in ("token", "pairwise")
         self._distance = task.metrics == "pairwise_distance"
         self._number = task.target == "scalar" or self._distance
         self._shift, self._scale = 0.0, 1.0
+        #: The prediction of what is not read: no pair, the mean distance, or none, which is wrong.
+        self._unread = 0.0 if task.metrics == "pairwise_structure" else float("nan")
         if self._number:
             mean, self._scale = self._moments(train)
             self._shift = 0.0 if self._distance else mean
+            self._unread = mean
 
     def _moments(self, train: np.ndarray) -> tuple[float, float]:
         """Mean and deviation of train's known numbers, one example at a time."""
@@ -151,12 +158,29 @@ class ScaledTargets:
         """Residues that the model reads."""
         return int(self._lengths[example])
 
+    def counted(self, example: int) -> int:
+        """Residues that count in metrics."""
+        return int(self._counted[example])
+
     def raw(self, example: int) -> np.ndarray:
-        """Target in the label's unit."""
+        """Target of what the model reads, in the label's unit."""
+        return self._first(example, self.length(example))
+
+    def truth(self, example: int) -> np.ndarray:
+        """Target of what counts in metrics, in the label's unit."""
+        return self._first(example, self.counted(example))
+
+    def complete(self, example: int, prediction: np.ndarray) -> np.ndarray:
+        """A prediction of what counts in metrics, from one of what the model reads."""
+        missing = self.counted(example) - self.length(example)
+        if not self._per_residue or missing == 0:
+            return prediction
+        margins = [(0, missing)] * prediction.ndim
+        return np.pad(prediction.astype(np.float64), margins, constant_values=self._unread)
+
+    def _first(self, example: int, n: int) -> np.ndarray:
         target = self._targets.rows[example]
-        if self._per_residue:
-            target = target[(slice(self.length(example)),) * target.ndim]
-        return target
+        return target[(slice(n),) * target.ndim] if self._per_residue else target
 
     def __call__(self, example: int) -> np.ndarray:
         """Target in the loss's unit."""

@@ -6,11 +6,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import torch
 
 from coresift.files import write_text
 from coresift.models.checkpoint import atomic_directory, build_model, load_model, save_model
+from coresift.models.cropping import count_cropped, room_of
 from coresift.models.tokenizer import Encoder
 from coresift.training.mlm import finish, records_text, train_mlm
 
@@ -27,7 +29,7 @@ def pretrain(
     metrics: str | Path,
     work: str | Path,
     precision: str = "float32",
-) -> None:
+) -> dict[str, Any]:
     """Train a preset from seeded random weights and save checkpoint and metrics.
 
     Args:
@@ -35,15 +37,20 @@ def pretrain(
         total_residues: residues of all steps together.
         options: values of `training.settings.Optimisation`.
         out: checkpoint directory. metrics: JSON lines. work: folder of the resumable state.
+
+    Returns:
+        Counts of the sequences that were cut into pieces, see `count_cropped`.
     """
     model, tokenizer = build_model(preset, modality, seed)
     limit = min(options["max_tokens"], tokenizer.model_max_length)
     encoder = Encoder.from_tokenizer(tokenizer, modality, limit)
     rows = sequences.sort("seq_id")["sequence"].to_list()
+    cut = _count_cut(rows, encoder, options)
     records = train_mlm(
         model, encoder, rows, total_residues, options, seed, device, work, precision
     )
     _save(model, tokenizer, records, out, metrics, work)
+    return cut
 
 
 def finetune(
@@ -57,18 +64,29 @@ def finetune(
     out: str | Path,
     metrics: str | Path,
     work: str | Path,
-) -> None:
-    """Fine-tune a checkpoint for `epochs` over D_sub; 0 epochs is the paper's ablation: a copy."""
+) -> dict[str, Any]:
+    """Fine-tune a checkpoint for `epochs` over D_sub; 0 epochs is the paper's ablation: a copy.
+
+    Returns:
+        Counts of the sequences that were cut into pieces, see `count_cropped`.
+    """
     if epochs == 0:
         with atomic_directory(out) as temporary:
             shutil.copytree(base, temporary, dirs_exist_ok=True)
         write_text(metrics, "")
-        return
+        return count_cropped(np.zeros(0), 0, pieces=True)
     model, tokenizer, encoder = load_model(base, modality, options["max_tokens"])
     total = round(epochs * int(subset["length"].cast(pl.Int64).sum()))
     rows = subset.sort("seq_id")["sequence"].to_list()
+    cut = _count_cut(rows, encoder, options)
     records = train_mlm(model, encoder, rows, total, options, seed, device, work)
     _save(model, tokenizer, records, out, metrics, work)
+    return cut
+
+
+def _count_cut(rows: list[str], encoder: Encoder, options: dict[str, Any]) -> dict[str, Any]:
+    room = room_of(encoder, options["max_tokens"])
+    return count_cropped(np.array([len(row) for row in rows]), room, pieces=True)
 
 
 def _save(

@@ -6,13 +6,13 @@ from typing import Literal
 
 from pydantic import Field
 
-from coresift.settings import Fraction, Positive, Section
+from coresift.settings import FilePath, Fraction, Positive, Section
 
 
 class Base(Section):
     """The model that is fine-tuned on D_sub and scored."""
 
-    checkpoint: str | None = Field(
+    checkpoint: FilePath | None = Field(
         None, description="Hugging Face directory; null = pretrain `preset` from scratch"
     )
     preset: str = Field("tiny", description="model preset, a file in resources/models")

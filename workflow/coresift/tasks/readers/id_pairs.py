@@ -38,4 +38,6 @@ def read(source: TaskData, path: str) -> Iterator[Record]:
 
 
 def _sequences(path: str) -> dict[str, str]:
-    return {header.split()[0]: sequence for _, header, sequence in read_fasta(path)}
+    return {
+        (header.split(maxsplit=1) or [""])[0]: sequence for _, header, sequence in read_fasta(path)
+    }

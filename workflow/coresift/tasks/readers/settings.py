@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from coresift.settings import Fraction, Modality, Positive, Section
+from coresift.settings import FilePath, Fraction, Modality, Positive, Section
 
 
 class Draw(Section):
@@ -29,13 +29,13 @@ Split = Literal["train", "valid", "test"]
 class TaskData(Section):
     """Where a task's labelled sequences are and how to read them (docs/tasks.md)."""
 
-    path: str | None = Field(
+    path: FilePath | None = Field(
         None,
         description="one file, or a folder of .bpseq, .ct or .dbn; its ending says how to read",
     )
-    train: str | None = Field(None, description="or one file or folder a split")
-    valid: str | None = None
-    test: str | None = None
+    train: FilePath | None = Field(None, description="or one file or folder a split")
+    valid: FilePath | None = None
+    test: FilePath | None = None
     sequence: str = Field("sequence", description="column of the sequence (tables)")
     sequence_b: str | None = Field(None, description="column of the partner (two sequences)")
     label: str = Field(
@@ -59,8 +59,10 @@ class TaskData(Section):
     split_regex: str | None = Field(
         None, description="FASTA: first group of this pattern is the split"
     )
-    fasta: str | None = Field(None, description=".txt list of pairs: FASTA of the run's modality")
-    fasta_b: str | None = Field(None, description=".txt list of pairs: FASTA of the partners")
+    fasta: FilePath | None = Field(
+        None, description=".txt list of pairs: FASTA of the run's modality"
+    )
+    fasta_b: FilePath | None = Field(None, description=".txt list of pairs: FASTA of the partners")
     modality_b: Modality | None = Field(
         None,
         description="partner's modality; if not the run's, k-mer frequencies stand for the partner",

@@ -1,0 +1,31 @@
+"""What became of the records of FASTA files, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from coresift.files import read_json
+
+#: Files that a text names, those with the most rejects first.
+NAMED = 20
+
+
+def counts_text(report: Mapping[str, Any]) -> str:
+    """Records of a file: accepted, and rejected by reason."""
+    reasons = [f"{count} {reason}" for reason, count in report["rejected"].items()]
+    rejected = f", rejected: {', '.join(reasons)}" if reasons else ""
+    return f"{report['accepted']} of {report['records']} records accepted{rejected}"
+
+
+def shortage(ingest_reports: Sequence[str | Path]) -> str:
+    """Why a pool is small: what its files gave, and the first reject of each reason."""
+    lines = [
+        "What is accepted and not in it: duplicates, not sampled, or close to tasks' examples."
+    ]
+    reports = sorted(map(read_json, ingest_reports), key=lambda r: r["accepted"] - r["records"])
+    for report in reports[:NAMED]:
+        lines.append(f"{report['path']}: {counts_text(report)}")
+        lines += [f"  {reason}: {first}" for reason, first in report["first_rejected"].items()]
+    return "\n".join(lines)
