@@ -21,6 +21,7 @@ from coresift.files import read_json
 from coresift.influence.tables import SCORE
 from coresift.selection.tables import CORESET
 from coresift.tables import read_table
+from markupsafe import escape
 
 pytestmark = pytest.mark.workflow
 SNAKEMAKE = [sys.executable, "-m", "snakemake", "--cores", "2", "--nolock"]
@@ -113,7 +114,7 @@ class Project:
 @pytest.fixture(scope="module")
 def project(root, tmp_path_factory):
     made = Project(root, tmp_path_factory.mktemp("project"))
-    made.run(small_config())
+    made.terminal = made.run(small_config(), "--logger", "coresift").stderr
     return made
 
 
@@ -140,6 +141,23 @@ def test_whole_run(project):
     assert page.count("<svg") == 7
     assert all(list(out.glob(f"{kind}/*")) for kind in ("logs", "benchmarks"))
     assert not list(out.rglob("*.tmp"))
+
+
+def test_the_terminal_is_quiet_and_ends_with_the_verdict(project):
+    lines = project.terminal.splitlines()
+    jobs = re.findall(r"^ *(\d+) of (\d+) \(\d+%\) (\w+).* \(\d+ s\)$", project.terminal, re.M)
+    total = int(jobs[0][1])
+    assert [int(done) for done, _, _ in jobs] == [*range(1, total + 1)]
+    assert {"ingest", "score", "pretrain", "make_report"} <= {rule for _, _, rule in jobs}
+    assert "score shard=1 (" in project.terminal
+    assert len(lines) < total + 15, project.terminal
+    verdict = (project.folder / "results/small/report/verdict.txt").read_text().splitlines()
+    assert verdict[-1] == "page: results/small/report/report.html"
+    start = lines.index(verdict[0])
+    assert lines[start : start + len(verdict)] == verdict
+    assert start > lines.index(f"{total} jobs") + total
+    page = (project.folder / "results/small/report/report.html").read_text()
+    assert all(escape(line) in page for line in verdict[:-1])
 
 
 def test_nothing_reruns_without_a_change(project):
@@ -314,9 +332,15 @@ def test_bad_input_is_named(project):
     (project.folder / "empty.fasta").write_text("")
     config["corpus"]["fasta"] = ["empty.fasta"]
     config["subset"].pop("fasta")
-    done = project.run(config, "scores", check=False)
-    assert done.returncode
-    assert "empty.fasta: empty file" in done.stdout + done.stderr
+    for logger in ([], ["--logger", "coresift"]):
+        done = project.run(config, "scores", *logger, check=False)
+        assert done.returncode
+        assert "Error in rule ingest:" in done.stderr
+        log = "results/bad/logs/ingest-empty.log"
+        shown = done.stderr.split(f"Logfile {log}:")[1]  # the whole log, with the traceback
+        assert (project.folder / log).read_text().strip() in shown
+        assert "empty.fasta: empty file" in shown
+        assert "page:" not in done.stderr
 
 
 @pytest.mark.parametrize("name", ["rna", "protein"])
