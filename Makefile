@@ -1,12 +1,13 @@
 # `make demo` and `make test` create everything they need under .venv.
 # --nolock: a demo that was killed leaves a lock behind; the next one must go on.
+# --no-hooks: the verdict comes from the last line, also where nothing had to be done.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CORES ?= 2
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-slurm lint clean
+.PHONY: demo test test-slurm lint docs clean
 
 $(STAMP): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -15,8 +16,8 @@ $(STAMP): requirements.lock pyproject.toml
 	touch $@
 
 demo: $(STAMP)
-	$(BIN)/snakemake --cores $(CORES) --nolock
-	@echo "results: results/demo/report/report.html"
+	$(BIN)/snakemake --cores $(CORES) --nolock --logger coresift --no-hooks
+	@cat results/demo/report/verdict.txt
 
 test: $(STAMP)
 	$(BIN)/ruff check .
@@ -36,7 +37,15 @@ lint: $(STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/mypy
 
-# The picture in the README; needs graphviz.
+# docs/config.md and config/schema.json, from the settings.
+docs: $(STAMP)
+	$(BIN)/python -m coresift.docs
+
+# The pictures in the README. The page's, of a finished demo, needs chromium and pngquant; the DAG's graphviz.
+docs/report.png: results/demo/report/report.html
+	chromium --headless --no-sandbox --hide-scrollbars --window-size=1040,720 --screenshot=$@ file://$(abspath $<)
+	pngquant --force --output $@ 64 $@
+
 docs/dag.svg: $(STAMP) Snakefile rules/*.smk config/demo.yaml
 	$(BIN)/snakemake --rulegraph --quiet all | tred | dot -Grankdir=LR -Gbgcolor=transparent -Nfontname=Helvetica -Tsvg > $@
 
