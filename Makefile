@@ -16,7 +16,7 @@ $(STAMP): requirements.lock pyproject.toml
 	touch $@
 
 demo: $(STAMP)
-	$(BIN)/snakemake --cores $(CORES) --nolock --logger coresift --no-hooks
+	$(BIN)/snakemake --cores $(CORES) --nolock --no-hooks --logger=coresift
 	@cat results/demo/report/verdict.txt
 
 test: $(STAMP)

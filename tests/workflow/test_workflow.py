@@ -114,7 +114,7 @@ class Project:
 @pytest.fixture(scope="module")
 def project(root, tmp_path_factory):
     made = Project(root, tmp_path_factory.mktemp("project"))
-    made.terminal = made.run(small_config(), "--logger", "coresift").stderr
+    made.terminal = made.run(small_config(), "--logger=coresift").stderr
     return made
 
 
@@ -229,7 +229,8 @@ def test_an_added_fasta_scores_only_new_records(project):
     config["corpus"]["fasta"].append("c.fasta")
     planned = project.planned(config, "scores")
     assert not planned & {"subset", "base", "finetune", "fisher_part", "fisher"}
-    project.run(config, "scores")
+    done = project.run(config, "scores")
+    assert "page:" not in done.stderr  # no verdict: this run's target has no page
     logs = [p.read_text() for p in (project.folder / "results/grown/logs").glob("score-*.log")]
     computed = sum(int(n) for log in logs for n in re.findall(r"(\d+) computed", log))
     after = read_table(project.folder / "results/grown/influence/scores.parquet", SCORE)
@@ -332,7 +333,7 @@ def test_bad_input_is_named(project):
     (project.folder / "empty.fasta").write_text("")
     config["corpus"]["fasta"] = ["empty.fasta"]
     config["subset"].pop("fasta")
-    for logger in ([], ["--logger", "coresift"]):
+    for logger in ([], ["--logger=coresift"]):
         done = project.run(config, "scores", *logger, check=False)
         assert done.returncode
         assert "Error in rule ingest:" in done.stderr

@@ -1,6 +1,6 @@
 """A run on the terminal: one line a finished job; everything else as Snakemake says it.
 
-A logger plugin of Snakemake, `--logger coresift`, found by this folder's name. Snakemake's own
+A logger plugin of Snakemake, `--logger=coresift`, found by this folder's name. Snakemake's own
 `--quiet rules` hides which job failed, and its log; so only what is known to be noise is left out
 here. It imports nothing of the library: Snakemake loads every plugin before the Snakefile has said
 which copy of the library the run is of.
