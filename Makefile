@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 CORES ?= 2
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-slurm lint clean
+.PHONY: demo test test-slurm lint docs clean
 
 $(STAMP): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -15,8 +15,7 @@ $(STAMP): requirements.lock pyproject.toml
 	touch $@
 
 demo: $(STAMP)
-	$(BIN)/snakemake --cores $(CORES) --nolock
-	@echo "results: results/demo/report/report.html"
+	$(BIN)/snakemake --cores $(CORES) --nolock --logger=coresift
 
 test: $(STAMP)
 	$(BIN)/ruff check .
@@ -36,7 +35,15 @@ lint: $(STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/mypy
 
-# The picture in the README; needs graphviz.
+# docs/config.md and config/schema.json, from the settings.
+docs: $(STAMP)
+	$(BIN)/python -m coresift.docs
+
+# The pictures in the README. The page's, of a finished demo, needs chromium and pngquant; the DAG's graphviz.
+docs/report.png: results/demo/report/report.html
+	chromium --headless --no-sandbox --hide-scrollbars --window-size=1040,720 --screenshot=$@ file://$(abspath $<)
+	pngquant --force --output $@ 64 $@
+
 docs/dag.svg: $(STAMP) Snakefile rules/*.smk config/demo.yaml
 	$(BIN)/snakemake --rulegraph --quiet all | tred | dot -Grankdir=LR -Gbgcolor=transparent -Nfontname=Helvetica -Tsvg > $@
 

@@ -1,5 +1,8 @@
 """coresift: raw FASTA -> coreset -> pretrained models -> a table that says which is best."""
 
+from pathlib import Path
+
+from snakemake.logging import logger
 from snakemake.utils import min_version
 
 min_version("9.0")
@@ -19,6 +22,11 @@ include: "rules/pretrain.smk"
 include: "rules/evaluate.smk"
 include: "rules/describe.smk"
 include: "rules/report.smk"
+
+
+onsuccess:
+    if any(job.rule.name == "make_report" for job in workflow.dag.jobs):
+        logger.info(Path(out("report/verdict.txt")).read_text())
 
 
 onerror:

@@ -92,6 +92,7 @@ rule make_report:
         plots=PLOTS.values(),
     output:
         curves=out("report/curves.svg"),
+        verdict=out("report/verdict.txt"),
         page=report(
             out("report/report.html"),
             caption="../resources/captions/page.rst",

@@ -16,6 +16,7 @@ FLOORS = (
     {"tasks"},
     {"report"},
     {"config"},
+    {"docs"},
     {"cost"},
 )
 #: Rooms that the scripts of a rule file may reach, directly or not; "room.tables" is its schemas.

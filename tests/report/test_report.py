@@ -10,7 +10,7 @@ from coresift.files import write_json
 from coresift.report.bootstrap import interval, resampled_metric, two_sided_p
 from coresift.report.embedding import principal_axes
 from coresift.report.markup import as_text, to_markdown
-from coresift.report.page import verdict
+from coresift.report.page import read_verdict, verdict
 from coresift.report.paper import COLUMNS, beside_paper, paper_table
 from coresift.report.results import COMPARISON, write_results
 from coresift.tables import conform, write_table
@@ -138,6 +138,18 @@ def comparison(a, b, difference, p, metric="accuracy"):
 )
 def test_verdict(rows, expected):
     assert expected in verdict(pl.DataFrame(rows), 0.05)[0]
+
+
+def test_the_verdict_of_few_seeds_begins_with_a_caution(tmp_path):
+    path = tmp_path / "comparisons.csv"
+    pl.DataFrame([comparison("cci-10", "random-10", 0.1, 0.01)]).write_csv(path)
+    files = SimpleNamespace(comparisons=path)
+    sure, few = (
+        read_verdict(files, SimpleNamespace(confidence=0.95, n_seeds=n_seeds)) for n_seeds in (3, 2)
+    )
+    assert sure == ["t: better than random: cci-10."]
+    assert few[0].startswith("Fewer than three coreset seeds")
+    assert few[1:] == sure
 
 
 def test_paper_tables_are_those_of_the_facts():

@@ -14,7 +14,8 @@ def finished(root, tmp_path_factory, worker_id):
         if not folder.exists():
             made = Project(folder.with_name("making"))
             copy_project(root, made.folder)
-            made.run(small_config())
+            done = made.run(small_config(), "--logger=coresift")
+            made.terminal.write_text(done.stderr)
             made.folder.rename(folder)
     return folder
 

@@ -18,6 +18,7 @@ from coresift.files import read_json
 from coresift.influence.tables import SCORE
 from coresift.selection.tables import CORESET
 from coresift.tables import read_table
+from markupsafe import escape
 from project import SNAKEMAKE, small_config
 
 pytestmark = pytest.mark.workflow
@@ -48,6 +49,24 @@ def test_whole_run(project):
     assert not list(out.rglob("*.tmp"))
 
 
+def test_the_terminal_is_quiet_and_ends_with_the_verdict(project):
+    terminal = project.terminal.read_text()
+    lines = terminal.splitlines()
+    jobs = re.findall(r"^ *(\d+) of (\d+) \(\d+%\) (\w+).* \(\d+ s\)$", terminal, re.M)
+    total = int(jobs[0][1])
+    assert [int(done) for done, _, _ in jobs] == [*range(1, total + 1)]
+    assert {"ingest", "score", "pretrain", "make_report"} <= {rule for _, _, rule in jobs}
+    assert "score shard=1 (" in terminal
+    assert len(lines) < total + 15, terminal
+    verdict = (project.folder / "results/small/report/verdict.txt").read_text().splitlines()
+    assert verdict[-1] == "page: results/small/report/report.html"
+    start = lines.index(verdict[0])
+    assert lines[start : start + len(verdict)] == verdict
+    assert start > lines.index(f"{total} jobs") + total
+    page = (project.folder / "results/small/report/report.html").read_text()
+    assert all(escape(line) in page for line in verdict[:-1])
+
+
 def test_any_checkpoint_can_be_evaluated(project):
     config = small_config()
     name = "top_influence-40-s0"
@@ -69,7 +88,8 @@ def test_an_added_fasta_scores_only_new_records(project):
     config["corpus"]["fasta"].append("c.fasta")
     planned = project.planned(config, "scores")
     assert not planned & {"subset", "base", "finetune", "fisher_part", "fisher"}
-    project.run(config, "scores")
+    done = project.run(config, "scores")
+    assert "page:" not in done.stderr  # no verdict: this run's target has no page
     logs = [p.read_text() for p in (project.folder / "results/grown/logs").glob("score-*.log")]
     computed = sum(int(n) for log in logs for n in re.findall(r"(\d+) computed", log))
     after = read_table(project.folder / "results/grown/influence/scores.parquet", SCORE)
@@ -164,9 +184,15 @@ def test_bad_input_is_named(project):
     (project.folder / "empty.fasta").write_text("")
     config["corpus"]["fasta"] = ["empty.fasta"]
     config["subset"].pop("fasta")
-    done = project.run(config, "scores", check=False)
-    assert done.returncode
-    assert "empty.fasta: empty file" in done.stdout + done.stderr
+    for logger in ([], ["--logger=coresift"]):
+        done = project.run(config, "scores", *logger, check=False)
+        assert done.returncode
+        assert "Error in rule ingest:" in done.stderr
+        log = "results/bad/logs/ingest-empty.log"
+        shown = done.stderr.split(f"Logfile {log}:")[1]  # the whole log, with the traceback
+        assert (project.folder / log).read_text().strip() in shown
+        assert "empty.fasta: empty file" in shown
+        assert "page:" not in done.stderr
 
 
 @pytest.mark.parametrize("name", ["rna", "protein"])

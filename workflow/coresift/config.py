@@ -28,9 +28,18 @@ class Config(Section):
     """The whole configuration of one run."""
 
     run: str = Field(pattern=r"^[A-Za-z0-9_.-]+$", description="name; results go to results/{run}")
-    modality: Modality
-    seed: int = Field(42, ge=0)
-    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$")
+    modality: Modality = Field(description="alphabet, normalisation and the task presets allowed")
+    seed: int = Field(
+        42,
+        ge=0,
+        description="of D_sub, corpus.sample, base and fine-tuning, masks, bootstrap; the "
+        "coresets' and the heads' are selection.seeds and evaluate.seeds",
+    )
+    device: str = Field(
+        "auto",
+        pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$",
+        description="auto = a GPU where there is one; with cpu, jobs ask a cluster for no GPU",
+    )
     downloads: dict[str, Download] = Field(
         default_factory=dict,
         description="files, by path, that are fetched where corpus.fasta or a task names them and "
@@ -44,7 +53,10 @@ class Config(Section):
     influence: Influence = Field(default_factory=Influence)
     selection: Selection = Field(default_factory=Selection)
     pretrain: Pretrain = Field(default_factory=Pretrain)
-    tasks: dict[Annotated[str, Field(pattern=r"^[a-z0-9_]+$")], Task] = Field(default_factory=dict)
+    tasks: dict[Annotated[str, Field(pattern=r"^[a-z0-9_]+$")], Task] = Field(
+        default_factory=dict,
+        description="downstream tasks by name: rows of the results (docs/tasks.md)",
+    )
     evaluate: Evaluate = Field(default_factory=Evaluate)
     report: Report = Field(default_factory=Report)
 

@@ -44,11 +44,13 @@ REFERENCE: dict[str, Any] = {
 class Variant(Section):
     """A further score; what is not given is as in the main one."""
 
-    parameters: Parameters | None = None
-    loss: Loss | None = None
-    curvature: Curvature | None = None
-    damping: float | None = Field(None, gt=0)
-    damping_mode: DampingMode | None = None
+    parameters: Parameters | None = Field(None, description="as influence.parameters")
+    loss: Loss | None = Field(
+        None, description="as influence.loss; another loss is another pass over the pool"
+    )
+    curvature: Curvature | None = Field(None, description="as influence.curvature")
+    damping: float | None = Field(None, gt=0, description="as influence.damping")
+    damping_mode: DampingMode | None = Field(None, description="as influence.damping_mode")
 
 
 class Influence(Section):
@@ -57,15 +59,21 @@ class Influence(Section):
     parameters: Parameters = Field(
         "head", description="'head', 'linear', or a list of parameter-name patterns (fnmatch)"
     )
-    loss: Loss = "unmasked"
+    loss: Loss = Field(
+        "unmasked",
+        description="unmasked = over every residue of the plain input, as the published code; "
+        "masked = over the masked residues, as in training",
+    )
     n_masks: Positive = Field(4, description="seeded masks per sequence, for loss: masked")
-    mask_fraction: float = Field(0.15, gt=0, lt=1)
+    mask_fraction: float = Field(
+        0.15, gt=0, lt=1, description="share of the residues in a mask, for loss: masked"
+    )
     curvature: Curvature = Field(
         "diag_fisher",
         description="diag_fisher = the paper's; identity = squared gradient norm; kfac, ekfac = "
         "Kronecker-factored, see influence/kronecker.py",
     )
-    damping: float = Field(0.1, gt=0)
+    damping: float = Field(0.1, gt=0, description="added to the curvature before it is inverted")
     damping_mode: DampingMode = Field(
         "relative", description="relative = times the mean eigenvalue, for diag_fisher mean diag(F)"
     )

@@ -34,9 +34,8 @@ svg{height:auto;max-width:max(100%,36rem)}
 distinct, {{ corpus.not_sampled }} left out by <code>corpus.sample</code>, {{ corpus.removed }}
 removed because they are close to held-out task examples: a pool of {{ corpus.pool }} sequences
 ({{ corpus.residues }} residues).</p>
-<div class="verdict">{% if few_seeds %}<p>Fewer than three coreset seeds: what looks like a
-difference may be the seeds'.</p>{% endif %}
-{% for line in verdict %}<p>{{ line }}</p>{% endfor %}</div>
+<div class="verdict">{% for line in verdict %}<p>{{ line }}</p>
+{% endfor %}</div>
 <h2>Results</h2>
 <p>Primary metric of each task: mean ± standard deviation between coreset seeds
 [{{ confidence }} bootstrap interval over test examples and coreset seeds]. All models of one budget
@@ -126,6 +125,18 @@ def verdict(comparisons: pl.DataFrame, level: float, control: str = "random-") -
     return lines
 
 
+def read_verdict(files: Any, params: Any) -> list[str]:
+    """The verdict of a run: a caution where coreset seeds are few, then one sentence a task.
+
+    Args:
+        files: path comparisons (CSV, see `report.results`).
+        params: confidence, n_seeds (of coresets).
+    """
+    few = "Fewer than three coreset seeds: what looks like a difference may be the seeds'."
+    lines = verdict(pl.read_csv(files.comparisons), 1 - params.confidence)
+    return [few, *lines] if params.n_seeds < 3 else lines
+
+
 def _curve(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
     records = [json.loads(line) for line in Path(path).read_text().splitlines()]
     return np.cumsum([r["residues"] for r in records]), np.array([r["loss"] for r in records])
@@ -170,8 +181,7 @@ def render(files: Any, plots: Sequence[str | Path], params: Any) -> str:
             composition=params.composition,
             confidence=f"{params.confidence:.0%}",
             compute=f"the same number of {same}",
-            few_seeds=params.n_seeds < 3,
-            verdict=verdict(comparisons, 1 - params.confidence),
+            verdict=read_verdict(files, params),
             results=pl.read_csv(files.wide, infer_schema=False),
             comparisons=comparisons,
             coresets=pl.read_csv(files.coresets),

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from coresift.settings import Fraction, Positive, Section, plain
+from coresift.settings import Positive, Section, plain
 
 Strategy = Literal[
     "top_influence",
@@ -24,22 +24,30 @@ Strategy = Literal[
 class Cci(Section):
     """Coverage-centric influence (paper, section 3.3)."""
 
-    prune_hard: Fraction = Field(
-        0.1, lt=1.0, description="share of the most influential dropped first (beta)"
+    prune_hard: float = Field(
+        0.1, ge=0.0, lt=1.0, description="share of the most influential dropped first (beta)"
     )
-    n_strata: Positive = 50
-    scale: Literal["raw", "log", "rank"] = "raw"
-    strata: Literal["equal_width", "equal_mass"] = "equal_width"
+    n_strata: Positive = Field(50, description="strata that the rest is cut into")
+    scale: Literal["raw", "log", "rank"] = Field(
+        "raw", description="of the scores, before they are cut; log needs positive scores"
+    )
+    strata: Literal["equal_width", "equal_mass"] = Field(
+        "equal_width", description="bins of one width, or of one number of sequences (quantiles)"
+    )
 
 
 class Selection(Section):
     """Which coresets are drawn."""
 
     strategies: list[Strategy] = Field(
-        ["top_influence", "cci", "random", "random_tokens"], min_length=1
+        ["top_influence", "cci", "random", "random_tokens"],
+        min_length=1,
+        description="ways to draw; random_tokens and random_length are matched to top_influence",
     )
     budgets: list[Positive] = Field([200_000], min_length=1, description="sequences in a coreset")
-    seeds: list[Annotated[int, Field(ge=0)]] = Field([0, 1, 2], min_length=1)
+    seeds: list[Annotated[int, Field(ge=0)]] = Field(
+        [0, 1, 2], min_length=1, description="draws, one pretraining each"
+    )
     cci: Cci = Field(default_factory=Cci)
     cci_variants: dict[Annotated[str, Field(pattern=r"^cci_[a-z0-9_]+$")], Cci] = Field(
         default_factory=dict,

@@ -27,7 +27,7 @@ class Pairwise(Section):
     )
     blocks: Positive = Field(16, description="residual blocks of the head")
     channels: Positive = Field(48, description="channels of the head")
-    dropout: float = Field(0.25, ge=0, lt=1)
+    dropout: float = Field(0.25, ge=0, lt=1, description="dropout in the blocks of the head")
     pairs_per_batch: Positive = Field(
         1 << 18, description="padded residue pairs in one forward pass: bounds memory"
     )
@@ -64,11 +64,13 @@ class Task(LabelledData):
     )
     modality: Modality | None = Field(None, description="the run's modality must be this one")
     pairwise: Pairwise = Field(default_factory=Pairwise, description="for kind pairwise")
-    metric: str | None = Field(None, description="primary metric; default: the set's first")
+    metric: str | None = Field(None, description="primary metric; default: the first of the kind's")
     mode: Literal["frozen", "finetune"] = Field(
         "frozen", description="the head alone on stored states, or head and encoder"
     )
-    pooling: Literal["mean", "cls"] = "mean"
+    pooling: Literal["mean", "cls"] = Field(
+        "mean", description="a sequence's state: mean over its residues, or the first token's"
+    )
     classes: list[str] | None = Field(None, description="class names; default: those of train")
     n_labels: Positive | None = Field(None, description="labels of a multilabel task")
     head: Literal["linear", "pooler", "mlp"] = Field(
@@ -76,15 +78,17 @@ class Task(LabelledData):
         description="linear probe, BEACON's pooler (linear, tanh, linear) or PEER's MLP (linear, "
         "ReLU, linear); kind pairwise has its own",
     )
-    epochs: Positive = 30
+    epochs: Positive = Field(30, description="passes over train, at most (see patience)")
     learning_rate: float = Field(1e-3, gt=0, description="of the head")
     encoder_rate: float = Field(
         0.1, gt=0, description="learning rate of the encoder over the head's (mode: finetune)"
     )
-    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    schedule: Literal["constant", "linear", "cosine"] = Field(
+        "constant", description="learning rate after the warm-up: constant, or down to 0"
+    )
     warmup_steps: int = Field(0, ge=0, description="optimiser steps with rising rate")
     clip_norm: float | None = Field(None, gt=0, description="gradient clipping; null = none")
-    weight_decay: float = Field(0.01, ge=0)
+    weight_decay: float = Field(0.01, ge=0, description="AdamW")
     batch_size: Positive = Field(32, description="examples in one optimiser step")
     stop_on: Literal["loss", "metric"] = Field(
         "loss", description="what picks the best epoch on valid: the loss or the primary metric"
@@ -144,13 +148,17 @@ class Task(LabelledData):
 class Evaluate(Section):
     """What every evaluation shares."""
 
-    seeds: list[int] = Field([0, 1, 2], min_length=1)
+    seeds: list[int] = Field(
+        [0, 1, 2], min_length=1, description="of a head: its weights, order of examples, dropout"
+    )
     checkpoints: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_.]*$")], FilePath] = Field(
         default_factory=dict,
         description="further Hugging Face checkpoint folders to evaluate: name in the table: path",
     )
     bootstrap: Positive = Field(1000, description="resamples of the test set")
-    confidence: float = Field(0.95, gt=0, lt=1)
+    confidence: float = Field(
+        0.95, gt=0, lt=1, description="of intervals; 1 - it = the level of the verdict"
+    )
     tokens_per_batch: Positive = Field(
         16384, description="padded tokens in one forward pass: bounds memory"
     )

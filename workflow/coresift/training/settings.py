@@ -19,22 +19,26 @@ class Base(Section):
     warmup_epochs: float = Field(
         2.0, ge=0, description="epochs over D_sub for a base made from scratch"
     )
-    warmup_learning_rate: float = Field(1e-3, gt=0)
+    warmup_learning_rate: float = Field(
+        1e-3, gt=0, description="peak learning rate of a base made from scratch"
+    )
 
 
 class Optimisation(Section):
     """What every training run shares."""
 
-    learning_rate: float = Field(5e-4, gt=0)
-    weight_decay: float = Field(0.01, ge=0)
+    learning_rate: float = Field(5e-4, gt=0, description="peak; a cosine leads to a tenth of it")
+    weight_decay: float = Field(0.01, ge=0, description="AdamW; not of biases and norms")
     warmup_fraction: Fraction = Field(0.05, description="share of steps with rising rate")
     tokens_per_step: Positive = Field(8192, description="residues in one optimiser step, exactly")
     tokens_per_batch: Positive = Field(
         8192, description="padded tokens in one forward pass: bounds memory"
     )
-    mask_fraction: float = Field(0.15, gt=0, lt=1)
+    mask_fraction: float = Field(
+        0.15, gt=0, lt=1, description="share of the residues that the loss is on"
+    )
     max_tokens: Positive = Field(1024, description="longest input, special tokens included")
-    clip_norm: float = Field(1.0, gt=0)
+    clip_norm: float = Field(1.0, gt=0, description="gradient clipping")
     checkpoint_steps: Positive = Field(500, description="steps between resumable checkpoints")
     threads: Positive = Field(1, description="CPU threads; part of the result's bits")
 
@@ -43,17 +47,17 @@ class Finetune(Optimisation):
     """Fine-tuning on D_sub before scoring."""
 
     epochs: float = Field(1.0, ge=0, description="0 = the ablation 'without fine-tuning'")
-    learning_rate: float = Field(1e-4, gt=0)
+    learning_rate: float = Field(1e-4, gt=0, description="peak; a cosine leads to a tenth of it")
 
 
 class Pretrain(Optimisation):
     """Pretraining from scratch on each coreset."""
 
     preset: str = Field("tiny", description="model preset, a file in resources/models")
-    epochs: float = Field(10.0, gt=0)
+    epochs: float = Field(10.0, gt=0, description="passes over a coreset, see compute")
     compute: Literal["equal_tokens", "equal_epochs"] = Field(
         "equal_tokens",
         description="equal_tokens: every coreset of a budget trains on the same number of "
         "residues and steps (epochs x budget x mean length of the pool)",
     )
-    precision: Literal["float32", "bf16"] = "float32"
+    precision: Literal["float32", "bf16"] = Field("float32", description="bf16 = autocast (GPU)")

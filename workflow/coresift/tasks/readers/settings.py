@@ -15,7 +15,7 @@ class Draw(Section):
 
     test: Positive | Annotated[float, Field(gt=0, lt=1)] = Field(description="number or share")
     valid: Positive | Annotated[float, Field(gt=0, lt=1)] = Field(description="number or share")
-    seed: int = 42
+    seed: int = Field(42, description="of the hash that draws")
 
     def counts(self, n: int) -> tuple[int, int]:
         """Test and valid examples of `n`."""
@@ -34,8 +34,8 @@ class TaskData(Section):
         description="one file, or a folder of .bpseq, .ct or .dbn; its ending says how to read",
     )
     train: FilePath | None = Field(None, description="or one file or folder a split")
-    valid: FilePath | None = None
-    test: FilePath | None = None
+    valid: FilePath | None = Field(None, description="with `train`; default: drawn from train")
+    test: FilePath | None = Field(None, description="with `train`, needed")
     sequence: str = Field("sequence", description="column of the sequence (tables)")
     sequence_b: str | None = Field(None, description="column of the partner (two sequences)")
     label: str = Field(
@@ -109,7 +109,7 @@ class LabelledData(Section):
         description="what a label is: a class, 0/1 labels, a number, one class a residue, the "
         "class or the number of two sequences, or an L x L map over one sequence"
     )
-    data: TaskData
+    data: TaskData = Field(description="the files, and how to read them")
 
     @property
     def two_sequences(self) -> bool:
