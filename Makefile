@@ -16,6 +16,7 @@ $(STAMP): requirements.lock pyproject.toml
 
 demo: $(STAMP)
 	$(BIN)/snakemake --cores $(CORES) --nolock --logger=coresift
+	@echo "page: results/demo/report/report.html"
 
 test: $(STAMP)
 	$(BIN)/ruff check .
