@@ -25,7 +25,7 @@ def pooled_states(
     store: str | Path,
 ) -> np.ndarray:
     """(n, hidden) float32 mean over residues of each sequence's last hidden states."""
-    model, _, encoder = load_model(checkpoint, modality, max_tokens)
+    model, _, encoder = load_model(checkpoint, modality, max_tokens, lm_head=False)
     digest = model_hash(model)
     states = EncoderStates(model.base_model.to(device), encoder, "mean", max_tokens)
     states.requires_grad_(False)
