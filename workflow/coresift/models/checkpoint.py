@@ -20,6 +20,7 @@ from transformers import (
     MODEL_FOR_MASKED_LM_MAPPING,
     AutoConfig,
     AutoTokenizer,
+    BertTokenizer,
     EsmConfig,
     EsmForMaskedLM,
     PreTrainedConfig,
@@ -103,7 +104,7 @@ def load_model(
     """
     directory = Path(directory)
     config = _read_config(directory)
-    tokenizer = _read_tokenizer(directory)
+    tokenizer = _read_tokenizer(directory, config)
     model = _read_model(directory, config, lm_head)
     max_tokens = min(max_tokens, position_limit(model) or max_tokens)
     try:
@@ -130,23 +131,29 @@ def _read_config(directory: Path) -> PreTrainedConfig:
         config = AutoConfig.from_pretrained(
             directory, local_files_only=True, trust_remote_code=False
         )
-    if type(config) not in MODEL_FOR_MASKED_LM_MAPPING:
+    if type(config) not in MODEL_FOR_MASKED_LM_MAPPING or config.is_encoder_decoder:
         raise CheckpointError(
-            f"{directory}: model_type {config.model_type!r} is not a masked language model"
+            f"{directory}: model_type {config.model_type!r} is not an encoder trained by masking"
         )
     return config
 
 
-def _read_tokenizer(directory: Path) -> Any:
+def _read_tokenizer(directory: Path, config: PreTrainedConfig) -> Any:
     found = [directory / name for name in VOCABULARIES if (directory / name).is_file()]
     if not found:
         raise CheckpointError(f"{directory}: no tokenizer ({', '.join(VOCABULARIES)})")
     for path in found:
         check_fetched(path)
     with named(directory, "tokenizer not readable"):
-        return AutoTokenizer.from_pretrained(
-            directory, local_files_only=True, trust_remote_code=False
-        )
+        try:
+            return AutoTokenizer.from_pretrained(
+                directory, local_files_only=True, trust_remote_code=False
+            )
+        except ImportError:
+            if config.model_type != "roformer":
+                raise
+            # Its own needs a package that cuts Chinese words; the vocabulary is BERT's.
+            return BertTokenizer.from_pretrained(directory, local_files_only=True)
 
 
 def _read_model(directory: Path, config: PreTrainedConfig, lm_head: bool) -> PreTrainedModel:
@@ -197,7 +204,7 @@ def _names_in_model(
     """Name in the model by name in the file; an encoder saved alone has no base prefix."""
 
     def fits(name: str) -> bool:
-        return not expected.isdisjoint((name, prefix + name, name.removeprefix(prefix)))
+        return name in expected or prefix + name in expected
 
     found = unwrapped(weights, fits)
     changed = {name: bare for name, bare in found.items() if name != bare}
@@ -220,9 +227,10 @@ def position_limit(model: torch.nn.Module) -> int | None:
     """
     limits = []
     for name, module in model.named_modules():
-        if isinstance(module, torch.nn.Embedding) and POSITIONS.search(name):
-            first = 0 if module.padding_idx is None else module.padding_idx + 1
-            limits.append(module.num_embeddings - first)
+        table = getattr(module, "weight", None)
+        if table is not None and POSITIONS.search(name):
+            padding = getattr(module, "padding_idx", None)
+            limits.append(len(table) - (0 if padding is None else padding + 1))
     if not limits:
         return None
     ids = [b.shape[-1] for name, b in model.named_buffers() if name.endswith("position_ids")]
