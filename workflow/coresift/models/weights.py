@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -137,9 +136,8 @@ def _read_file(path: Path) -> dict[str, torch.Tensor]:
             return {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
     with named(path, "truncated or damaged weights"):
         try:
-            tensors = torch.load(
-                path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
-            )
+            # Not mapped into memory: torch looks at the records' headers only as it reads them.
+            tensors = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:
             needed = re.search(r"GLOBAL (\S+)", str(error))
             if needed is None:
