@@ -223,7 +223,7 @@ def _restore(
         return []
     try:
         tensors, metadata = read_tensors(path)
-        found = dict(metadata.get("run", {}))
+        found = metadata.get("run") or {}
         changed = [name for name in sorted(run | found) if run.get(name) != found.get(name)]
         if changed:
             raise ValueError(f"{path}: of another run ({', '.join(changed)})")
