@@ -100,7 +100,12 @@ def flipped(data, at=None):
 
 @pytest.mark.parametrize(
     "damage",
-    [lambda d: d[: len(d) // 2], lambda d: b"", lambda d: flipped(d, 60), lambda d: b"x" * 99],
+    [
+        lambda d: d[: len(d) // 2],
+        lambda d: b"",
+        lambda d: d[:90] + bytes(90) + d[180:],
+        lambda d: b"x" * 99,
+    ],
 )
 def test_a_damaged_block_is_computed_again(
     engine, pool, curvature, fresh, tmp_path, caplog, damage
