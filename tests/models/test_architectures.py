@@ -391,6 +391,18 @@ FAULTS = {
 }
 
 
+@pytest.mark.parametrize("epochs", [0, 1])
+def test_fine_tuning_refuses_what_cannot_be_scored(tmp_path, epochs):
+    folder = write_folder(tmp_path / "m", "bert", weights=untied(make_model("bert").base_model))
+    options = plain(Finetune(max_tokens=16))
+    with pytest.raises(CheckpointError, match=f"{folder}: weights missing: cls"):
+        finetune(
+            folder, "protein", proteins(), epochs, options, 0, CPU,
+            tmp_path / "tuned", tmp_path / "metrics", tmp_path / "work",
+        )  # fmt: skip
+    assert not (tmp_path / "tuned").exists()
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_is_named_with_its_folder(tmp_path, capsys, fault):
     folder = write_folder(tmp_path / "bert", "bert")

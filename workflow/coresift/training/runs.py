@@ -58,13 +58,17 @@ def finetune(
     metrics: str | Path,
     work: str | Path,
 ) -> None:
-    """Fine-tune a checkpoint for `epochs` over D_sub; 0 epochs is the paper's ablation: a copy."""
+    """Fine-tune a checkpoint for `epochs` over D_sub; 0 epochs is the paper's ablation: a copy.
+
+    Raises:
+        CheckpointError, VocabularyError: see `load_model`; of a copy as well.
+    """
+    model, tokenizer, encoder = load_model(base, modality, options["max_tokens"])
     if epochs == 0:
         with atomic_directory(out) as temporary:
             shutil.copytree(base, temporary, dirs_exist_ok=True)
         write_text(metrics, "")
         return
-    model, tokenizer, encoder = load_model(base, modality, options["max_tokens"])
     total = round(epochs * int(subset["length"].cast(pl.Int64).sum()))
     rows = subset.sort("seq_id")["sequence"].to_list()
     records = train_mlm(model, encoder, rows, total, options, seed, device, work)
