@@ -1,5 +1,7 @@
 """Stored states: what they hold, who shares them, and what a killed or parallel job leaves."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -80,3 +82,35 @@ def test_another_model_or_crop_is_not_mixed_up(loaded, tmp_path):
     )  # fmt: skip
     assert other.n_encoded == 3
     assert not np.allclose(other[0], store(loaded, tmp_path, SEQUENCES)[0])
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda d: d[: len(d) // 2],
+        lambda d: b"",
+        lambda d: d[:-9] + bytes([d[-9] ^ 1]) + d[-8:],
+        lambda d: d.replace(b"checksum", b"checksun"),
+    ],
+)
+def test_a_damaged_file_is_made_again(loaded, tmp_path, caplog, damage):
+    expected = store(loaded, tmp_path, SEQUENCES, "token")
+    (file,) = tmp_path.iterdir()
+    whole = file.read_bytes()
+    rows = [expected[i] for i in range(len(expected))]
+    file.unlink()  # `expected` has it mapped
+    file.write_bytes(damage(whole))
+    again = store(loaded, tmp_path, SEQUENCES, "token")
+    assert again.n_encoded == 3
+    assert all(torch.equal(again[i], row) for i, row in enumerate(rows))
+    assert file.read_bytes() == whole
+    assert "made again" in caplog.text
+
+
+def test_another_architecture_or_tokenizer_is_not_mixed_up(loaded, tmp_path, monkeypatch):
+    assert store(loaded, tmp_path, SEQUENCES).n_encoded == 3
+    model, encoder = loaded
+    other = dataclasses.replace(encoder, table=np.roll(encoder.table, 1))
+    assert store((model, other), tmp_path, SEQUENCES).n_encoded == 3
+    monkeypatch.setattr(model.config, "layer_norm_eps", 1e-3)
+    assert store(loaded, tmp_path, SEQUENCES).n_encoded == 3

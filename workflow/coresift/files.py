@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import xxhash
+
 if TYPE_CHECKING:
     import torch
 
@@ -54,39 +56,73 @@ def read_json(path: str | Path) -> Any:
 def write_tensors(
     path: str | Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, Any]
 ) -> None:
-    """Write tensors atomically as safetensors; the metadata is stored as one JSON string.
+    """Write tensors atomically as safetensors, with a checksum of them.
 
-    safetensors writes several strings in no fixed order, which would change the bytes.
+    Metadata and checksum are stored as one JSON string: safetensors writes several strings in no
+    fixed order, which would change the bytes.
     """
     from safetensors.torch import save_file
 
-    packed = {"metadata": json.dumps(dict(metadata), sort_keys=True)}
     contiguous = {name: tensors[name].detach().cpu().contiguous() for name in sorted(tensors)}
+    stored = {"metadata": dict(metadata), "checksum": _checksum(contiguous)}
+    packed = {"metadata": json.dumps(stored, sort_keys=True)}
     with atomic_path(path) as temporary:
         save_file(contiguous, temporary, metadata=packed)
+
+
+def _checksum(tensors: Mapping[str, torch.Tensor]) -> str:
+    import torch
+
+    digest = xxhash.xxh3_128()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 @contextmanager
 def open_tensors(path: str | Path) -> Iterator[tuple[Any, dict[str, Any]]]:
     """Handle (tensors are read on demand) and metadata of a file written by `write_tensors`.
 
+    What is read on demand is not held to the checksum.
+
     Raises:
-        ValueError: the file is not a readable safetensors file.
+        ValueError: the file is not a readable safetensors file of ours.
     """
+    with _open(path) as (handle, stored):
+        yield handle, stored["metadata"]
+
+
+@contextmanager
+def _open(path: str | Path) -> Iterator[tuple[Any, dict[str, Any]]]:
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(str(path), framework="pt") as handle:
-            yield handle, json.loads((handle.metadata() or {}).get("metadata", "{}"))
+            yield handle, _stored(path, handle.metadata())
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{path}: not a readable safetensors file ({error})") from error
+
+
+def _stored(path: str | Path, metadata: Mapping[str, str] | None) -> dict[str, Any]:
+    """Metadata and checksum of a file."""
+    try:
+        stored = json.loads((metadata or {}).get("metadata", ""))
+    except ValueError:
+        stored = None
+    if not isinstance(stored, dict) or not isinstance(stored.get("metadata"), dict):
+        raise ValueError(f"{path}: not a safetensors file of this workflow, or of an older one")
+    return stored
 
 
 def read_tensors(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Read tensors and metadata written by `write_tensors`.
 
     Raises:
-        ValueError: the file is not a readable safetensors file.
+        ValueError: the file is not a readable safetensors file of ours, or is damaged.
     """
-    with open_tensors(path) as (handle, metadata):
-        return {name: handle.get_tensor(name) for name in handle.keys()}, metadata  # noqa: SIM118
+    with _open(path) as (handle, stored):
+        tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
+    if _checksum(tensors) != stored.get("checksum"):
+        raise ValueError(f"{path}: damaged, the checksum differs")
+    return tensors, stored["metadata"]

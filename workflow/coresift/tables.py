@@ -178,7 +178,7 @@ def read_table(path: str | Path, schema: Schema) -> pl.DataFrame:
     """
     try:
         frame = pl.read_parquet(path, glob=False)
-    except Exception as error:
+    except (Exception, pl.exceptions.PanicException) as error:  # a panic is no Exception
         raise ValueError(f"{path}: not a readable Parquet table ({error})") from error
     try:
         return conform(frame, schema)

@@ -11,7 +11,7 @@ from coresift.influence.curvature import Fishers, summing
 from coresift.influence.engine import InfluenceEngine, resolve_settings
 from coresift.influence.fisher import compute_part, part_of
 from coresift.influence.settings import Influence
-from coresift.models.checkpoint import choose_device, configure_torch, load_model, model_hash
+from coresift.models.checkpoint import choose_device, configure_torch, load_model, origin
 from coresift.models.cropping import count_cropped, room_of
 from coresift.tables import read_table
 
@@ -19,7 +19,7 @@ params, kind = snakemake.params, snakemake.wildcards.kind
 influence = Influence(**params.influence, loss=snakemake.wildcards.loss)
 configure_torch(influence.threads)
 model, _, encoder = load_model(snakemake.input.checkpoint, params.modality, influence.max_tokens)
-digest = model_hash(model)
+model_origin = origin(model, encoder)
 engine = InfluenceEngine(
     model, encoder, resolve_settings(influence, params.seed), choose_device(params.device)
 )
@@ -32,9 +32,9 @@ if kind == "corrected":
     bases = Fishers(
         {"kronecker": snakemake.input.basis}, engine.device, engine.dtype
     ).kronecker.bases
-origin = {
+metadata = {
+    **model_origin,
     "kind": kind,
-    "model": digest,
     "parameters": params.parameters,
     "settings": engine.settings.of_pass(),
     "subset": content_hash(subset["seq_id"].sort().to_list()),
@@ -45,7 +45,7 @@ compute_part(
     summing(engine, kind, params.parameters, bases),
     int(snakemake.wildcards.shard),
     params.parts,
-    origin,
+    metadata,
     snakemake.output.sums,
     params.checkpoint,
 )

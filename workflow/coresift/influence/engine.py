@@ -147,6 +147,8 @@ class InfluenceEngine:
         names = {name for name, _ in model.named_modules()}
         known = (name.removesuffix(".weight") for name in HEAD_NAMES)
         self._head = next((name for name in known if name in names), None)
+        base = cast(nn.Module, getattr(model, "base_model", model))
+        self._base = next(name for name, module in model.named_modules() if module is base)
         if settings.precision == "bf16":
             # Products of bf16 values are exact in TF32, and on a GPU's tensor cores.
             torch.backends.cuda.matmul.allow_tf32 = True
@@ -278,11 +280,11 @@ class InfluenceEngine:
     def _hooks(self, batch: Batch, visitor: Visitor) -> Iterator[None]:
         n = len(batch.labels)
         attended, counted = batch.attention.bool().view(n, -1), batch.weights != 0
-        # The LM head's layers lie beside its dense layer and see the chosen tokens only.
-        head = None if self._head is None else self._head.split(".")[0] + "."
 
         def hook(name: str) -> Callable[..., torch.Tensor]:
-            tokens = counted if head is not None and name.startswith(head) else attended
+            # The LM head's layers, those outside the encoder, see the chosen tokens only.
+            of_head = self._head is not None and not name.startswith(f"{self._base}.")
+            tokens = counted if of_head else attended
 
             def forward(_: nn.Module, inputs: tuple[torch.Tensor], output: torch.Tensor) -> Any:
                 x = inputs[0].detach()

@@ -24,6 +24,7 @@ from coresift.corpus.blocks import bounds
 from coresift.files import open_tensors, read_tensors, write_tensors
 from coresift.influence.engine import InfluenceEngine, Settings
 from coresift.influence.gradients import Basis, Curvature, Summing
+from coresift.models.checkpoint import machine
 
 logger = logging.getLogger(__name__)
 
@@ -87,22 +88,50 @@ class Part:
     """Sums of the subtrees of one part, with a checkpoint to resume from.
 
     Args:
-        path: the checkpoint file; one of another origin is not used.
+        low, high: chunks of the part (half open).
+        path: the checkpoint file; a damaged one, or one of another origin, is not used.
         metadata: what the sums are made of: model, settings, D_sub.
+        machine: what else decides their bits.
     """
 
-    def __init__(self, path: str | Path, metadata: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        low: int,
+        high: int,
+        path: str | Path,
+        metadata: Mapping[str, Any],
+        machine: Mapping[str, Any],
+    ) -> None:
+        self._range = low, high
         self._path = Path(path)
         self._metadata = dict(metadata)
-        self._nodes: dict[Node, Sums] = {}
+        self._machine = dict(machine)
+        self._nodes: dict[Node, Sums] = self._resumed() if self._path.is_file() else {}
         self._saved = time.monotonic()
-        if self._path.is_file():
+
+    def _resumed(self) -> dict[Node, Sums]:
+        """Sums that the checkpoint has of chunks of this part, by node."""
+        try:
             tensors, found = read_tensors(self._path)
-            if found == self._metadata:
-                for name, tensor in tensors.items():
-                    node, key = _split(name)
-                    self._nodes.setdefault(node, {})[key] = tensor
-                logger.info("resuming from %d subtrees", len(self._nodes))
+        except ValueError as error:
+            logger.warning("starting afresh: %s", error)
+            return {}
+        expected = self._metadata | self._machine
+        if found != expected:
+            changed = (
+                name for name in sorted(found | expected) if found.get(name) != expected.get(name)
+            )
+            logger.warning(
+                "starting afresh: %s is of another run (%s)", self._path, ", ".join(changed)
+            )
+            return {}
+        nodes: dict[Node, Sums] = {}
+        for name, tensor in tensors.items():
+            node, key = _split(name)
+            if self._range[0] <= node[0] and node[1] <= self._range[1]:
+                nodes.setdefault(node, {})[key] = tensor
+        logger.info("resuming from %d subtrees", len(nodes))
+        return nodes
 
     def compute(self, node: Node, leaf: Callable[[int], Sums]) -> None:
         """Add the sums of a node, from what the checkpoint has and `leaf` of each other chunk."""
@@ -112,7 +141,8 @@ class Part:
         if stop - start == 1:
             self._nodes[node] = leaf(start)
             if time.monotonic() - self._saved > CHECKPOINT_SECONDS:
-                self.save(self._path)
+                self._save(self._path, self._metadata | self._machine)
+                self._saved = time.monotonic()
             logger.info("chunk %d done", start)
             return
         left, right = halves(node)
@@ -122,13 +152,15 @@ class Part:
 
     def save(self, path: str | Path) -> None:
         """Write as safetensors, atomically: a tensor named start-stop/key for each sum."""
+        self._save(path, self._metadata)
+
+    def _save(self, path: str | Path, metadata: Mapping[str, Any]) -> None:
         tensors = {
             _join(node, key): tensor
             for node, sums in self._nodes.items()
             for key, tensor in sums.items()
         }
-        write_tensors(path, tensors, self._metadata)
-        self._saved = time.monotonic()
+        write_tensors(path, tensors, metadata)
 
 
 def _join(node: Node, key: str) -> str:
@@ -175,13 +207,15 @@ def compute_part(
         GradientError: a sequence has a NaN or infinite gradient.
     """
     subset = subset.sort("seq_id")
-    sums = Part(checkpoint, {**metadata, "count": subset.height})
+    low, high = bounds(part, n_parts, CHUNKS)
+    metadata = {**metadata, "count": subset.height}
+    sums = Part(low, high, checkpoint, metadata, machine(engine.device))
 
     def leaf(chunk: int) -> Sums:
         start, stop = bounds(chunk, CHUNKS, subset.height)
         return engine.sums(subset[start:stop], make)
 
-    for node in subtrees(*bounds(part, n_parts, CHUNKS)):
+    for node in subtrees(low, high):
         sums.compute(node, leaf)
     sums.save(path)
     Path(checkpoint).unlink(missing_ok=True)

@@ -10,9 +10,13 @@ from torch import nn
 
 #: The LM head's dense weight (the paper's choice), by its name in known architectures.
 HEAD_NAMES = (
-    "lm_head.dense.weight",  # ESM, RoBERTa, RNA-FM
+    "lm_head.dense.weight",  # ESM, ESM-C, RoBERTa, RNA-FM
     "lm_head.transform.dense.weight",  # multimolecule
-    "cls.predictions.transform.dense.weight",  # BERT
+    "cls.predictions.transform.dense.weight",  # BERT, RoFormer
+    "head.dense.weight",  # ModernBERT
+    "vocab_transform.weight",  # DistilBERT
+    "generator_predictions.dense.weight",  # ELECTRA
+    "predictions.dense.weight",  # ALBERT
 )
 
 

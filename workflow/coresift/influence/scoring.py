@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import polars as pl
+import pyarrow.parquet as pq
 import torch
+import xxhash
 from torch import nn
 
 from coresift.hashing import content_hash
@@ -19,7 +21,7 @@ from coresift.influence.engine import InfluenceEngine, resolve_settings
 from coresift.influence.gradients import Curvature
 from coresift.influence.settings import Influence
 from coresift.influence.tables import SCORE
-from coresift.models.checkpoint import model_hash
+from coresift.models.checkpoint import machine, origin
 from coresift.models.tokenizer import Encoder
 from coresift.tables import conform, not_finite, read_table, write_table
 
@@ -31,7 +33,7 @@ class ScoreError(ValueError):
 
 
 def score_key(engine: InfluenceEngine, curvature: Curvature) -> str:
-    """Hash of everything that decides a score: weights, inverse curvature and settings."""
+    """Hash of everything that decides a score: model, inverse curvature, settings, machine."""
     digest = hashlib.blake2b(digest_size=16)
     for key, inverse in sorted(curvature.inverse.items()):
         digest.update(key.encode())
@@ -39,7 +41,12 @@ def score_key(engine: InfluenceEngine, curvature: Curvature) -> str:
         tensors = (inverse, *(() if basis is None else (basis.inputs, basis.outputs)))
         for tensor in tensors:
             digest.update(b"ones" if tensor is None else tensor.cpu().numpy().tobytes())
-    return content_hash([model_hash(engine.model), digest.hexdigest(), engine.settings.of_pass()])
+    return content_hash(
+        [
+            *(origin(engine.model, engine.encoder), digest.hexdigest()),
+            *(engine.settings.of_pass(), machine(engine.device)),
+        ]
+    )
 
 
 def score_frame(
@@ -72,22 +79,49 @@ def score_frame(
 
 
 class ScoreCache:
-    """Finished scores of one curvature, a file a block: no finished row is computed twice."""
+    """Finished scores of one curvature, a file a block: no finished row is computed twice.
+
+    Several processes may use a cache at once: a file is whole or absent and a row is in it once;
+    one that overwrites another's rows costs their computation only. A damaged file counts as
+    absent.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def read(self, block: int) -> pl.DataFrame:
-        """Scores of a block so far (`SCORE`)."""
+        """Scores of a block so far (`SCORE`), one row a sequence, in seq_id order."""
         path = self._path(block)
-        return read_table(path, SCORE) if path.is_file() else pl.DataFrame(schema=dict(SCORE))
+        nothing = pl.DataFrame(schema=dict(SCORE))
+        if not path.is_file():
+            return nothing
+        try:
+            scores = read_table(path, SCORE)
+            found = pq.read_metadata(path).metadata or {}
+            if found.get(b"checksum") != _checksum(scores).encode():
+                raise ValueError(f"{path}: damaged, the checksum differs")
+        except (ValueError, OSError) as error:  # pyarrow's errors are ValueErrors
+            logger.warning("computed again: %s", error)
+            return nothing
+        return scores
 
     def add(self, block: int, scores: pl.DataFrame) -> None:
-        """Add rows to a block, atomically."""
-        write_table(self._path(block), pl.concat([self.read(block), scores]).sort("seq_id"), SCORE)
+        """Add the rows that a block does not have yet, atomically."""
+        known = self.read(block)
+        new = scores.join(known.select("seq_id"), on="seq_id", how="anti")
+        rows = conform(pl.concat([known, new]), SCORE).sort("seq_id")
+        write_table(self._path(block), rows, SCORE, {"checksum": _checksum(rows)})
 
     def _path(self, block: int) -> Path:
         return self.folder / f"{block:05d}.parquet"
+
+
+def _checksum(scores: pl.DataFrame) -> str:
+    """Hash of every value of a table of scores."""
+    digest = xxhash.xxh3_128()
+    for column in scores:
+        digest.update(repr(column.to_list()).encode())  # Python writes floats exactly
+    return digest.hexdigest()
 
 
 def score_block(
@@ -96,14 +130,19 @@ def score_block(
     caches: Mapping[str, ScoreCache],
     block: int,
     frame: pl.DataFrame,
-) -> int:
-    """Add the scores that a block lacks to the caches; returns the sequences computed.
+) -> tuple[dict[str, pl.DataFrame], int]:
+    """Scores of a block by each curvature, those that a cache lacks computed and added to it.
 
     Sequences that lack the same scores share one pass, so that a score added to the config costs
     its own computation only.
+
+    Returns:
+        Scores (`SCORE`) in seq_id order, and the number of sequences computed.
     """
     lacking: dict[tuple[str, ...], list[str]] = defaultdict(list)
-    known = {name: set(cache.read(block)["seq_id"]) for name, cache in caches.items()}
+    wanted = frame.select("seq_id")
+    parts = {n: [c.read(block).join(wanted, on="seq_id", how="semi")] for n, c in caches.items()}
+    known = {name: set(found["seq_id"]) for name, (found,) in parts.items()}
     for seq_id in frame["seq_id"]:
         lacking[tuple(name for name in curvatures if seq_id not in known[name])].append(seq_id)
     lacking.pop((), None)
@@ -112,7 +151,10 @@ def score_block(
         new = score_frame(engine, {name: curvatures[name] for name in names}, missing)
         for name, scores in new.items():
             caches[name].add(block, scores)
-    return sum(map(len, lacking.values()))
+            # The file is not read again: another process may have replaced it.
+            parts[name].append(scores)
+    results = {name: pl.concat(found).sort("seq_id") for name, found in parts.items()}
+    return results, sum(map(len, lacking.values()))
 
 
 def score_shard(
@@ -138,10 +180,10 @@ def score_shard(
     done, computed, start = 0, 0, time.monotonic()
     shown = start
     for (block,), frame in shard.sort("block", "seq_id").group_by("block", maintain_order=True):
-        computed += score_block(engine, curvatures, caches, int(block), frame)
+        scores, n = score_block(engine, curvatures, caches, int(block), frame)
+        computed += n
         done += frame.height
-        for name, found in caches.items():
-            rows = found.read(int(block)).join(frame.select("seq_id"), on="seq_id", how="semi")
+        for name, rows in scores.items():
             results[name].append(rows)
         if time.monotonic() - shown > 10:
             shown = time.monotonic()
@@ -149,11 +191,11 @@ def score_shard(
             left = (shard.height - done) / rate
             logger.info("%d/%d scored, %.0f/s, %.0f s left", done, shard.height, rate, left)
     logger.info("%d rows: %d reused, %d computed", done, done - computed, computed)
-    scores = {name: pl.concat(parts).sort("seq_id") for name, parts in results.items()}
-    for name, frame in scores.items():
+    whole = {name: pl.concat(parts).sort("seq_id") for name, parts in results.items()}
+    for name, frame in whole.items():
         if not frame["seq_id"].equals(shard["seq_id"].sort()):
             raise ScoreError(f"{name}: {shard.height} sequences in, {frame.height} scores out")
-    return scores
+    return whole
 
 
 def score_all(

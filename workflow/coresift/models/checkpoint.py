@@ -3,25 +3,55 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import logging
 import os
+import re
 import shutil
-from collections.abc import Iterator
+import socket
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 import yaml
 from transformers import (
-    AutoModelForMaskedLM,
+    MODEL_FOR_MASKED_LM_MAPPING,
+    AutoConfig,
     AutoTokenizer,
+    BertTokenizer,
     EsmConfig,
     EsmForMaskedLM,
+    PreTrainedConfig,
     PreTrainedModel,
 )
 
 from coresift.alphabet import ALPHABETS
-from coresift.models.tokenizer import Encoder, build_tokenizer
+from coresift.hashing import content_hash
+from coresift.models.tokenizer import Encoder, VocabularyError, build_tokenizer
+from coresift.models.weights import (
+    CheckpointError,
+    check_fetched,
+    check_floats,
+    is_benign,
+    named,
+    read_object,
+    read_weights,
+    some,
+    unwrapped,
+)
+
+logger = logging.getLogger(__name__)
+
+#: Files that hold a tokenizer's vocabulary; without one transformers makes one up.
+VOCABULARIES = (
+    *("tokenizer.json", "vocab.txt", "vocab.json"),
+    *("tokenizer.model", "spiece.model", "sentencepiece.bpe.model"),
+)
+
+#: Names of tables of absolute positions.
+POSITIONS = re.compile(r"(^|\.)(position_embeddings?|embed_positions|pos_embed\w*|wpe)$")
 
 PRESETS = Path(__file__).resolve().parents[3] / "resources" / "models"
 
@@ -56,49 +86,167 @@ def build_model(preset: str, modality: str, seed: int) -> tuple[PreTrainedModel,
 
 
 def load_model(
-    directory: str | Path, modality: str, max_tokens: int
+    directory: str | Path, modality: str, max_tokens: int, lm_head: bool = True
 ) -> tuple[PreTrainedModel, Any, Encoder]:
-    """Model, tokenizer and encoder of a Hugging Face directory; nothing is downloaded.
+    """Model (float32), tokenizer and encoder of a Hugging Face directory.
+
+    Nothing is downloaded, no code of the folder is executed, and every weight of the model is the
+    file's: what `weights.BENIGN` lists, and an LM head nobody needs, may be missing; they are then
+    the same in every job.
+
+    Args:
+        max_tokens: longest input; the model's own limit is kept where it is lower.
+        lm_head: whether the LM head is needed (not where only the encoder's states are read).
 
     Raises:
-        ValueError: not a checkpoint directory.
+        CheckpointError: the folder is not a checkpoint, or not a whole one; names the cause.
         VocabularyError: its vocabulary does not fit the modality.
     """
     directory = Path(directory)
-    if not (directory / "config.json").is_file():
-        raise ValueError(f"{directory}: no config.json; not a Hugging Face checkpoint directory")
-    tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True)
-    model = AutoModelForMaskedLM.from_pretrained(directory, local_files_only=True)
+    config = _read_config(directory)
+    tokenizer = _read_tokenizer(directory, config)
+    model = _read_model(directory, config, lm_head)
     max_tokens = min(max_tokens, position_limit(model) or max_tokens)
-    encoder = Encoder.from_tokenizer(tokenizer, modality, max_tokens)
-    if len(tokenizer) > model.config.vocab_size:
-        raise ValueError(
+    try:
+        encoder = Encoder.from_tokenizer(tokenizer, modality, max_tokens)
+    except VocabularyError as error:
+        raise VocabularyError(f"{directory}: {error}") from error
+    if max(len(tokenizer), encoder.largest_id + 1) > model.config.vocab_size:
+        raise CheckpointError(
             f"{directory}: the tokenizer has {len(tokenizer)} tokens, "
             f"the model {model.config.vocab_size}"
         )
     return model, tokenizer, encoder
 
 
+def _read_config(directory: Path) -> PreTrainedConfig:
+    if not (directory / "config.json").is_file():
+        raise CheckpointError(
+            f"{directory}: no config.json; not a Hugging Face checkpoint directory"
+        )
+    written = read_object(directory / "config.json")
+    if "quantization_config" in written:
+        raise CheckpointError(f"{directory}: quantised weights cannot be trained or scored")
+    with named(directory, f"config.json with model_type {written.get('model_type')!r} not usable"):
+        config = AutoConfig.from_pretrained(
+            directory, local_files_only=True, trust_remote_code=False
+        )
+    if type(config) not in MODEL_FOR_MASKED_LM_MAPPING or config.is_encoder_decoder:
+        raise CheckpointError(
+            f"{directory}: model_type {config.model_type!r} is not an encoder trained by masking"
+        )
+    return config
+
+
+def _read_tokenizer(directory: Path, config: PreTrainedConfig) -> Any:
+    found = [directory / name for name in VOCABULARIES if (directory / name).is_file()]
+    if not found:
+        raise CheckpointError(f"{directory}: no tokenizer ({', '.join(VOCABULARIES)})")
+    for path in found:
+        check_fetched(path)
+    with named(directory, "tokenizer not readable"):
+        try:
+            return AutoTokenizer.from_pretrained(
+                directory, local_files_only=True, trust_remote_code=False
+            )
+        except ImportError:
+            if config.model_type != "roformer":
+                raise
+            # Its own needs a package that cuts Chinese words; the vocabulary is BERT's.
+            return BertTokenizer.from_pretrained(directory, local_files_only=True)
+
+
+def _read_model(directory: Path, config: PreTrainedConfig, lm_head: bool) -> PreTrainedModel:
+    kind: Any = MODEL_FOR_MASKED_LM_MAPPING[type(config)]
+    weights = read_weights(directory)
+    check_floats(directory, weights)
+    prefix = f"{kind.base_model_prefix}."
+    with named(directory, "no model can be made from config.json"):
+        with torch.device("meta"):
+            expected = set(kind(config).state_dict())
+        in_model = _names_in_model(directory, weights, expected, prefix)
+        # What is not in the files is drawn from a seed of its own: the same in every job.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            model, report = kind.from_pretrained(
+                None,
+                config=config,
+                state_dict={in_model[name]: tensor for name, tensor in weights.items()},
+                dtype=torch.float32,
+                ignore_mismatched_sizes=True,
+                output_loading_info=True,
+            )
+    wrong = {
+        f"{n} {tuple(there)}, not {tuple(here)}" for n, there, here in report["mismatched_keys"]
+    }
+    if wrong:
+        raise CheckpointError(f"{directory}: weights of another shape: {some(wrong)}")
+    missing = {name for name in report["missing_keys"] if not is_benign(name)}
+    head = {name for name in missing if not name.startswith(prefix)}
+    if missing and (lm_head or missing != head):
+        hint = " (the LM head; an encoder without one can only be evaluated)" * (missing == head)
+        raise CheckpointError(f"{directory}: weights missing: {some(missing)}{hint}")
+    left = {name for name in report["unexpected_keys"] if not is_benign(name)}
+    if left:
+        raise CheckpointError(f"{directory}: weights that the model does not have: {some(left)}")
+    bad = [name for name, t in model.state_dict().items() if not t.isfinite().all()]
+    if bad:
+        raise CheckpointError(f"{directory}: weights with NaN or infinite values: {some(bad)}")
+    for what, names in (("lacks", report["missing_keys"]), ("ignored", report["unexpected_keys"])):
+        if names:
+            logger.info("%s: %s %s", directory, what, some(names))
+    return model
+
+
+def _names_in_model(
+    directory: Path, weights: Iterable[str], expected: set[str], prefix: str
+) -> dict[str, str]:
+    """Name in the model by name in the file; an encoder saved alone has no base prefix."""
+
+    def fits(name: str) -> bool:
+        return name in expected or prefix + name in expected
+
+    found = unwrapped(weights, fits)
+    changed = {name: bare for name, bare in found.items() if name != bare}
+    if len(set(found.values())) < len(found):
+        raise CheckpointError(f"{directory}: weights given twice: {some(changed)}")
+    if changed:
+        first = min(changed)
+        logger.info(
+            "%s: %d names without their wrapper, such as %s for %s",
+            directory, len(changed), changed[first], first,
+        )  # fmt: skip
+    return found
+
+
 def position_limit(model: torch.nn.Module) -> int | None:
     """Longest input that a table of absolute positions allows; None without one (rotary).
 
-    Where the table has a padding row (ESM, RoBERTa), positions start after it.
+    Positions start after the padding row where the table has one (ESM, RoBERTa), or where the
+    model's `position_ids` do; those bound the length as well.
     """
+    limits = []
     for name, module in model.named_modules():
-        if name.endswith("position_embeddings") and isinstance(module, torch.nn.Embedding):
-            first = 0 if module.padding_idx is None else module.padding_idx + 1
-            return module.num_embeddings - first
-    return None
+        table = getattr(module, "weight", None)
+        if table is not None and POSITIONS.search(name):
+            padding = getattr(module, "padding_idx", None)
+            limits.append(len(table) - (0 if padding is None else padding + 1))
+    if not limits:
+        return None
+    ids = [b.shape[-1] for name, b in model.named_buffers() if name.endswith("position_ids")]
+    return min(limits + ids)
 
 
 @contextmanager
 def atomic_directory(path: str | Path) -> Iterator[Path]:
     """Yield a temporary sibling folder; it replaces `path` if the block succeeds.
 
-    Its name carries the process id: an orphan of a killed run and its successor never meet.
+    Its name carries host and process id, as in `files.atomic_path`; one that is there already is
+    the orphan of a killed process.
     """
     path = Path(path)
-    temporary = path.parent / f".{path.name}.{os.getpid()}.tmp"
+    temporary = path.parent / f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp"
+    shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     try:
         yield temporary
@@ -122,6 +270,34 @@ def model_hash(model: torch.nn.Module) -> str:
         digest.update(f"{name}{tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().float().contiguous().numpy().tobytes())
     return digest.hexdigest()
+
+
+def architecture_hash(model: torch.nn.Module) -> str:
+    """32 hex digits of a model's class and config: all that decides its outputs but the weights."""
+    config = {**cast(Any, model.config).to_dict(), "_name_or_path": None, "dtype": None}
+    text = json.dumps(config, sort_keys=True, default=str)
+    return content_hash([type(model).__name__, text])
+
+
+def origin(model: torch.nn.Module, encoder: Encoder) -> dict[str, str]:
+    """Hashes of all that a model's outputs hang on: weights, architecture, tokenizer.
+
+    Anything kept for later (a resumable state, a score, a hidden state) belongs to these.
+    """
+    return {
+        "model": model_hash(model),
+        "architecture": architecture_hash(model),
+        "tokenizer": content_hash([encoder.digest, encoder.max_tokens]),
+    }
+
+
+def machine(device: torch.device) -> dict[str, Any]:
+    """What else decides the bits of a result: kind of device, threads, and the library."""
+    return {
+        "device": device.type,
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+    }
 
 
 def choose_device(name: str) -> torch.device:

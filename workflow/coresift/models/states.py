@@ -12,9 +12,10 @@ import torch
 from safetensors import safe_open
 from torch import nn
 
-from coresift.files import write_tensors
+from coresift.files import read_tensors, write_tensors
 from coresift.hashing import content_hash
 from coresift.models.batching import pad, token_budget_batches
+from coresift.models.checkpoint import architecture_hash, machine
 from coresift.models.tokenizer import Encoder
 
 logger = logging.getLogger(__name__)
@@ -65,14 +66,26 @@ def shaped(states: torch.Tensor, form: str) -> torch.Tensor:
     return inner if form == "residues" else inner.mean(0, keepdim=True)
 
 
+def _stored_ends(path: Path) -> list[int] | None:
+    """End of each sequence's rows in a file of states; None where it must be made."""
+    if not path.is_file():
+        return None
+    try:
+        tensors, _ = read_tensors(path)
+    except ValueError as error:
+        logger.warning("made again: %s", error)
+        return None
+    return tensors["ends"].tolist()
+
+
 class StoredStates:
     """States of a frozen encoder, computed once and kept in a folder for every task and seed.
 
-    A file holds the states of a set of sequences; its name is the hash of the weights, of the
+    A file holds the states of a set of sequences; its name is the hash of the model, of the
     sequences and of all that decides the bits, so tasks with the same sequences share it, and
-    jobs may write at once: they write the same bytes. Pooled forms store <cls> and mean
-    (float32) and share; forms by residue store every token (float16) and share. States by residue
-    are read when asked for. The folder can be deleted at any time.
+    jobs may write at once: they write the same bytes. Pooled forms store <cls> and mean (float32)
+    and share; forms by residue store every token (float16) and share. States by residue are read
+    when asked for. A damaged file is made again; the folder can be deleted at any time.
 
     Attributes:
         pooled: whether there is one state a sequence.
@@ -96,16 +109,21 @@ class StoredStates:
         place: dict[str, tuple[int, int, int]] = {}
         encoded = 0
         device = next(states.parameters()).device
+        bits = [
+            *(digest, architecture_hash(states.model), states.encoder.digest),
+            *(machine(device), tokens_per_batch, self.pooled),
+        ]
         for number in np.unique(files):
             part = [distinct[i] for i in np.flatnonzero(files == number)]
-            bits = [digest, device.type, torch.get_num_threads(), tokens_per_batch, self.pooled]
-            path = Path(folder) / f"{content_hash([bits, part])}.safetensors"
-            if not path.is_file():
-                write_tensors(path, self._encode(states, part, tokens_per_batch), {"model": digest})
+            path = Path(folder) / f"{content_hash([*bits, part])}.safetensors"
+            ends = _stored_ends(path)
+            if ends is None:
+                tensors = self._encode(states, part, tokens_per_batch)
+                write_tensors(path, tensors, {"model": digest})
+                ends = tensors["ends"].tolist()
                 encoded += len(part)
                 logger.info("encoded %d of %d sequences", encoded, len(distinct))
             handle = safe_open(str(path), framework="pt")
-            ends = handle.get_tensor("ends").tolist()
             for s, start, end in zip(part, [0, *ends[:-1]], ends, strict=True):
                 place[s] = (len(self._slices), start, end)
             self._slices.append(handle.get_slice("states"))

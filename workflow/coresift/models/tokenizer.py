@@ -14,9 +14,13 @@ from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizerFast
 
 from coresift.alphabet import ALPHABETS, SPECIAL
+from coresift.hashing import content_hash
 
 #: More unknown residues than this and the vocabulary is the wrong one (DESIGN section 8).
 MAX_UNKNOWN_FRACTION = 0.01
+
+#: What does a special token's work where a tokenizer has none of its name (BERT's layouts).
+STAND_INS = {"eos_token": "sep_token", "cls_token": "bos_token"}
 
 
 class VocabularyError(ValueError):
@@ -62,7 +66,8 @@ class Encoder:
     def from_tokenizer(cls, tokenizer: Any, modality: str, max_tokens: int) -> Encoder:
         """Read the ids by token name from a checkpoint's own tokenizer.
 
-        RNA letters missing from a T vocabulary (BEACON's, RiNALMo's) take the id of T for U.
+        RNA letters missing from a T vocabulary (BEACON's, RiNALMo's) take the id of T for U; [SEP]
+        ends a sequence where there is no eos token, and bos starts it where there is no cls token.
 
         Raises:
             VocabularyError: a special token or a canonical residue has no id.
@@ -77,8 +82,11 @@ class Encoder:
         special = {}
         for name in SPECIAL:
             token = getattr(tokenizer, name)
+            if token is None and name in STAND_INS:
+                token = getattr(tokenizer, STAND_INS[name])
             if token is None or token not in known:
-                raise VocabularyError(f"the checkpoint's tokenizer has no {name}")
+                names = " or ".join((name, *filter(None, [STAND_INS.get(name)])))
+                raise VocabularyError(f"the checkpoint's tokenizer has no {names}")
             special[name.removesuffix("_token")] = known[token]
         synonyms = {"U": "T"} if modality == "rna" else {}
         table = np.full(256, special["unk"], dtype=np.int64)
@@ -105,6 +113,18 @@ class Encoder:
             letters,
             max_tokens,
         )
+
+    @property
+    def largest_id(self) -> int:
+        """The largest id that `encode` and masking can give."""
+        special = (self.cls_id, self.eos_id, self.pad_id, self.unk_id, self.mask_id)
+        return max(*special, int(self.table.max()))
+
+    @property
+    def digest(self) -> str:
+        """Hash of the table and the ids: what sequences that are not cropped become."""
+        values = {n: v.tolist() if isinstance(v, np.ndarray) else v for n, v in vars(self).items()}
+        return content_hash({**values, "max_tokens": None})
 
     def encode(self, sequence: str) -> np.ndarray:
         """Token ids `<cls> residues <eos>`, int64, at most `max_tokens` long."""

@@ -30,7 +30,7 @@ def pooled_states(
 
     And the counts of what the model does not read, see `count_cropped`.
     """
-    model, _, encoder = load_model(checkpoint, modality, max_tokens)
+    model, _, encoder = load_model(checkpoint, modality, max_tokens, lm_head=False)
     digest = model_hash(model)
     states = EncoderStates(model.base_model.to(device), encoder, "mean", max_tokens)
     states.requires_grad_(False)

@@ -79,7 +79,7 @@ def evaluate_task(
     """
     examples = read_task(task, modality)
     targets = make_targets(task, examples.frame, modality)
-    model, _, encoder = load_model(checkpoint, modality, task.max_tokens)
+    model, _, encoder = load_model(checkpoint, modality, task.max_tokens, lm_head=False)
     digest = model_hash(model)
     states = EncoderStates(model.base_model.to(device), encoder, form_of(task), task.max_tokens)
     train, valid, test = (examples.indices(split) for split in SPLITS)

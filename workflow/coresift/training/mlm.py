@@ -16,10 +16,12 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 from torch.nn import functional as F
+from transformers import PreTrainedModel
 
 from coresift.files import read_tensors, write_tensors
 from coresift.hashing import content_hash, seeded_generator
 from coresift.models.batching import pad, token_budget_batches
+from coresift.models.checkpoint import machine, origin
 from coresift.models.tokenizer import Encoder
 from coresift.training.stream import ResidueStream
 
@@ -72,7 +74,7 @@ def make_optimizer(model: nn.Module, weight_decay: float) -> torch.optim.AdamW:
 
 
 def train_mlm(
-    model: nn.Module,
+    model: PreTrainedModel,
     encoder: Encoder,
     sequences: Sequence[str],
     total_residues: int,
@@ -85,8 +87,9 @@ def train_mlm(
     """Train `model` in place; a killed run goes on from its last checkpoint, bit for bit on a CPU.
 
     Order, masks and dropout of step k are functions of (seed, k) alone, so a checkpoint is weights,
-    moments and a step number. The loss of a step is the mean over its masked tokens, however they
-    are cut into forward passes.
+    moments and a step number. It belongs to a run: starting weights, architecture, tokenizer, data,
+    options, precision, seed and machine; that of another run, or a damaged one, is not used. The
+    loss of a step is the mean over its masked tokens, however they are cut into forward passes.
 
     Args:
         sequences: normalised sequences, in a fixed order.
@@ -113,10 +116,17 @@ def train_mlm(
         min(options["max_tokens"], encoder.max_tokens) - 2,
         seed,
     )
-    model.to(device).train()
+    run = {
+        **origin(model, encoder),
+        **machine(device),
+        "sequences": content_hash(list(sequences)),
+        "options": content_hash([total_residues, options]),
+        "seed": seed,
+        "precision": precision,
+    }
+    model.train().to(device=device)
     optimizer = make_optimizer(model, options["weight_decay"])
-    key = content_hash([list(sequences), total_residues, options, seed, precision])
-    records = _restore(Path(work), key, model, optimizer)
+    records = _restore(Path(work), run, model, optimizer)
     start = shown = time.monotonic()
     first = len(records)
     if first:
@@ -168,7 +178,7 @@ def train_mlm(
                 step + 1, len(stream), value, speed, left,
             )  # fmt: skip
         if (step + 1) % options["checkpoint_steps"] == 0 and step + 1 < len(stream):
-            _save(Path(work), key, model, optimizer, records)
+            _save(Path(work), run, model, optimizer, records)
     model.eval()
     return records
 
@@ -192,7 +202,7 @@ def _step_rows(
 
 def _save(
     work: Path,
-    key: str,
+    run: dict[str, Any],
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     records: list[dict[str, float]],
@@ -201,11 +211,11 @@ def _save(
     tensors = {f"model.{n}": t.clone() for n, t in model.state_dict().items()}
     for i, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{i}.{name}": value for name, value in state.items()}
-    write_tensors(work / "checkpoint.safetensors", tensors, {"key": key, "records": records})
+    write_tensors(work / "checkpoint.safetensors", tensors, {"run": run, "records": records})
 
 
 def _restore(
-    work: Path, key: str, model: nn.Module, optimizer: torch.optim.Optimizer
+    work: Path, run: dict[str, Any], model: nn.Module, optimizer: torch.optim.Optimizer
 ) -> list[dict[str, float]]:
     """Load the checkpoint of the same run, if there is one; returns its records."""
     path = work / "checkpoint.safetensors"
@@ -213,12 +223,29 @@ def _restore(
         return []
     try:
         tensors, metadata = read_tensors(path)
+        found = metadata.get("run") or {}
+        changed = [name for name in sorted(run | found) if run.get(name) != found.get(name)]
+        if changed:
+            raise ValueError(f"{path}: of another run ({', '.join(changed)})")
+        weights, state = _fitting(tensors, model, optimizer)
     except ValueError as error:
         logger.warning("starting afresh: %s", error)
         return []
-    if metadata.get("key") != key:
-        logger.info("the checkpoint in %s is of another run; starting afresh", work)
-        return []
+    model.load_state_dict(weights)
+    optimizer.load_state_dict(
+        {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
+    )
+    return list(metadata["records"])
+
+
+def _fitting(
+    tensors: dict[str, torch.Tensor], model: nn.Module, optimizer: torch.optim.Optimizer
+) -> tuple[dict[str, torch.Tensor], dict[int, dict[str, torch.Tensor]]]:
+    """Weights and optimizer state of a checkpoint.
+
+    Raises:
+        ValueError: they are not of this model and optimizer; neither has been changed.
+    """
     weights: dict[str, torch.Tensor] = {}
     state: dict[int, dict[str, torch.Tensor]] = {}
     for name, tensor in tensors.items():
@@ -228,11 +255,16 @@ def _restore(
         else:
             index, _, field = rest.partition(".")
             state.setdefault(int(index), {})[field] = tensor
-    model.load_state_dict(weights)
-    optimizer.load_state_dict(
-        {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
-    )
-    return list(metadata["records"])
+    expected = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    if expected != {name: tensor.shape for name, tensor in weights.items()}:
+        raise ValueError("the checkpoint's weights do not fit the model")
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    for i, fields in state.items():
+        shape = parameters[i].shape if i < len(parameters) else None
+        sizes = {field: tensor.shape for field, tensor in fields.items()}
+        if sizes != {"step": torch.Size(), "exp_avg": shape, "exp_avg_sq": shape}:
+            raise ValueError("the checkpoint's optimizer state does not fit the model")
+    return weights, state
 
 
 def finish(work: str | Path) -> None:

@@ -69,13 +69,16 @@ def finetune(
 
     Returns:
         Counts of the sequences that were cut into pieces, see `count_cropped`.
+
+    Raises:
+        CheckpointError, VocabularyError: see `load_model`; of a copy as well.
     """
+    model, tokenizer, encoder = load_model(base, modality, options["max_tokens"])
     if epochs == 0:
         with atomic_directory(out) as temporary:
             shutil.copytree(base, temporary, dirs_exist_ok=True)
         write_text(metrics, "")
         return count_cropped(np.zeros(0), 0, pieces=True)
-    model, tokenizer, encoder = load_model(base, modality, options["max_tokens"])
     total = round(epochs * int(subset["length"].cast(pl.Int64).sum()))
     rows = subset.sort("seq_id")["sequence"].to_list()
     cut = _count_cut(rows, encoder, options)
