@@ -4,7 +4,8 @@ from snakemake.utils import min_version
 
 min_version("9.0")
 
-if "run" not in config:
+# Nothing given is the demo; what is given is never mixed with it.
+if not (config or workflow.overwrite_configfiles):
 
     configfile: "config/demo.yaml"
 
@@ -19,6 +20,10 @@ include: "rules/pretrain.smk"
 include: "rules/evaluate.smk"
 include: "rules/describe.smk"
 include: "rules/report.smk"
+
+
+onstart:
+    hold_run()
 
 
 onerror:

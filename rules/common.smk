@@ -12,20 +12,28 @@ from coresift.alphabet import ALPHABETS
 from coresift.config import (
     ConfigError,
     Optimisation,
+    check_paths,
     load_config,
     plain,
     source_name,
 )
 from coresift.corpus.blocks import overlapping
 from coresift.dag.environment import export_library
+from coresift.dag.locks import Held, hold
 from coresift.dag.provenance import Fingerprints, code_digest
 from coresift.dag.slurm import cancel_run
+from coresift.files import read_yaml
+from coresift.models.settings import architecture
 from snakemake.exceptions import WorkflowError
 
 export_library()
 try:
+    for path in workflow.configfiles:
+        read_yaml(path)  # Snakemake takes the last of two equal keys
     CFG = load_config(config)
-except ConfigError as error:
+    if workflow.is_main_process:  # jobs read this file again
+        check_paths(CFG)
+except (ConfigError, ValueError) as error:
     raise WorkflowError(str(error)) from None
 
 
@@ -69,19 +77,53 @@ def reference_coreset(wildcards):
 
 def checkpoint_of(wildcards):
     """The checkpoint an evaluation is of: a coreset's, or one given by path."""
-    trained = out(f"models/{wildcards.name}/checkpoint")
-    return CFG.evaluate.checkpoints.get(wildcards.name, trained)
+    path = CFG.evaluate.checkpoints.get(wildcards.name)
+    return out(f"models/{wildcards.name}/checkpoint") if path is None else given(path)
+
+
+def content_of(wildcards):
+    """What a checkpoint given by path holds; of a coreset's the rules take care."""
+    path = CFG.evaluate.checkpoints.get(wildcards.name)
+    return None if path is None else fingerprint(path)
+
+
+def given(path):
+    """An input that the config names: its content counts (`fingerprint`), not its time.
+
+    What this run makes itself is an input like any other.
+    """
+    return path if path.startswith(out("")) else ancient(path)
 
 
 def fingerprint(path):
     """What an input holds: a download's entry in the config (it may not be here yet), or a hash."""
     source = CFG.downloads.get(path)
+    if path.startswith(out("")):
+        return None
     return hashed(path) if source is None else plain(source)
 
 
 def available(path):
     """Whether a file is here or can be downloaded."""
     return path in CFG.downloads or os.path.exists(path)
+
+
+def notice(text):
+    """A line on the terminal, once a run and not once a job."""
+    if workflow.is_main_process:
+        print(text, file=sys.stderr)
+
+
+def hold_run():
+    """Keep other runs of this name, and of the same absent downloads, out until this one ends."""
+    absent = [path for path in CFG.downloads if not os.path.exists(path)]
+    try:
+        hold(out(".lock"), f"run {CFG.run}")
+        for path in absent:
+            folder, name = os.path.split(path)
+            hold(os.path.join(folder, f".{name}.lock"), f"the download of {path}")
+    except Held as error:
+        raise WorkflowError(str(error)) from None
 
 
 def on_gpu():
@@ -99,6 +141,8 @@ def on_gpu():
     return {"gpu": 1, **given}
 
 
+#: The budgets fit the pool: before anything is trained or scored, and no reason to do so again.
+FITS = ancient(out("corpus/budgets.json"))
 hashed = Fingerprints(out("fingerprints.json"))
 GPU = on_gpu()
 SOURCES = {source_name(path): path for path in CFG.corpus.fasta}
@@ -119,7 +163,10 @@ TASKS = {
     if not task.optional or all(map(available, task.data.files()))
 }
 for name in sorted(set(CFG.tasks) - set(TASKS)):
-    print(f"task {name}: left out, its files are not here", file=sys.stderr)
+    absent = [path for path in CFG.tasks[name].data.files() if not available(path)]
+    notice(f"task {name}: left out, not here: {', '.join(absent)}")
+for path in CFG.unused_downloads():
+    notice(f"downloads: no key of the config names {path}")
 
 
 wildcard_constraints:

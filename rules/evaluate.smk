@@ -58,6 +58,7 @@ for task_name, task in TASKS.items():
             runtime=runtime(240),
         params:
             content=[fingerprint(path) for path in task.data.files()],
+            checkpoint=content_of,
             modality=CFG.modality,
             task=plain(task),
             seeds=CFG.evaluate.seeds,

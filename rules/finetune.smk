@@ -31,7 +31,8 @@ if CFG.base.checkpoint is None:
 
     rule base:
         input:
-            out("influence/subset.parquet"),
+            subset=out("influence/subset.parquet"),
+            fits=FITS,
         output:
             checkpoint=directory(out("influence/base")),
             metrics=out("influence/base.jsonl"),
@@ -49,6 +50,7 @@ if CFG.base.checkpoint is None:
         params:
             modality=CFG.modality,
             base=plain(CFG.base),
+            architecture=architecture(CFG.base.preset),
             options=CFG.finetune.model_dump(include=BASE_OPTIONS),
             seed=CFG.seed,
             device=CFG.device,
@@ -58,13 +60,14 @@ if CFG.base.checkpoint is None:
             "../workflow/scripts/base.py"
 
 else:
-    BASE_CHECKPOINT = CFG.base.checkpoint
+    BASE_CHECKPOINT = given(CFG.base.checkpoint)
 
 
 rule finetune:
     input:
         base=BASE_CHECKPOINT,
         subset=out("influence/subset.parquet"),
+        fits=FITS,
     output:
         checkpoint=directory(out("influence/finetuned")),
         metrics=out("influence/finetuned.jsonl"),
@@ -80,6 +83,9 @@ rule finetune:
         mem_mb=memory(8000),
         runtime=runtime(240),
     params:
+        content=(
+            None if CFG.base.checkpoint is None else fingerprint(CFG.base.checkpoint)
+        ),
         modality=CFG.modality,
         options=plain(CFG.finetune),
         seed=CFG.seed,

@@ -31,6 +31,7 @@ rule fisher_part:
             if w.kind == "corrected"
             else []
         ),
+        fits=FITS,
     output:
         out(
             "influence/fisher/{loss}/{kind}/"
@@ -104,6 +105,7 @@ rule score:
                 CFG.corpus.blocks,
             ),
         ),
+        fits=FITS,
     output:
         **({"variants": VARIANT_SHARDS} if VARIANTS else {}),
         scores=SCORE_SHARDS,

@@ -6,6 +6,7 @@ rule pretrain:
         coreset=out("coresets/{name}/coreset.parquet"),
         pool=expand(out("corpus/pool/corpus/{bucket}.parquet"), bucket=BUCKETS),
         corpus=out("corpus/summary.json"),
+        fits=FITS,
     output:
         checkpoint=directory(out("models/{name}/checkpoint")),
         metrics=out("models/{name}/metrics.jsonl"),
@@ -23,6 +24,7 @@ rule pretrain:
     params:
         modality=CFG.modality,
         options=plain(CFG.pretrain),
+        architecture=architecture(CFG.pretrain.preset),
         budget=lambda w: int(w.name.rsplit("-", 2)[1]),
         seed=lambda w: int(w.name.rsplit("-s", 1)[1]),
         device=CFG.device,

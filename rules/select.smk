@@ -1,6 +1,31 @@
 """Coresets: strategy x budget x seed."""
 
 
+# Its own job and file: what waits for it does not depend on the budgets.
+rule check_budgets:
+    input:
+        out("corpus/summary.json"),
+    output:
+        # Kept while a job of it fails: an ancient input that is absent is a reason to run.
+        update(out("corpus/budgets.json")),
+    log:
+        log_of("check_budgets"),
+    benchmark:
+        bench("check_budgets")
+    conda:
+        "../envs/corpus.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(1000),
+        runtime=runtime(10),
+    params:
+        selections={name: CFG.selection.resolve(name) for name in CFG.selection.names},
+        budgets=CFG.selection.budgets,
+        code=code("check_budgets"),
+    script:
+        "../workflow/scripts/check_budgets.py"
+
+
 rule select:
     input:
         scores=out("influence/scores.parquet"),

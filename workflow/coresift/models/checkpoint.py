@@ -1,4 +1,4 @@
-"""Model presets, and loading and saving Hugging Face checkpoints."""
+"""Models of a preset; loading and saving Hugging Face checkpoints."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from transformers import (
     AutoModelForMaskedLM,
     AutoTokenizer,
@@ -21,14 +20,8 @@ from transformers import (
 )
 
 from coresift.alphabet import ALPHABETS
+from coresift.models.settings import architecture
 from coresift.models.tokenizer import Encoder, build_tokenizer
-
-PRESETS = Path(__file__).resolve().parents[3] / "resources" / "models"
-
-
-def preset_names() -> list[str]:
-    """Names of the presets in resources/models."""
-    return sorted(path.stem for path in PRESETS.glob("*.yaml"))
 
 
 def build_model(preset: str, modality: str, seed: int) -> tuple[PreTrainedModel, Any]:
@@ -37,16 +30,12 @@ def build_model(preset: str, modality: str, seed: int) -> tuple[PreTrainedModel,
     Raises:
         ValueError: no such preset.
     """
-    path = PRESETS / f"{preset}.yaml"
-    if not path.is_file():
-        raise ValueError(f"no model preset {preset!r}; allowed: {', '.join(preset_names())}")
     vocabulary = ALPHABETS[modality].vocabulary
-    architecture = yaml.safe_load(path.read_text(encoding="utf-8"))
     config = EsmConfig(
         vocab_size=len(vocabulary),
         pad_token_id=vocabulary.index("<pad>"),
         mask_token_id=vocabulary.index("<mask>"),
-        **architecture,
+        **architecture(preset),
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
