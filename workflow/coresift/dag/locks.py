@@ -40,9 +40,7 @@ def hold(path: str | Path, what: str) -> None:
         os.close(handle)
         raise Held(f"{what} is held by {owner} ({path}); wait for its end, or end it") from None
     except OSError as error:
-        logger.warning(
-            "%s: no lock on this file system (%s): start %s once only", path, error, what
-        )
+        logger.warning("%s: no locks on this file system (%s); start %s once", path, error, what)
     os.ftruncate(handle, 0)
     os.write(handle, f"process {os.getpid()} on {socket.gethostname()}".encode())
     _HELD.append(handle)

@@ -15,7 +15,7 @@ _PRESETS = Path(__file__).resolve().parents[3] / "resources" / "models"
 
 @cache
 def model_presets() -> dict[str, dict[str, Any]]:
-    """The files of resources/models: name -> values of the architecture, as transformers has them."""
+    """The files of resources/models: name -> the architecture, in transformers' keys."""
     return {path.stem: read_yaml(path) for path in sorted(_PRESETS.glob("*.yaml"))}
 
 
