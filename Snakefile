@@ -24,6 +24,7 @@ include: "rules/report.smk"
 
 onstart:
     hold_run()
+    run_first(workflow.dag, {"check_budgets"}, LATER)
 
 
 onerror:
@@ -34,12 +35,14 @@ localrules:
     all,
     scores,
     coreset,
+    check_budgets,
 
 
 rule all:
     default_target: True
     input:
         out("report/report.html"),
+        out("coresets/budgets.json"),
 
 
 rule scores:
@@ -53,3 +56,4 @@ rule coreset:
     input:
         expand(out("coresets/{name}/coreset.fasta.gz"), name=CORESETS),
         out("coresets/drift.csv"),
+        out("coresets/budgets.json"),

@@ -20,6 +20,7 @@ from coresift.config import (
 from coresift.corpus.blocks import overlapping
 from coresift.dag.environment import export_library
 from coresift.dag.locks import Held, hold
+from coresift.dag.order import run_first
 from coresift.dag.provenance import Fingerprints, code_digest
 from coresift.dag.slurm import cancel_run
 from coresift.files import read_yaml
@@ -90,9 +91,11 @@ def content_of(wildcards):
 def given(path):
     """An input that the config names: its content counts (`fingerprint`), not its time.
 
-    What this run makes itself is an input like any other.
+    Not so where a rule makes it: Snakemake (9.27.1) looks at nothing behind an ancient input whose
+    rule has to run.
     """
-    return path if path.startswith(out("")) else ancient(path)
+    made = path in CFG.downloads or path.startswith(out(""))
+    return path if made else ancient(path)
 
 
 def fingerprint(path):
@@ -141,8 +144,6 @@ def on_gpu():
     return {"gpu": 1, **given}
 
 
-#: The budgets fit the pool: before anything is trained or scored, and no reason to do so again.
-FITS = ancient(out("corpus/budgets.json"))
 hashed = Fingerprints(out("fingerprints.json"))
 GPU = on_gpu()
 SOURCES = {source_name(path): path for path in CFG.corpus.fasta}

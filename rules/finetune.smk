@@ -31,8 +31,7 @@ if CFG.base.checkpoint is None:
 
     rule base:
         input:
-            subset=out("influence/subset.parquet"),
-            fits=FITS,
+            out("influence/subset.parquet"),
         output:
             checkpoint=directory(out("influence/base")),
             metrics=out("influence/base.jsonl"),
@@ -67,7 +66,6 @@ rule finetune:
     input:
         base=BASE_CHECKPOINT,
         subset=out("influence/subset.parquet"),
-        fits=FITS,
     output:
         checkpoint=directory(out("influence/finetuned")),
         metrics=out("influence/finetuned.jsonl"),

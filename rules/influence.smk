@@ -31,7 +31,6 @@ rule fisher_part:
             if w.kind == "corrected"
             else []
         ),
-        fits=FITS,
     output:
         out(
             "influence/fisher/{loss}/{kind}/"
@@ -105,7 +104,6 @@ rule score:
                 CFG.corpus.blocks,
             ),
         ),
-        fits=FITS,
     output:
         **({"variants": VARIANT_SHARDS} if VARIANTS else {}),
         scores=SCORE_SHARDS,

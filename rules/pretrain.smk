@@ -6,7 +6,6 @@ rule pretrain:
         coreset=out("coresets/{name}/coreset.parquet"),
         pool=expand(out("corpus/pool/corpus/{bucket}.parquet"), bucket=BUCKETS),
         corpus=out("corpus/summary.json"),
-        fits=FITS,
     output:
         checkpoint=directory(out("models/{name}/checkpoint")),
         metrics=out("models/{name}/metrics.jsonl"),

@@ -1,13 +1,18 @@
 """Coresets: strategy x budget x seed."""
 
+#: What trains, scores or draws waits for check_budgets (`onstart`) and does not depend on it: a new
+#: budget is no reason to score.
+LATER = {
+    *("base", "finetune", "fisher_part", "score", "select", "pretrain"),
+    *(f"{kind}_{task}" for kind in ("baseline", "evaluate") for task in TASKS),
+}
 
-# Its own job and file: what waits for it does not depend on the budgets.
+
 rule check_budgets:
     input:
         out("corpus/summary.json"),
     output:
-        # Kept while a job of it fails: an ancient input that is absent is a reason to run.
-        update(out("corpus/budgets.json")),
+        out("coresets/budgets.json"),
     log:
         log_of("check_budgets"),
     benchmark:

@@ -11,7 +11,7 @@ from coresift.training.runs import pretrain
 
 params = snakemake.params
 base = params.base
-subset = read_table(snakemake.input.subset, SEQUENCE)
+subset = read_table(snakemake.input[0], SEQUENCE)
 configure_torch(params.options["threads"])
 pretrain(
     base["preset"],
