@@ -22,12 +22,14 @@ from coresift.dag.environment import export_library
 from coresift.dag.locks import Held, hold
 from coresift.dag.order import run_first
 from coresift.dag.provenance import Fingerprints, code_digest
+from coresift.dag.readonly import read_only_records
 from coresift.dag.slurm import cancel_run
 from coresift.files import read_yaml
 from coresift.models.settings import architecture
 from snakemake.exceptions import WorkflowError
 
 export_library()
+read_only_records(workflow.snakemake_tmp_dir / "records")
 try:
     for path in workflow.configfiles:
         read_yaml(path)  # Snakemake takes the last of two equal keys
