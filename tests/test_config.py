@@ -125,8 +125,18 @@ def test_absent_paths_are_listed_with_their_keys(tmp_path, monkeypatch):
         "evaluate.checkpoints.other:model",
     ]
     (tmp_path / "b.fa").unlink()
-    for name in ("b.fa", "base", "t.csv", "model"):
+    for name in ("b.fa", "model"):
+        (tmp_path / name).mkdir()
+    for name in ("base", "t.csv"):
         (tmp_path / name).touch()
+    with pytest.raises(ConfigError) as caught:
+        check_paths(paths_config())
+    assert str(caught.value).splitlines()[1:] == [
+        "  corpus.fasta.1: a folder, not a file: b.fa",
+        "  base.checkpoint: a file, not a checkpoint's folder: base",
+    ]
+    for here, free in (("base", "spare"), ("b.fa", "base"), ("spare", "b.fa")):
+        (tmp_path / here).rename(tmp_path / free)
     check_paths(paths_config())
 
 

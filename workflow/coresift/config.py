@@ -135,15 +135,21 @@ def check_paths(config: Config) -> None:
     run complete.
 
     Raises:
-        ConfigError: one line a path that is neither here nor in `downloads`, with its key.
+        ConfigError: one line a path, with its key, that is neither here nor in `downloads`, or is a
+            folder where a file is needed or the other way about.
     """
-    lines = [
-        f"  {key}: no such file or folder, nor an entry of downloads: {path}"
-        for key, path in config.paths().items()
-        if path not in config.downloads and not os.path.exists(path)
-    ]
+    lines = []
+    for key, path in config.paths().items():
+        if path in config.downloads:
+            continue
+        if not os.path.exists(path):
+            lines.append(f"  {key}: no such file or folder, nor an entry of downloads: {path}")
+        elif key.startswith("corpus.fasta.") and os.path.isdir(path):
+            lines.append(f"  {key}: a folder, not a file: {path}")
+        elif key.startswith(("base.", "evaluate.")) and not os.path.isdir(path):
+            lines.append(f"  {key}: a file, not a checkpoint's folder: {path}")
     if lines:
-        raise ConfigError(f"absent, seen from {os.getcwd()}:\n" + "\n".join(lines))
+        raise ConfigError(f"wrong paths, seen from {os.getcwd()}:\n" + "\n".join(lines))
 
 
 def _nearest(location: tuple[int | str, ...]) -> str:
