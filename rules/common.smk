@@ -93,8 +93,8 @@ def content_of(wildcards):
 def given(path):
     """An input that the config names: its content counts (`fingerprint`), not its time.
 
-    Not so where a rule makes it: Snakemake (9.27.1) looks at nothing behind an ancient input whose
-    rule has to run.
+    Not so where a rule makes it: behind an ancient input that has to be made again, Snakemake
+    (9.27.1) looks at nothing.
     """
     made = path in CFG.downloads or path.startswith(out(""))
     return path if made else ancient(path)

@@ -170,8 +170,9 @@ def test_absent_paths_stop_a_finished_run(project):
         section[keys[-1]] = {"other": "abssent"} if name.endswith("other") else "abssent"
     done = project.run(config, "-n", check=False)
     assert done.returncode
+    output = done.stdout + done.stderr
     for _, name in ABSENT:
-        assert f"{name}: no such file or folder, nor an entry of downloads: abssent" in done.stderr
+        assert f"{name}: no such file or folder, nor an entry of downloads: abssent" in output
 
 
 def test_an_edited_model_preset_reruns_what_it_shapes(project):
