@@ -23,7 +23,7 @@ include: "rules/report.smk"
 
 
 onstart:
-    hold_run()
+    hold_run(CFG.run, out(".lock"), CFG.downloads)
     run_first(workflow.dag, {"check_budgets"}, LATER)
 
 

@@ -19,7 +19,7 @@ from coresift.config import (
 )
 from coresift.corpus.blocks import overlapping
 from coresift.dag.environment import export_library
-from coresift.dag.locks import Held, hold
+from coresift.dag.locks import hold_run
 from coresift.dag.order import run_first
 from coresift.dag.provenance import Fingerprints, code_digest
 from coresift.dag.readonly import read_only_records
@@ -93,7 +93,7 @@ def content_of(wildcards):
 def given(path):
     """An input that the config names: its content counts (`fingerprint`), not its time.
 
-    Not so where a rule makes it: behind an ancient input that has to be made again, Snakemake
+    Not so where a rule makes it. Behind an ancient input that has to be made again, Snakemake
     (9.27.1) looks at nothing.
     """
     made = path in CFG.downloads or path.startswith(out(""))
@@ -117,18 +117,6 @@ def notice(text):
     """A line on the terminal, once a run and not once a job."""
     if workflow.is_main_process:
         print(text, file=sys.stderr)
-
-
-def hold_run():
-    """Keep other runs of this name, and of the same absent downloads, out until this one ends."""
-    absent = [path for path in CFG.downloads if not os.path.exists(path)]
-    try:
-        hold(out(".lock"), f"run {CFG.run}")
-        for path in absent:
-            folder, name = os.path.split(path)
-            hold(os.path.join(folder, f".{name}.lock"), f"the download of {path}")
-    except Held as error:
-        raise WorkflowError(str(error)) from None
 
 
 def on_gpu():

@@ -6,6 +6,7 @@ import fcntl
 import logging
 import os
 import socket
+from collections.abc import Iterable
 from pathlib import Path
 
 logger = logging.getLogger(__name__)
@@ -16,6 +17,18 @@ _HELD: list[int] = []
 
 class Held(RuntimeError):
     """Another process has the lock; the message says which."""
+
+
+def hold_run(run: str, path: str | Path, downloads: Iterable[str]) -> None:
+    """Keep other runs of this name, and of the same absent downloads, out until this process ends.
+
+    Raises:
+        Held: there is one.
+    """
+    hold(path, f"run {run}")
+    for file in map(Path, downloads):
+        if not file.exists():
+            hold(file.with_name(f".{file.name}.lock"), f"the download of {file}")
 
 
 def hold(path: str | Path, what: str) -> None:
