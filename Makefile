@@ -1,5 +1,4 @@
 # `make demo` and `make test` create everything they need under .venv.
-# --nolock: a demo that was killed leaves a lock behind; the next one must go on.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -15,7 +14,7 @@ $(STAMP): requirements.lock pyproject.toml
 	touch $@
 
 demo: $(STAMP)
-	$(BIN)/snakemake --cores $(CORES) --nolock --logger=coresift
+	$(BIN)/snakemake --cores $(CORES) --logger=coresift
 	@echo "page: results/demo/report/report.html"
 
 test: $(STAMP)

@@ -1,13 +1,11 @@
 """coresift: raw FASTA -> coreset -> pretrained models -> a table that says which is best."""
 
-from pathlib import Path
-
-from snakemake.logging import logger
 from snakemake.utils import min_version
 
 min_version("9.0")
 
-if "run" not in config:
+# Nothing given is the demo; what is given is never mixed with it.
+if not (config or workflow.overwrite_configfiles):
 
     configfile: "config/demo.yaml"
 
@@ -22,27 +20,21 @@ include: "rules/pretrain.smk"
 include: "rules/evaluate.smk"
 include: "rules/describe.smk"
 include: "rules/report.smk"
-
-
-onsuccess:
-    if any(job.rule.name == "make_report" for job in workflow.dag.jobs):
-        logger.info(Path(out("report/verdict.txt")).read_text())
-
-
-onerror:
-    cancel_run(log)
+include: "rules/hooks.smk"
 
 
 localrules:
     all,
     scores,
     coreset,
+    check_budgets,
 
 
 rule all:
     default_target: True
     input:
         out("report/report.html"),
+        out("coresets/budgets.json"),
 
 
 rule scores:
@@ -58,3 +50,4 @@ rule coreset:
         expand(out("coresets/{name}/coreset.fasta.gz"), name=CORESETS),
         out("coresets/drift.csv"),
         out("corpus/summary.json"),
+        out("coresets/budgets.json"),

@@ -12,6 +12,7 @@ from coresift.alphabet import ALPHABETS
 from coresift.config import (
     ConfigError,
     Optimisation,
+    check_paths,
     load_config,
     plain,
     source_name,
@@ -19,13 +20,20 @@ from coresift.config import (
 from coresift.corpus.blocks import overlapping
 from coresift.dag.environment import export_library
 from coresift.dag.provenance import Fingerprints, code_digest
-from coresift.dag.slurm import cancel_run
+from coresift.dag.readonly import read_only_records
+from coresift.files import read_yaml
+from coresift.models.settings import architecture
 from snakemake.exceptions import WorkflowError
 
 export_library()
+read_only_records(workflow.snakemake_tmp_dir / "records")
 try:
+    for path in workflow.configfiles:
+        read_yaml(path)  # Snakemake takes the last of two equal keys
     CFG = load_config(config)
-except ConfigError as error:
+    if workflow.is_main_process:  # jobs read this file again
+        check_paths(CFG)
+except (ConfigError, ValueError) as error:
     raise WorkflowError(str(error)) from None
 
 
@@ -69,19 +77,43 @@ def reference_coreset(wildcards):
 
 def checkpoint_of(wildcards):
     """The checkpoint an evaluation is of: a coreset's, or one given by path."""
-    trained = out(f"models/{wildcards.name}/checkpoint")
-    return CFG.evaluate.checkpoints.get(wildcards.name, trained)
+    path = CFG.evaluate.checkpoints.get(wildcards.name)
+    return out(f"models/{wildcards.name}/checkpoint") if path is None else given(path)
+
+
+def content_of(wildcards):
+    """What a checkpoint given by path holds; of a coreset's the rules take care."""
+    path = CFG.evaluate.checkpoints.get(wildcards.name)
+    return None if path is None else fingerprint(path)
+
+
+def given(path):
+    """An input that the config names: its content counts (`fingerprint`), not its time.
+
+    Not so where a rule makes it. Behind an ancient input that has to be made again, Snakemake
+    (9.27.1) looks at nothing.
+    """
+    made = path in CFG.downloads or path.startswith(out(""))
+    return path if made else ancient(path)
 
 
 def fingerprint(path):
     """What an input holds: a download's entry in the config (it may not be here yet), or a hash."""
     source = CFG.downloads.get(path)
+    if path.startswith(out("")):
+        return None
     return hashed(path) if source is None else plain(source)
 
 
 def available(path):
     """Whether a file is here or can be downloaded."""
     return path in CFG.downloads or os.path.exists(path)
+
+
+def notice(text):
+    """A line on the terminal, once a run and not once a job."""
+    if workflow.is_main_process:
+        print(text, file=sys.stderr)
 
 
 def on_gpu():
@@ -119,7 +151,10 @@ TASKS = {
     if not task.optional or all(map(available, task.data.files()))
 }
 for name in sorted(set(CFG.tasks) - set(TASKS)):
-    print(f"task {name}: left out, its files are not here", file=sys.stderr)
+    absent = [path for path in CFG.tasks[name].data.files() if not available(path)]
+    notice(f"task {name}: left out, not here: {', '.join(absent)}")
+for path in CFG.unused_downloads():
+    notice(f"downloads: no key of the config names {path}")
 
 
 wildcard_constraints:

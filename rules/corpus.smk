@@ -10,7 +10,7 @@ DECONTAMINATE = CFG.decontaminate.model_dump(
 
 rule ingest:
     input:
-        fasta=lambda w: ancient(SOURCES[w.source]),
+        fasta=lambda w: given(SOURCES[w.source]),
     output:
         parts=expand(out("corpus/parts/{{source}}/{bucket}.arrow"), bucket=BUCKETS),
         rejects=out("corpus/rejects/{source}.parquet"),

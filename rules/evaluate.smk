@@ -11,7 +11,7 @@ HELD_OUT_FILES = sorted({f for name in HELD_OUT for f in TASKS[name].data.files(
 
 rule held_out:
     input:
-        ancient(HELD_OUT_FILES),
+        [given(path) for path in HELD_OUT_FILES],
     output:
         out("tasks/held_out.parquet"),
     log:
@@ -41,7 +41,7 @@ for task_name, task in TASKS.items():
             f"evaluate_{task_name}"
         input:
             checkpoint=checkpoint_of,
-            data=ancient(task.data.files()),
+            data=[given(path) for path in task.data.files()],
         output:
             metrics=out(f"evaluation/{task_name}/{{name}}/metrics.json"),
             predictions=out(f"evaluation/{task_name}/{{name}}/predictions.parquet"),
@@ -58,6 +58,7 @@ for task_name, task in TASKS.items():
             runtime=runtime(240),
         params:
             content=[fingerprint(path) for path in task.data.files()],
+            checkpoint=content_of,
             modality=CFG.modality,
             task=plain(task),
             seeds=CFG.evaluate.seeds,
@@ -72,7 +73,7 @@ for task_name, task in TASKS.items():
         name:
             f"baseline_{task_name}"
         input:
-            data=ancient(task.data.files()),
+            data=[given(path) for path in task.data.files()],
         output:
             metrics=out(f"evaluation/{task_name}/kmer/metrics.json"),
             predictions=out(f"evaluation/{task_name}/kmer/predictions.parquet"),

@@ -51,6 +51,7 @@ if CFG.base.checkpoint is None:
         params:
             modality=CFG.modality,
             base=plain(CFG.base),
+            architecture=architecture(CFG.base.preset),
             options=CFG.finetune.model_dump(include=BASE_OPTIONS),
             seed=CFG.seed,
             device=CFG.device,
@@ -60,7 +61,7 @@ if CFG.base.checkpoint is None:
             "../workflow/scripts/base.py"
 
 else:
-    BASE_CHECKPOINT = CFG.base.checkpoint
+    BASE_CHECKPOINT = given(CFG.base.checkpoint)
 
 
 rule finetune:
@@ -83,6 +84,9 @@ rule finetune:
         mem_mb=memory(8000),
         runtime=runtime(240),
     params:
+        content=(
+            None if CFG.base.checkpoint is None else fingerprint(CFG.base.checkpoint)
+        ),
         modality=CFG.modality,
         options=plain(CFG.finetune),
         seed=CFG.seed,

@@ -24,6 +24,7 @@ rule pretrain:
     params:
         modality=CFG.modality,
         options=plain(CFG.pretrain),
+        architecture=architecture(CFG.pretrain.preset),
         budget=lambda w: int(w.name.rsplit("-", 2)[1]),
         seed=lambda w: int(w.name.rsplit("-s", 1)[1]),
         device=CFG.device,

@@ -2,6 +2,8 @@
 
 EVALUATED = [*CORESETS, *CFG.evaluate.checkpoints, "kmer"]
 CELLS = [(task, name) for task in TASKS for name in EVALUATED]
+#: What stands beside our figures is part of the tables.
+PAPER = hashed(os.path.join(ROOT, "resources/paper"))
 PLOTS = {
     "Tasks": out("report/tasks.svg"),
     "Self-influence": out("influence/scores.svg"),
@@ -69,6 +71,7 @@ rule results:
         runtime=runtime(60),
     params:
         cells=CELLS,
+        paper=PAPER,
         modality=CFG.modality,
         bootstrap=CFG.evaluate.bootstrap,
         confidence=CFG.evaluate.confidence,
@@ -110,6 +113,7 @@ rule make_report:
         runtime=runtime(30),
     params:
         run=CFG.run,
+        paper=PAPER,
         modality=CFG.modality,
         composition=ALPHABETS[CFG.modality].composition_name,
         compute=CFG.pretrain.compute,

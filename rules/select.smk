@@ -1,5 +1,35 @@
 """Coresets: strategy x budget x seed."""
 
+#: What trains, scores or draws waits for check_budgets (`onstart`) and does not depend on it: a new
+#: budget is no reason to score.
+LATER = {
+    *("base", "finetune", "fisher_part", "score", "select", "pretrain"),
+    *(f"{kind}_{task}" for kind in ("baseline", "evaluate") for task in TASKS),
+}
+
+
+rule check_budgets:
+    input:
+        out("corpus/summary.json"),
+    output:
+        out("coresets/budgets.json"),
+    log:
+        log_of("check_budgets"),
+    benchmark:
+        bench("check_budgets")
+    conda:
+        "../envs/corpus.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(1000),
+        runtime=runtime(10),
+    params:
+        selections={name: CFG.selection.resolve(name) for name in CFG.selection.names},
+        budgets=CFG.selection.budgets,
+        code=code("check_budgets"),
+    script:
+        "../workflow/scripts/check_budgets.py"
+
 
 rule select:
     input:

@@ -34,11 +34,14 @@ def shared_cases() -> Path:
 
 @pytest.fixture
 def run_rules(root, tmp_path):
-    """Run the real Snakefile in `tmp_path`: config, targets and options -> the finished process."""
+    """Run the real Snakefile in `tmp_path`: config, targets and options -> the finished process.
+
+    The config is a mapping or the text of a file.
+    """
 
     def run(config, *arguments):
         path = tmp_path / "config.yaml"
-        path.write_text(yaml.safe_dump(config))
+        path.write_text(config if isinstance(config, str) else yaml.safe_dump(config))
         command = [sys.executable, "-m", "snakemake", "--cores", "2", "-s", str(root / "Snakefile")]
         command += ["--directory", str(tmp_path), *arguments, "--configfile", str(path)]
         return subprocess.run(command, capture_output=True, text=True, check=False)

@@ -1,7 +1,7 @@
 """Bad configuration fails with the key, the value and what is allowed."""
 
 import pytest
-from coresift.config import load_config
+from coresift.config import check_paths, load_config
 from coresift.corpus.settings import source_name
 from coresift.settings import ConfigError, plain
 from coresift.tasks.settings import METRIC_NAMES, Task, task_presets
@@ -44,6 +44,23 @@ def test_defaults_are_valid():
         ("tasks.t", {"kind": "pair", "data": {"path": "x"}}, ["need data.sequence_b"]),
         ("tasks.t", {"preset": "crispr_on", "data": {"train": "x", "test": "y"}}, ["draw: null"]),
         ("evaluate.checkpoints", {"kmer": "x"}, ["kmer is the name of the baseline"]),
+        ("base.preset", "tinny", ["base.preset: no model preset 'tinny'; allowed: ", "tiny"]),
+        ("pretrain.preset", "../models/tiny", ["pretrain.preset: no model preset", "rna-fm"]),
+        ("run", "..", ["run: ", "'..'"]),
+        ("run", ".", ["run: ", "'.'"]),
+        ("run", "a/b", ["run: ", "'a/b'"]),
+        ("run", "", ["run: "]),
+        ("Corpus", {}, ["Corpus: unknown key; allowed: run, modality, "]),
+        ("corpus.Fasta", ["a.fa"], ["corpus.Fasta: unknown key; allowed: fasta, "]),
+        ("corpus.cluster", {"Identity": 0.9}, ["Identity: unknown key; allowed: identity, "]),
+        ("influence.variants", {"v": {"Loss": 1}}, ["v.Loss: unknown key; allowed: parameters"]),
+        ("downloads", {"a.fa": {"URL": "https://x"}}, ["a.fa.URL: unknown key; allowed: url"]),
+        (
+            "tasks.t",
+            {"kind": "class", "data": {"path": "x", "draw": {"test": 1, "Valid": 1}}},
+            ["tasks.t.data.draw.Valid: unknown key; allowed: test, valid, seed"],
+        ),
+        ("tasks", {1: {"kind": "class", "data": {"path": "x"}}}, ["tasks.1", "valid string"]),
     ],
 )
 def test_errors_name_key_and_allowed_values(path, value, expected):
@@ -51,6 +68,80 @@ def test_errors_name_key_and_allowed_values(path, value, expected):
         load_config(changed(path, value))
     for text in expected:
         assert text in str(caught.value)
+
+
+def test_what_is_not_given_is_missing():
+    with pytest.raises(ConfigError) as caught:
+        load_config({"corpus": {}})
+    assert str(caught.value).splitlines()[1:] == [
+        "  run: missing",
+        "  modality: missing",
+        "  corpus.fasta: missing",
+    ]
+
+
+def paths_config():
+    """Every kind of path; those of `optional` are not needed."""
+    data = {"train": "t.csv", "test": "e.csv"}
+    return load_config(
+        {
+            **GOOD,
+            "corpus": {"fasta": ["a.fa", "b.fa"]},
+            "subset": {"fasta": ["a.fa"]},
+            "base": {"checkpoint": "base"},
+            "downloads": {"e.csv": {"url": "https://x"}, "left.fa": {"url": "https://x"}},
+            "tasks": {
+                "t": {"kind": "class", "data": data},
+                "o": {"kind": "class", "optional": True, "data": {"path": "o.csv"}},
+            },
+            "evaluate": {"checkpoints": {"other": "model"}},
+        }
+    )
+
+
+def test_every_path_has_its_key():
+    assert paths_config().paths() == {
+        "corpus.fasta.0": "a.fa",
+        "corpus.fasta.1": "b.fa",
+        "base.checkpoint": "base",
+        "tasks.t.data.train": "t.csv",
+        "tasks.t.data.test": "e.csv",
+        "evaluate.checkpoints.other": "model",
+    }
+
+
+def test_absent_paths_are_listed_with_their_keys(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.fa").touch()
+    (tmp_path / "b.fa").symlink_to("nowhere")
+    with pytest.raises(ConfigError) as caught:
+        check_paths(paths_config())
+    first, *lines = str(caught.value).splitlines()
+    assert str(tmp_path) in first
+    assert [line.split()[0] + line.split()[-1] for line in lines] == [
+        "corpus.fasta.1:b.fa",
+        "base.checkpoint:base",
+        "tasks.t.data.train:t.csv",
+        "evaluate.checkpoints.other:model",
+    ]
+    (tmp_path / "b.fa").unlink()
+    for name in ("b.fa", "model"):
+        (tmp_path / name).mkdir()
+    for name in ("base", "t.csv"):
+        (tmp_path / name).touch()
+    with pytest.raises(ConfigError) as caught:
+        check_paths(paths_config())
+    assert str(caught.value).splitlines()[1:] == [
+        "  corpus.fasta.1: a folder, not a file: b.fa",
+        "  base.checkpoint: a file, not a checkpoint's folder: base",
+    ]
+    for here, free in (("base", "spare"), ("b.fa", "base"), ("spare", "b.fa")):
+        (tmp_path / here).rename(tmp_path / free)
+    check_paths(paths_config())
+
+
+def test_a_download_that_nothing_names():
+    assert paths_config().unused_downloads() == ["left.fa"]
 
 
 def test_a_preset_gives_what_the_config_does_not():

@@ -7,7 +7,7 @@ from itertools import pairwise
 import polars as pl
 import pyarrow as pa
 import pytest
-from coresift.files import write_json, write_tensors
+from coresift.files import read_yaml, write_json, write_tensors
 from coresift.report.tables import EMBEDDING
 from coresift.selection.tables import CORESET
 from coresift.tables import (
@@ -110,3 +110,29 @@ def test_tensor_files_have_fixed_bytes(tmp_path):
     write_tensors(tmp_path / "1", tensors, {"y": 1, "x": [2]})
     write_tensors(tmp_path / "2", dict(reversed(tensors.items())), {"x": [2], "y": 1})
     assert (tmp_path / "1").read_bytes() == (tmp_path / "2").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a: 1\nb: {c: 2}\n", {"a": 1, "b": {"c": 2}}),
+        ("", None),
+        ("\ufeffa: 1\n", {"a": 1}),
+        ('{\n\t"a": [1,\t{"b": 2}]\n}\n', {"a": [1, {"b": 2}]}),  # JSON may have tabs
+        ("x: &x {a: 1, b: 2}\ny: {<<: *x, a: 3}\n", {"x": {"a": 1, "b": 2}, "y": {"b": 2, "a": 3}}),
+        ("a: 1\n1: 2\n'1': 3\n", {"a": 1, 1: 2, "1": 3}),
+        ("a: 1\nb: 2\na: 3\n", "line 3: a is given twice"),
+        ("a:\n  - b: {c: 1,\n       c: 1}\n", "line 3: c is given twice"),
+        ('{"a": 1,\n\t"a": 2}', "line 2: a is given twice"),
+        ("a: [1\nb: 2\n", "not readable YAML"),
+        ("a: \x00", "not readable YAML"),
+    ],
+)
+def test_yaml_is_read_or_refused(tmp_path, text, expected):
+    path = tmp_path / "c.yaml"
+    path.write_text(text)
+    if isinstance(expected, str):
+        with pytest.raises(ValueError, match=f"c.yaml: .*{expected}"):
+            read_yaml(path)
+    else:
+        assert read_yaml(path) == expected

@@ -1,6 +1,7 @@
 """Downloads from a local server that fails, cuts, corrupts, ignores ranges and changes its mind."""
 
 import hashlib
+import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -190,3 +191,7 @@ def test_the_rule_makes_a_named_fasta(server, tmp_path, run_rules):
     assert len(server.asked) == 2
     again = run_rules(config, target, "-n")
     assert "Nothing to be done" in again.stdout + again.stderr
+    entry["url"] += "?version=2"  # another file by the same name: what reads it reruns, too
+    changed = run_rules(config, target, "-n")
+    planned = re.findall(r"rule (\w+):$", changed.stdout + changed.stderr, re.M)
+    assert set(planned) == {"download", "ingest", "deduplicate"}

@@ -1,7 +1,10 @@
 """Content hashes of inputs: files and folders."""
 
 import os
+import time
 
+import pytest
+from coresift.dag import provenance
 from coresift.dag.provenance import Fingerprints
 
 
@@ -19,3 +22,43 @@ def test_a_folder_is_its_names_and_bytes(tmp_path):
     (folder / "c.bpseq").write_text("1 A 0\n")
     assert len({first, renamed, hashed(folder)}) == 3
     assert hashed(tmp_path / "absent") == "missing"
+
+
+def settle(monkeypatch):
+    """Let every file be one that was changed long ago."""
+    monkeypatch.setattr(provenance, "SETTLED_NS", -time.time_ns())
+
+
+def test_a_settled_file_is_read_once(tmp_path, monkeypatch):
+    path, cache = tmp_path / "a", tmp_path / "known.json"
+    path.write_text("1")
+    settle(monkeypatch)
+    first = Fingerprints(cache)(path)
+    monkeypatch.setattr(provenance.xxhash, "xxh3_128", None)  # cannot hash
+    assert Fingerprints(cache)(path) == first
+
+
+@pytest.mark.parametrize("settled", [True, False])
+def test_equal_size_and_time_do_not_hide_other_bytes(tmp_path, monkeypatch, settled):
+    path, cache = tmp_path / "a", tmp_path / "known.json"
+    path.write_text("1")
+    if settled:
+        settle(monkeypatch)
+    else:  # both writes in one tick of the file system's clock
+        monkeypatch.setattr(provenance, "content_hash", lambda _: "equal")
+    before = path.stat()
+    first = Fingerprints(cache)(path)
+    path.write_text("2")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))  # as `cp -p` does
+    assert Fingerprints(cache)(path) != first
+
+
+@pytest.mark.parametrize("kept", ["", "{", "[]", '{"a": 1}'])
+def test_hashes_that_cannot_be_kept_are_made_again(tmp_path, monkeypatch, kept):
+    path = tmp_path / "a"
+    path.write_text("1")
+    settle(monkeypatch)
+    (tmp_path / "known.json").write_text(kept)
+    first = Fingerprints(tmp_path / "known.json")(path)
+    # A folder that cannot be written to: here, because it is a file.
+    assert Fingerprints(path / "known.json")(path) == first

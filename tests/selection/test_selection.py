@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 from coresift.corpus.blocks import sequence_id
 from coresift.influence.summary import score_summary
+from coresift.selection.budgets import check_budgets
 from coresift.selection.cci import PRUNED, assign_strata, water_fill
 from coresift.selection.diagnostics import drift, overlap_matrix, stratum_coverage
 from coresift.selection.errors import SelectionError
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 
 ALL = get_args(Strategy)
 CCI = {"prune_hard": 0.1, "n_strata": 5, "scale": "raw", "strata": "equal_width"}
+HARD = CCI | {"prune_hard": 0.5}
 
 
 def make_scores(n, seed=0, ties=False):
@@ -146,6 +148,20 @@ def test_strata_scales():
     assert assign_strata(np.ones(3), 4, "raw", "equal_width").tolist() == [0, 0, 0]
     with pytest.raises(SelectionError, match="positive"):
         assign_strata(np.array([0.0, 1.0]), 2, "log", "equal_width")
+
+
+def test_every_budget_above_the_pool_is_named():
+    selections = {"random": ("random", {}), "cci": ("cci", CCI), "hard": ("cci", HARD)}
+    assert check_budgets(20, [1, 10], selections) == {"random": 20, "cci": 18, "hard": 10}
+    with pytest.raises(SelectionError) as caught:
+        check_budgets(20, [10, 11, 19, 21], selections)
+    lines = str(caught.value).splitlines()
+    assert [line.split(";")[0].removeprefix("selection.budgets: ") for line in lines] == [
+        "21 is larger than the pool of 20 sequences",
+        "19 is larger than the 18 sequences that cci leaves after dropping prune_hard = 0.1 of 20",
+        "11 is larger than the 10 sequences that hard leaves after dropping prune_hard = 0.5 of 20",
+        "19 is larger than the 10 sequences that hard leaves after dropping prune_hard = 0.5 of 20",
+    ]
 
 
 def test_errors():

@@ -14,6 +14,7 @@ import psutil
 import pytest
 import yaml
 from coresift.corpus.fasta import read_fasta
+from coresift.dag.locks import hold
 from coresift.files import read_json
 from coresift.influence.tables import SCORE
 from coresift.selection.tables import CORESET
@@ -67,17 +68,83 @@ def test_the_terminal_is_quiet_and_ends_with_the_verdict(project):
     assert all(escape(line) in page for line in verdict[:-1])
 
 
+ABSENT = [
+    (("corpus", "fasta", 1), "corpus.fasta.1"),
+    (("base", "checkpoint"), "base.checkpoint"),
+    (("tasks", "domain", "data", "path"), "tasks.domain.data.path"),
+    (("evaluate", "checkpoints"), "evaluate.checkpoints.other"),
+]
+
+
+def test_absent_paths_stop_a_finished_run(project):
+    config = small_config()
+    config["subset"].pop("fasta")
+    for keys, name in ABSENT:
+        section = config
+        for key in keys[:-1]:
+            section = section[key]
+        section[keys[-1]] = {"other": "abssent"} if name.endswith("other") else "abssent"
+    done = project.run(config, "-n", check=False)
+    assert done.returncode
+    output = done.stdout + done.stderr
+    for _, name in ABSENT:
+        assert f"{name}: no such file or folder, nor an entry of downloads: abssent" in output
+
+
+def test_a_budget_above_the_pool_fails_before_anything_is_trained(project):
+    config = small_config()
+    config["finetune"]["learning_rate"] = 1e-3  # finetune could start at once
+    config["selection"]["budgets"] = [40, 3000]
+    config["selection"]["strategies"].append("cci")
+    pool = read_json(project.folder / "results/small/corpus/summary.json")["pool"]
+    done = project.run(config, check=False)
+    assert done.returncode
+    assert f"selection.budgets: 3000 is larger than the pool of {pool} sequences" in done.stderr
+    assert set(re.findall(r"^(?:local)?rule (\w+):$", done.stderr, re.M)) == {"check_budgets"}
+    assert project.planned(small_config()) == {"check_budgets"}  # corrected: nothing else reruns
+    project.run(small_config(), "results/small/coresets/budgets.json")
+
+
+def test_a_run_that_another_process_holds_is_not_started(project):
+    config = small_config()
+    config["run"] = "held"
+    config["downloads"] = {"absent.fasta": {"url": "https://localhost/absent.fasta"}}
+    hold(project.folder / ".absent.fasta.lock", "the download")
+    holder = f"by process {os.getpid()} on "
+    done = project.run(config, "scores", check=False)
+    assert f"the download of absent.fasta is held {holder}" in done.stderr
+    hold(project.folder / "results/held/.lock", "the run")
+    done = project.run(config, "scores", check=False)
+    assert done.returncode
+    assert f"run held is held {holder}" in done.stderr
+    assert not re.search(r"^(local)?rule ", done.stderr, re.M)
+    assert "ingest" in project.planned(config, "scores")  # a dry run needs no lock
+
+
 def test_any_checkpoint_can_be_evaluated(project):
     config = small_config()
     name = "top_influence-40-s0"
-    config["evaluate"]["checkpoints"] = {"other": f"results/small/models/{name}/checkpoint"}
-    assert project.planned(config) == {"evaluate_domain", "results", "make_report"}
     out = project.folder / "results/small"
+    copy = project.folder / "other"
+    shutil.copytree(out / f"models/{name}/checkpoint", copy)
+    config["evaluate"]["checkpoints"] = {"other": "other"}
+    assert project.planned(config) == {"evaluate_domain", "results", "make_report"}
     states = {p.name for p in (out / "work/embeddings").iterdir()}
-    project.run(config, "results/small/evaluation/domain/other/metrics.json")
+    target = "results/small/evaluation/domain/other/metrics.json"
+    project.run(config, target)
+    touch_all(copy)
+    assert project.planned(config, target) == set()
+    (copy / "config.json").write_text((copy / "config.json").read_text() + "\n")
+    assert project.planned(config, target) == {"evaluate_domain"}
     found, same = (read_json(out / f"evaluation/domain/{n}/metrics.json") for n in ("other", name))
     assert found == same
     assert {p.name for p in (out / "work/embeddings").iterdir()} == states  # encoded once
+
+
+def touch_all(folder):
+    """New times for a folder and all that is in it."""
+    for path in (folder, *folder.rglob("*")):
+        path.touch()
 
 
 def test_an_added_fasta_scores_only_new_records(project):
@@ -243,9 +310,18 @@ def test_own_fasta_in_one_command(project, root):
 def test_a_checkpoint_by_path_is_the_base(project):
     config = small_config()
     config["run"] = "given"
-    config["base"] = {"checkpoint": "results/small/models/top_influence-40-s0/checkpoint"}
+    base = project.folder / "given"
+    shutil.copytree(project.folder / "results/small/models/top_influence-40-s0/checkpoint", base)
+    config["base"] = {"checkpoint": "given"}
     assert "base" not in project.planned(config, "scores")
     project.run(config, "scores")
+    touch_all(base)
+    assert project.planned(config, "scores") == set()
+    weights = (base / "model.safetensors").read_bytes()
+    (base / "model.safetensors").write_bytes(weights[:-1] + bytes([weights[-1] ^ 1]))
+    planned = project.planned(config, "scores")
+    assert {"finetune", "fisher_part", "score"} <= planned
+    assert "subset" not in planned
     names = ("influence/scores.parquet",)
     assert project.digests("given", names) != project.digests("small", names)
     config["run"], config["modality"] = "wrong", "protein"

@@ -2,12 +2,14 @@
 
 Each stage's `settings.py` is the schema, the defaults and the documentation of its sections; this
 module is the one door for rules and tools. No script imports it: an edit of one stage's settings
-reruns what reads them, not everything. `load_config` fails before any job starts, with one line
-per problem that names the key, the value and what is allowed.
+reruns what reads them, not everything. `load_config` and `check_paths` fail before any job starts,
+with one line per problem that names the key, the value and what is allowed.
 """
 
 from __future__ import annotations
 
+import os
+from types import UnionType
 from typing import Annotated, Any, get_args
 
 from pydantic import Field, ValidationError, model_validator
@@ -21,13 +23,24 @@ from coresift.settings import ConfigError, Modality, Section, plain
 from coresift.tasks.settings import Evaluate, Task
 from coresift.training.settings import Base, Finetune, Optimisation, Pretrain
 
-__all__ = ["Config", "ConfigError", "Optimisation", "load_config", "plain", "source_name"]
+__all__ = [
+    "Config",
+    "ConfigError",
+    "Optimisation",
+    "check_paths",
+    "load_config",
+    "plain",
+    "source_name",
+]
 
 
 class Config(Section):
     """The whole configuration of one run."""
 
-    run: str = Field(pattern=r"^[A-Za-z0-9_.-]+$", description="name; results go to results/{run}")
+    run: str = Field(
+        pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$",
+        description="name, one folder's: results go to results/{run}",
+    )
     modality: Modality = Field(description="alphabet, normalisation and the task presets allowed")
     seed: int = Field(
         42,
@@ -80,6 +93,22 @@ class Config(Section):
                 raise ValueError(f"subset.fasta: not in corpus.fasta: {unknown}")
         return self
 
+    def paths(self) -> dict[str, str]:
+        """Every file and folder that the run reads, by key, but those of optional tasks."""
+        found = {f"corpus.fasta.{i}": path for i, path in enumerate(self.corpus.fasta)}
+        if self.base.checkpoint is not None:
+            found["base.checkpoint"] = self.base.checkpoint
+        for name, task in self.tasks.items():
+            if not task.optional:
+                found |= {f"tasks.{name}.data.{k}": path for k, path in task.data.paths().items()}
+        checkpoints = self.evaluate.checkpoints.items()
+        return found | {f"evaluate.checkpoints.{name}": path for name, path in checkpoints}
+
+    def unused_downloads(self) -> list[str]:
+        """Entries of `downloads` that no other key names: a misspelt path, or a leftover."""
+        tasks = (path for task in self.tasks.values() for path in task.data.files())
+        return sorted(set(self.downloads) - {*self.paths().values(), *tasks})
+
     def section(self, *names: str) -> dict[str, Any]:
         """The named sections as plain data: the slice of config a rule depends on."""
         return {name: plain(getattr(self, name)) for name in names}
@@ -103,10 +132,36 @@ def load_config(values: dict[str, Any]) -> Config:
             given = problem["input"]
             shown = "" if isinstance(given, dict) else f" (given: {given!r})"
             message = problem["msg"].removeprefix("Value error, ")
+            if problem["type"] == "missing":
+                message = "missing"
             if problem["type"] == "extra_forbidden":
                 message = "unknown key" + _nearest(problem["loc"])
             lines.append(f"  {_location(problem['loc'])}: {message}{shown}")
         raise ConfigError("invalid configuration:\n" + "\n".join(lines)) from None
+
+
+def check_paths(config: Config) -> None:
+    """Hold the paths of a configuration to the working directory.
+
+    Snakemake itself drops what depends on an absent file where later outputs exist, and calls the
+    run complete.
+
+    Raises:
+        ConfigError: one line a path, with its key, that is neither here nor in `downloads`, or is a
+            folder where a file is needed or the other way about.
+    """
+    lines = []
+    for key, path in config.paths().items():
+        if path in config.downloads:
+            continue
+        if not os.path.exists(path):
+            lines.append(f"  {key}: no such file or folder, nor an entry of downloads: {path}")
+        elif key.startswith("corpus.fasta.") and os.path.isdir(path):
+            lines.append(f"  {key}: a folder, not a file: {path}")
+        elif key.startswith(("base.", "evaluate.")) and not os.path.isdir(path):
+            lines.append(f"  {key}: a file, not a checkpoint's folder: {path}")
+    if lines:
+        raise ConfigError(f"wrong paths, seen from {os.getcwd()}:\n" + "\n".join(lines))
 
 
 def _nearest(location: tuple[int | str, ...]) -> str:
@@ -118,6 +173,8 @@ def _nearest(location: tuple[int | str, ...]) -> str:
             model = get_args(model)[-1]
         elif part in fields:
             model = fields[part].annotation
+            if isinstance(model, UnionType):  # a section or null
+                model = get_args(model)[0]
         else:
             return ""
     fields = getattr(model, "model_fields", None)

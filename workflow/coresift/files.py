@@ -1,4 +1,4 @@
-"""Atomic, deterministic files: paths, text, JSON, tensors.
+"""Atomic, deterministic files: paths, text, JSON, tensors; YAML that means what it says.
 
 A file appears under its final name only when it is whole (temporary file in the same folder, then
 rename). All tensors are safetensors with string metadata.
@@ -10,7 +10,7 @@ import json
 import os
 import socket
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ import xxhash
 
 if TYPE_CHECKING:
     import torch
+    import yaml
 
 
 @contextmanager
@@ -51,6 +52,52 @@ def write_json(path: str | Path, value: Any) -> None:
 def read_json(path: str | Path) -> Any:
     """Read a JSON file."""
     return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def read_yaml(path: str | Path) -> Any:
+    """Read a YAML or JSON file.
+
+    Raises:
+        ValueError: it is neither, or a mapping has a key twice, of which YAML would take the last.
+    """
+    import yaml
+
+    text = Path(path).read_text(encoding="utf-8-sig")
+    with suppress(ValueError):
+        json.loads(text)
+        text = text.replace("\t", " ")  # blanks between JSON's tokens, which YAML does not take
+    try:
+        node = yaml.compose(text, yaml.SafeLoader)
+        twice = [] if node is None else _repeated_keys(node)
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path}: not readable YAML ({error})") from error
+    if twice:
+        lines = "; ".join(f"line {line}: {key} is given twice" for line, key in twice)
+        raise ValueError(f"{path}: {lines}")
+    return value
+
+
+def _repeated_keys(document: yaml.Node) -> list[tuple[int, str]]:
+    """Line and text of every key that stands in its mapping for a second time."""
+    found = []
+    seen = set()  # an anchored node has several places
+    queue = [document]
+    while queue:
+        node = queue.pop()
+        if isinstance(node.value, str) or id(node) in seen:
+            continue
+        seen.add(id(node))
+        items = [item if isinstance(item, tuple) else (None, item) for item in node.value]
+        queue += [value for _, value in items]
+        scalars = [key for key, _ in items if key is not None and isinstance(key.value, str)]
+        names = [(key.tag, key.value) for key in scalars]
+        found += [
+            (key.start_mark.line + 1, key.value)
+            for i, key in enumerate(scalars)
+            if names[i] in names[:i]
+        ]
+    return sorted(found)
 
 
 def write_tensors(

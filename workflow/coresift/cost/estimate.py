@@ -20,7 +20,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import yaml
 
 from coresift.config import Config, load_config
 from coresift.cost.calibration import (
@@ -43,7 +42,7 @@ from coresift.cost.operations import (
     scoring_bytes,
     training_bytes,
 )
-from coresift.files import read_json, write_json
+from coresift.files import read_json, read_yaml, write_json
 from coresift.influence.engine import MAX_PADDING, resolve_settings
 from coresift.tasks.data import SPLITS, encoded_columns, read_task
 from coresift.tasks.settings import Task
@@ -363,7 +362,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     options = _parser().parse_args(arguments)
     try:
-        config = load_config(yaml.safe_load(Path(options.configfile).read_text(encoding="utf-8")))
+        config = load_config(read_yaml(options.configfile))
         if options.calibrate:
             calibration = calibrate(config, needed_work(config), options.tokens)
             if Path(options.calibrate).is_file():

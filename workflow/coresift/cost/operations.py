@@ -27,7 +27,8 @@ from coresift.influence.engine import InfluenceEngine, resolve_settings
 from coresift.influence.gradients import Basis, Curvature, QuadraticForms
 from coresift.influence.settings import Influence
 from coresift.models.batching import token_budget_batches
-from coresift.models.checkpoint import build_model, preset_names
+from coresift.models.checkpoint import build_model
+from coresift.models.settings import model_presets
 from coresift.models.tokenizer import Encoder, build_tokenizer
 
 #: forward; training step; scoring of the LM head; scoring of every linear layer.
@@ -113,14 +114,15 @@ def make_model(name: str, modality: str) -> tuple[PreTrainedModel, Encoder]:
     Raises:
         ValueError: no such preset, nor a checkpoint.
     """
-    if name in preset_names():
+    if name in model_presets():
         model, tokenizer = build_model(name, modality, 0)
     else:
         try:
             config = AutoConfig.from_pretrained(name, local_files_only=True)
         except OSError as error:
+            presets = ", ".join(model_presets())
             raise ValueError(
-                f"{name}: neither a checkpoint directory nor a preset ({', '.join(preset_names())})"
+                f"{name}: neither a checkpoint directory nor a preset ({presets})"
             ) from error
         model = AutoModelForMaskedLM.from_config(config)
         tokenizer = build_tokenizer(modality, config.max_position_embeddings - 2)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import json
+import time
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -13,6 +15,8 @@ from coresift.files import write_json
 from coresift.hashing import content_hash
 
 PACKAGE = Path(__file__).resolve().parents[1]
+#: Coarsest clock of a file system (FAT, NFS: 2 s), and some difference between a server's and ours.
+SETTLED_NS = 5_000_000_000
 
 
 def _module_path(name: str) -> Path | None:
@@ -90,17 +94,22 @@ def code_digest(script: str | Path) -> str:
 
 
 class Fingerprints:
-    """Content hashes of input files, cached by names, sizes and modification times.
+    """Content hashes of input files and folders; a file is read again only where it may differ.
 
-    A touched file keeps its hash, so touching it reruns nothing; a changed one does not.
+    A touched file keeps its hash, so touching it reruns nothing; a changed one does not. Hashes are
+    kept by names, sizes, inodes and times of change (ctime too, which no `cp -p` or `touch -d` can
+    set back), and not for what changed in the last `SETTLED_NS`: a second change in one tick of the
+    clock would look the same.
     """
 
     def __init__(self, cache_path: str | Path) -> None:
         self._path = Path(cache_path)
         try:
-            self._known: dict[str, list[str]] = json.loads(self._path.read_text())
+            kept = json.loads(self._path.read_text())
         except (OSError, ValueError):
-            self._known = {}
+            kept = {}
+        self._kept: dict[str, list[str]] = kept if isinstance(kept, dict) else {}
+        self._known = dict(self._kept)
 
     def __call__(self, path: str | Path) -> str:
         """xxh3-128 of a file's bytes, or of a folder's names and bytes, or 'missing'."""
@@ -108,21 +117,24 @@ class Fingerprints:
         if not root.exists():
             return "missing"
         files = sorted(f for f in root.rglob("*") if f.is_file()) if root.is_dir() else [root]
-        names = [file.relative_to(root).as_posix() for file in files]
-        stats = [file.stat() for file in files]
+        now = time.time_ns()
+        stats = [(file.relative_to(root).as_posix(), file.stat()) for file in files]
         state = content_hash(
-            [[n, s.st_size, s.st_mtime_ns] for n, s in zip(names, stats, strict=True)]
+            [[name, s.st_size, s.st_ino, s.st_mtime_ns, s.st_ctime_ns] for name, s in stats]
         )
         known = self._known.get(str(path))
         if known is not None and known[0] == state:
             return known[1]
         digest = xxhash.xxh3_128()
-        for name, file in zip(names, files, strict=True):
+        for file, (name, stat) in zip(files, stats, strict=True):
             if root.is_dir():
-                digest.update(f"{name}\0".encode())
+                digest.update(f"{name}\0{stat.st_size}\0".encode())
             with file.open("rb") as handle:
                 while chunk := handle.read(1 << 24):
                     digest.update(chunk)
         self._known[str(path)] = [state, digest.hexdigest()]
-        write_json(self._path, self._known)
+        if all(stat.st_ctime_ns < now - SETTLED_NS for _, stat in stats):
+            self._kept[str(path)] = self._known[str(path)]
+            with suppress(OSError):  # a read-only folder: a dry run hashes again
+                write_json(self._path, self._kept)
         return digest.hexdigest()

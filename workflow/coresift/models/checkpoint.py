@@ -1,4 +1,4 @@
-"""Model presets, and loading and saving Hugging Face checkpoints."""
+"""Models of a preset; loading and saving Hugging Face checkpoints."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-import yaml
 from transformers import (
     MODEL_FOR_MASKED_LM_MAPPING,
     AutoConfig,
@@ -29,6 +28,7 @@ from transformers import (
 
 from coresift.alphabet import ALPHABETS
 from coresift.hashing import content_hash
+from coresift.models.settings import architecture
 from coresift.models.tokenizer import Encoder, VocabularyError, build_tokenizer
 from coresift.models.weights import (
     CheckpointError,
@@ -53,13 +53,6 @@ VOCABULARIES = (
 #: Names of tables of absolute positions.
 POSITIONS = re.compile(r"(^|\.)(position_embeddings?|embed_positions|pos_embed\w*|wpe)$")
 
-PRESETS = Path(__file__).resolve().parents[3] / "resources" / "models"
-
-
-def preset_names() -> list[str]:
-    """Names of the presets in resources/models."""
-    return sorted(path.stem for path in PRESETS.glob("*.yaml"))
-
 
 def build_model(preset: str, modality: str, seed: int) -> tuple[PreTrainedModel, Any]:
     """A model of a preset with seeded random weights, and its tokenizer.
@@ -67,16 +60,12 @@ def build_model(preset: str, modality: str, seed: int) -> tuple[PreTrainedModel,
     Raises:
         ValueError: no such preset.
     """
-    path = PRESETS / f"{preset}.yaml"
-    if not path.is_file():
-        raise ValueError(f"no model preset {preset!r}; allowed: {', '.join(preset_names())}")
     vocabulary = ALPHABETS[modality].vocabulary
-    architecture = yaml.safe_load(path.read_text(encoding="utf-8"))
     config = EsmConfig(
         vocab_size=len(vocabulary),
         pad_token_id=vocabulary.index("<pad>"),
         mask_token_id=vocabulary.index("<mask>"),
-        **architecture,
+        **architecture(preset),
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

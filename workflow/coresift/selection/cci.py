@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from coresift.selection.budgets import n_pruned
 from coresift.selection.errors import SelectionError
 
 #: Stratum of the most influential sequences that CCI drops.
@@ -74,12 +75,12 @@ def pool_strata(
         prune_hard: share of the most influential that is dropped (beta).
         n_strata, scale, strata: see `assign_strata`.
     """
-    n_pruned = int(np.floor(prune_hard * pool.height))
+    dropped = n_pruned(pool.height, prune_hard)
     ordered = pool.sort("influence", "hash_rank", "seq_id", descending=[True, False, False])
-    kept = ordered["influence"].slice(n_pruned).to_numpy()
+    kept = ordered["influence"].slice(dropped).to_numpy()
     stratum = assign_strata(kept, n_strata, scale, strata)
     return ordered.with_columns(
-        pl.Series("stratum", np.concatenate((np.full(n_pruned, PRUNED), stratum)))
+        pl.Series("stratum", np.concatenate((np.full(dropped, PRUNED), stratum)))
     )
 
 
@@ -90,18 +91,10 @@ def draw_cci(pool: pl.DataFrame, budget: int, options: Mapping[str, Any]) -> pl.
 
     Args:
         pool: columns seq_id, influence, hash_rank.
-        budget: rows to draw.
+        budget: rows to draw, at most those that are left after the hardest (`check_budgets`).
         options: values of `selection.settings.Cci`.
-
-    Raises:
-        SelectionError: the pool without its hardest share is smaller than the budget.
     """
     kept = pool_strata(pool, **options).filter(pl.col("stratum") != PRUNED)
-    if budget > kept.height:
-        raise SelectionError(
-            f"cci: the budget {budget} is larger than the {kept.height} sequences left after "
-            f"dropping prune_hard = {options['prune_hard']} of {pool.height}; lower either"
-        )
     stratum = kept["stratum"].to_numpy()
     sizes = np.bincount(stratum)
     drawn = water_fill(sizes, budget)

@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from coresift.hashing import uniform_hash
+from coresift.selection.budgets import check_budgets
 from coresift.selection.cci import draw_cci
 from coresift.selection.errors import SelectionError
 from coresift.selection.settings import Cci, Strategy
@@ -48,10 +49,12 @@ def select(
     if strategy not in get_args(Strategy):
         allowed = ", ".join(get_args(Strategy))
         raise SelectionError(f"unknown strategy {strategy!r}; allowed: {allowed}")
-    _check_scores(scores, budget)
+    _check_scores(scores)
+    options = plain(Cci()) if cci is None else cci
+    check_budgets(scores.height, [budget], {strategy: (strategy, options)})
     pool = hash_ranked(scores, seed)
     if strategy == "cci":
-        chosen = draw_cci(pool, budget, plain(Cci()) if cci is None else cci)
+        chosen = draw_cci(pool, budget, options)
     elif strategy in ("random_tokens", "random_length"):
         if reference is None:
             raise SelectionError(f"{strategy} needs a reference coreset to match")
@@ -72,7 +75,7 @@ def hash_ranked(scores: pl.DataFrame, seed: int) -> pl.DataFrame:
     return scores.with_columns(pl.Series("hash_rank", ranks, dtype=pl.UInt64))
 
 
-def _check_scores(scores: pl.DataFrame, budget: int) -> None:
+def _check_scores(scores: pl.DataFrame) -> None:
     bad = not_finite(scores)
     if bad.height:
         names = ", ".join(bad["seq_id"].head(5))
@@ -80,10 +83,6 @@ def _check_scores(scores: pl.DataFrame, budget: int) -> None:
     if scores["seq_id"].n_unique() != scores.height:
         twice = scores.filter(pl.col("seq_id").is_duplicated())["seq_id"][0]
         raise SelectionError(f"seq_id {twice} is in the scores twice")
-    if budget > scores.height:
-        raise SelectionError(
-            f"selection.budgets: {budget} is larger than the pool of {scores.height} sequences"
-        )
 
 
 def _ranked(column: str, descending: bool) -> Callable[[pl.DataFrame], pl.DataFrame]:

@@ -6,9 +6,9 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import Field, model_validator
 
+from coresift.files import read_yaml
 from coresift.settings import FilePath, Modality, Positive, Section
 from coresift.tasks.readers.settings import LabelledData
 
@@ -52,7 +52,7 @@ METRIC_NAMES: dict[str, tuple[str, ...]] = {
 def task_presets() -> dict[str, dict[str, Any]]:
     """The table of published tasks, resources/tasks.yaml: name -> values of `Task`."""
     path = Path(__file__).resolve().parents[3] / "resources" / "tasks.yaml"
-    presets: dict[str, dict[str, Any]] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    presets: dict[str, dict[str, Any]] = read_yaml(path)
     return presets
 
 

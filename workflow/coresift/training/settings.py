@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from coresift.models.settings import Preset
 from coresift.settings import FilePath, Fraction, Positive, Section
 
 
@@ -15,7 +16,7 @@ class Base(Section):
     checkpoint: FilePath | None = Field(
         None, description="Hugging Face directory; null = pretrain `preset` from scratch"
     )
-    preset: str = Field("tiny", description="model preset, a file in resources/models")
+    preset: Preset = Field("tiny", description="model preset, a file in resources/models")
     warmup_epochs: float = Field(
         2.0, ge=0, description="epochs over D_sub for a base made from scratch"
     )
@@ -53,7 +54,7 @@ class Finetune(Optimisation):
 class Pretrain(Optimisation):
     """Pretraining from scratch on each coreset."""
 
-    preset: str = Field("tiny", description="model preset, a file in resources/models")
+    preset: Preset = Field("tiny", description="model preset, a file in resources/models")
     epochs: float = Field(10.0, gt=0, description="passes over a coreset, see compute")
     compute: Literal["equal_tokens", "equal_epochs"] = Field(
         "equal_tokens",

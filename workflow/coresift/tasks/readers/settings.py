@@ -93,10 +93,14 @@ class TaskData(Section):
                     raise ValueError(f"{key}: needs exactly one group, has {groups}")
         return self
 
+    def paths(self) -> dict[str, str]:
+        """Every file or folder of the task by its key, in a fixed order."""
+        keys = ("path", "train", "valid", "test", "fasta", "fasta_b")
+        return {key: getattr(self, key) for key in keys if getattr(self, key) is not None}
+
     def files(self) -> list[str]:
         """Every file or folder of the task, in a fixed order."""
-        given = (self.path, self.train, self.valid, self.test, self.fasta, self.fasta_b)
-        return [path for path in given if path is not None]
+        return list(self.paths().values())
 
 
 Kind = Literal["class", "multilabel", "scalar", "token", "pair", "pair_scalar", "pairwise"]

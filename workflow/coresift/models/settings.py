@@ -1,0 +1,40 @@
+"""Settings of the models: the architectures that a config names."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator
+
+from coresift.files import read_yaml
+
+_PRESETS = Path(__file__).resolve().parents[3] / "resources" / "models"
+
+
+@cache
+def model_presets() -> dict[str, dict[str, Any]]:
+    """The files of resources/models: name -> the architecture, in transformers' keys."""
+    return {path.stem: read_yaml(path) for path in sorted(_PRESETS.glob("*.yaml"))}
+
+
+def architecture(preset: str) -> dict[str, Any]:
+    """Values of a preset's architecture.
+
+    Raises:
+        ValueError: no such preset.
+    """
+    presets = model_presets()
+    if preset not in presets:
+        raise ValueError(f"no model preset {preset!r}; allowed: {', '.join(presets)}")
+    return presets[preset]
+
+
+def _known(preset: str) -> str:
+    architecture(preset)
+    return preset
+
+
+#: Name of a file in resources/models.
+Preset = Annotated[str, AfterValidator(_known)]
