@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from coresift.tasks.readers.record import Record, TaskDataError, read_lines
+from coresift.tasks.readers.record import Record, TaskDataError, read_lines, readable
 from coresift.tasks.readers.settings import TaskData
 
 
@@ -43,25 +43,31 @@ def read(source: TaskData, path: str) -> Iterator[Record]:
 
 
 def _parquet(path: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    try:
-        frame = pl.read_parquet(path)
-    except Exception as error:
-        raise TaskDataError(f"{path}: not a readable Parquet table ({error})") from error
-    yield from enumerate(frame.iter_rows(named=True), start=2)
+    # An open file: polars takes `*`, `[` and `~` in a path for patterns.
+    with readable(path, "a readable Parquet table"), open(path, "rb") as handle:
+        yield from enumerate(pl.read_parquet(handle).iter_rows(named=True), start=2)
 
 
 def _separated(path: str) -> Iterator[tuple[int, dict[str, Any]]]:
     separator = "\t" if path.removesuffix(".gz").endswith(".tsv") else ","
-    rows = csv.reader((f"{line}\n" for _, line in read_lines(path)), delimiter=separator)
-    header = next(rows)
-    for row in rows:
-        if not row:
-            continue
-        if len(row) != len(header):
-            raise TaskDataError(
-                f"{path}: line {rows.line_num}: {len(row)} fields, the header has {len(header)}"
-            )
-        yield rows.line_num, dict(zip(header, row, strict=True))
+    # Strict: a quote that is never closed would take in all rows after it.
+    rows = csv.reader(
+        (f"{line}\n" for _, line in read_lines(path)), delimiter=separator, strict=True
+    )
+    try:
+        header = next(rows)
+        twice = sorted({name for name in header if header.count(name) > 1})
+        if twice:
+            raise TaskDataError(f"{path}: columns given twice: {twice}")
+        for row in rows:
+            if row and len(row) != len(header):
+                raise TaskDataError(
+                    f"{path}: line {rows.line_num}: {len(row)} fields, the header has {len(header)}"
+                )
+            if row:
+                yield rows.line_num, dict(zip(header, row, strict=True))
+    except csv.Error as error:
+        raise TaskDataError(f"{path}: line {rows.line_num}: {error}") from error
 
 
 def _text(value: Any) -> str:
