@@ -23,6 +23,15 @@ def shared_data() -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def shared_cases() -> Path:
+    """Small odd inputs from users (README.md there); absent on a user's machine."""
+    path = Path(os.environ.get("CORESIFT_SHARED", ROOT.parent / "shared")) / "cases"
+    if not path.is_dir():
+        pytest.skip(f"cases not present at {path}")
+    return path
+
+
 @pytest.fixture
 def run_rules(root, tmp_path):
     """Run the real Snakefile in `tmp_path`: config, targets and options -> the finished process."""

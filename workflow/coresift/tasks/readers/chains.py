@@ -22,6 +22,8 @@ from coresift.tasks.readers.record import TaskDataError, readable
 
 #: Letter of a residue that may be any.
 ANY = "?"
+#: Records of atoms.
+_ATOMS = ("ATOM", "HETATM")
 WATERS = frozenset({"HOH", "DOD", "WAT", "H2O"})
 _OTHER_NAMES = {
     **{"ADE": "A", "CYT": "C", "GUA": "G", "URA": "U", "THY": "T"},
@@ -246,7 +248,7 @@ def _chain(
 
 
 def _mmcif(path: Path, text: str, chain: str | None, modality: str) -> Chain:
-    tables = MMCIF2Dict(io.StringIO(text))
+    tables = MMCIF2Dict(io.StringIO(text, newline=None))
     if any(not key.startswith("_") and key != "data_" for key in tables):
         raise ValueError("several data blocks, or values without names")
     rows = _table(tables, "_atom_site.")
@@ -303,11 +305,14 @@ def _rows(columns: Mapping[str, list[str]]) -> Iterator[dict[str, str]]:
 
 def _mmcif_atom(row: Mapping[str, str], number: int) -> _Atom:
     place = f"atom {row.get('id') or number}"
+    record = row.get("group_PDB", "ATOM")
+    if record not in _ATOMS:
+        raise ValueError(f"{place}: {record} is not the record of an atom")
     label, author = row.get("label_seq_id"), row.get("auth_seq_id")
     found = _integer(label, place) if label else None
     return _Atom(
         place,
-        row.get("group_PDB", "ATOM") == "ATOM",
+        record == "ATOM",
         (row.get("auth_asym_id", ""), row.get("label_asym_id", "")),
         row.get("label_comp_id") or row["auth_comp_id"],
         found,
@@ -353,7 +358,6 @@ def _full_sequence(
 
 # PDB --------------------------------------------------------------------------------------------
 
-_ATOMS = ("ATOM", "HETATM")
 _ENDS = ("END", "ENDMDL", "MASTER", "CONECT")
 #: The coordinates of an atom's line.
 _COORDINATES = re.compile(r".{30}( *[-+]?\d+\.\d*){3}")
