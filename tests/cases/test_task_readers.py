@@ -6,9 +6,10 @@ import io
 import os
 import pickle
 import re
+import runpy
 import struct
 import zipfile
-from pathlib import Path
+from types import SimpleNamespace
 
 import lmdb
 import numpy as np
@@ -43,7 +44,8 @@ def put(path, data):
 def records(path, **options):
     """What a task's reader gives, as (sequence, partner, label, split)."""
     source = TaskData(path=str(path), **options)
-    return [(r.sequence, r.partner, r.label, r.split) for r in reader_of(str(path))(source, str(path))]  # fmt: skip
+    found = reader_of(str(path))(source, str(path))
+    return [(r.sequence, r.partner, r.label, r.split) for r in found]
 
 
 # Damage ---------------------------------------------------------------------------------------
@@ -353,8 +355,9 @@ def ref_pdb(path):
             ended = False
             xyz = tuple(number(line[i : i + 8].strip()) for i in (30, 38, 46))
             element = line[76:78].strip()
+            place = f"{int(line[22:26])}{line[26].strip()}"
             rows.append(
-                (f"{int(line[22:26])}{line[26].strip()}", line[17:20].strip(), line[16:17].strip(), line[12:16].strip(),
+                (place, line[17:20].strip(), line[16:17].strip(), line[12:16].strip(),
                  element if element.isalpha() else "", number(line[54:60].strip() or "1"), xyz)
             )  # fmt: skip
     assert ended or "ENDMDL" in text
@@ -375,7 +378,8 @@ CIF = (
         )
     )
     + "".join(
-        f'ATOM {2 * i + k} C "C{k}\'" . {name} A {i + 1} {4 * i}.125 {k}.500 -1.000 1.00 {i + 5} A 1\n'
+        f'ATOM {2 * i + k} C "C{k}\'" . {name} A {i + 1} {4 * i}.125 {k}.500 -1.000 1.00 '
+        f"{i + 5} A 1\n"
         for i, name in enumerate("GACU")
         for k in (1, 2)
     )
@@ -507,3 +511,222 @@ def test_a_damaged_file_is_read_right_or_named(tmp_path, kind):
 def same(a, b):
     """Equal, a NaN being equal to itself."""
     return repr(a) == repr(b) or a == b
+
+
+# Odd files that are whole ------------------------------------------------------------------------
+
+STRUCTURES = {
+    "blanks in both lines": ("x.dbn", "GGGAAAACCC GGG\n(((....))) ...\n", [("GGGAAAACCCGGG", 0)]),
+    "blanks in one line": ("x.dbn", ">a\nGGG AAA CCC\n(((...)))\n", [("GGGAAACCC", 0)]),
+    "an energy after blanks": ("x.dbn", "GG AA CC\n(( .. )) ( -1.20)\n", [("GGAACC", 0)]),
+    "an energy": ("x.dbn", "GGAACC\n((..)) (-1.20)\nGAC\n(.) -0.5\n", [("GGAACC", 0), ("GAC", 1)]),
+    "two of one sequence": (
+        "x.ct",
+        "3 a\n1 G 0 2 3 1\n2 A 1 3 0 2\n3 C 2 0 1 3\n\n"
+        "3 a\n1 G 0 2 0 1\n2 A 1 3 0 2\n3 C 2 0 0 3\n",
+        [("GAC", 0), ("GAC", 1)],
+    ),
+    "of two lengths": (
+        "x.ct",
+        "# mfold\n2 dG = -1\n1 G 0 2 0 1 0 0\n2 A 1 0 0 2 0 0\n1 b\n1 C 0 0 0 1\n",
+        [("GA", 0), ("C", 1)],
+    ),
+    "header lines": ("x.bpseq", "Filename: x\nOrganism: 5S\n\n1 G 2\n2 C 1\n", [("GC", 0)]),
+    "a comment": ("x.bpseq", "# x\n1 G 2\n2 C 1\n", [("GC", 0)]),
+}
+
+
+@pytest.mark.parametrize("folder", [False, True])
+@pytest.mark.parametrize("case", STRUCTURES)
+def test_odd_structure_files(tmp_path, case, folder):
+    name, text, expected = STRUCTURES[case]
+    path = put(tmp_path / "s" / name, text)
+    source = TaskData(path=str(path))
+    found = list(base_pairs.read(source, str(path.parent if folder else path)))
+    assert [(r.sequence, i) for i, r in enumerate(found)] == expected
+    assert len({r.name for r in found}) == len(found)
+
+
+MALFORMED = {
+    "more brackets than residues": ("x.dbn", "GGAACC\n((..)).\n", "line 2: not the dot-bracket of"),
+    "fewer brackets": ("x.dbn", "GGAACC\n((.).)) \n", "line 2: not the dot-bracket of the 6"),
+    "no energy after it": ("x.dbn", "GGAACC\n((..)) ()\n", "line 2: not the dot-bracket"),
+    "an open bracket": ("x.dbn", "GGAACC\n((...)\n", "line 2: '\\(' at position 1 is not closed"),
+    "a residue too many": (
+        "x.ct",
+        "1 x\n1 G 0 2 0 1\n2 A 1 0 0 2\n",
+        "line 3: more residues than the title's 1",
+    ),
+    "the second is cut": ("x.ct", "1 x\n1 G 0 0 0 1\n2 x\n1 G 0 2 0 1\n", "1 residues, the title"),
+    "a superscript": ("x.bpseq", "1 G ²\n", "line 1: not a residue"),
+    "a header alone": ("x.bpseq", "Filename: x\n", "no residue"),
+    "latin-1": ("x.bpseq", b"# x\n1 G 0\n2 \xe9 0\n", "line 3: not readable text .*0xe9"),
+    "latin-1 in a table": ("x.csv", b"sequence,label\nA,b\nG,\xe9\n", "line 3: not readable text"),
+    "UTF-16": ("x.csv", "sequence,label\n".encode("utf-16"), "line 1: not readable text"),
+    "an open quote": ("x.csv", 'sequence,label\nA,"b\nG,c\nC,d\n', "line 4: unexpected end"),
+    "a quote inside": ("x.csv", 'sequence,label\nA,"b"c\n', "line 2: ',' expected after '\"'"),
+    "a column twice": ("x.csv", "sequence,label,label\nA,b,c\n", r"given twice: \['label'\]"),
+    "a very long field": ("x.csv", f"sequence,label\n{'A' * 200_000},b\n", "line 2: field larger"),
+    "no such column, no row": ("x.csv", "sequence\n", r"columns missing: \['label'\]"),
+    "not 68 columns": ("x.npz", "npz", "data is .*wanted"),
+}
+
+
+@pytest.mark.parametrize("case", MALFORMED)
+def test_malformed_files_are_named(tmp_path, case):
+    name, data, message = MALFORMED[case]
+    if data == "npz":
+        buffer = io.BytesIO()
+        np.savez(buffer, pdbids=np.array(["a"]), data=np.ones((1, 3, 60), np.float32))
+        data = buffer.getvalue()
+    path = put(tmp_path / name, data)
+    with pytest.raises(TaskDataError, match=message) as error:
+        records(path)
+    assert str(path) in str(error.value)
+
+
+def test_a_mark_and_line_ends_change_nothing(tmp_path):
+    plain = records(put(tmp_path / "x.csv", TABLE))
+    for text in (f"\ufeff{TABLE}", TABLE.replace("\n", "\r\n"), TABLE.replace("\n", "\r")):
+        assert records(put(tmp_path / "y.csv", text)) == plain
+
+
+def test_an_id_with_two_sequences_is_refused(tmp_path):
+    path = put(tmp_path / "x.txt", "p1 r1 1\n")
+    read_pairs(path)
+    put(tmp_path / "rna.fa", ">r1\nGGAC\n>r1 again\nGGAC\n>r1\nGGAA\n")
+    files = {"fasta": str(tmp_path / "rna.fa"), "fasta_b": str(tmp_path / "protein.fa")}
+    with pytest.raises(TaskDataError, match=r"rna.fa: record 3: another sequence with the id r1"):
+        records(path, **files)
+
+
+def test_databases_of_every_depth_are_those_of_the_library(tmp_path):
+    """Branch pages, values of many sizes, deleted and rewritten keys."""
+    rng = np.random.default_rng(0)
+    path = tmp_path / "x.lmdb"
+    with lmdb.open(str(path), map_size=1 << 26) as database:
+        for _ in range(3):
+            with database.begin(write=True) as transaction:
+                for i in rng.integers(0, 5000, 3000):
+                    value = rng.bytes(int(rng.choice([0, 1, 100, 2000, 9000])))
+                    transaction.put(str(i).encode(), value)
+                for i in rng.integers(0, 5000, 500):
+                    transaction.delete(str(i).encode())
+        with database.begin() as transaction:
+            expected = list(transaction.cursor())
+    found = Database(path)
+    assert [(key, found[key]) for key in found] == expected
+
+
+ODD_NAMES = ("a[1] *?.x", "{b} 'q\"", "~", "c=d", "#%20")
+
+
+@pytest.mark.parametrize("folder", ODD_NAMES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_paths_are_taken_literally(tmp_path, kind, folder):
+    name, data, read, _ = KINDS[kind]
+    data = data(tmp_path) if callable(data) else data
+    plain = read(put(tmp_path / "plain" / name, data))
+    odd = put(tmp_path / folder / name.replace("x.", f"{folder}."), data)
+    # What a pattern would match beside it.
+    put(tmp_path / folder / name.replace("x.", "a1 zz.x."), b"another file")
+    assert read(odd) == plain
+
+
+def test_the_labels_of_a_table_in_an_odd_folder(tmp_path):
+    folder = tmp_path / "{a} [b]*"
+    put(folder / "m 1.npy", npy_bytes())
+    put(folder / "1.cif", CIF)
+    rows = "".join(
+        f"GACU{c},{name},{split}\n"
+        for c, name, split in (("", "m 1.npy", "train"), ("", "1.cif:A", "train"))
+    )
+    table = put(folder / "t.csv", f"sequence,label,split\n{rows}A,.,valid\nC,.,test\n")
+    task = Task(kind="pairwise", data={"path": str(table)}, pairwise={"target": "distance"})
+    maps = make_targets(task, read_task(task, "rna").frame, "rna").rows
+    assert maps[0][3, 3] == 15
+    assert maps[1][0, 1] == 4
+
+
+# Tasks that cannot be learnt or measured ---------------------------------------------------------
+
+
+def token_rows(train, valid, test):
+    return f"GACU,{train},train\nGACC,{train},train\nGGAC,{valid},valid\nGCCA,{test},test\n"
+
+
+UNUSABLE = {
+    "one class": ("class", token_rows("a", "a", "a"), "the train split has one class only, 'a'"),
+    "one class of pairs": ("pair", token_rows("a", "a", "a"), "train split has one class only"),
+    "one class of residues": ("token", token_rows("HHH-", "HHHH", "HHHH"), "one class only, 'H'"),
+    "test is unknown": ("token", token_rows("HHEE", "HHEE", "----"), "no label of the test split"),
+    "valid is unknown": ("token", token_rows("HHEE", "x?x?", "HHEE"), "no label of the valid"),
+    "train is unknown": ("token", token_rows("----", "----", "----"), "no label of the train"),
+    "test maps are unknown": ("pairwise", token_rows("m.npy", "m.npy", "nan.npy"), "of the test"),
+}
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("checkpoint")
+    save_model(folder, *build_model("tiny", "rna", 0))
+    return folder
+
+
+@pytest.mark.parametrize("case", UNUSABLE)
+def test_every_row_refuses_an_unusable_task_alike(tmp_path, checkpoint, case):
+    kind, rows, message = UNUSABLE[case]
+    np.save(tmp_path / "m.npy", np.eye(4))
+    np.save(tmp_path / "nan.npy", np.full((4, 4), np.nan))
+    data = {"path": str(put(tmp_path / "t.csv", f"sequence,label,split\n{rows}"))}
+    if kind == "pair":
+        data["sequence_b"] = "sequence"
+    classes = ["E", "H"] if kind == "token" else None
+    task = Task(kind=kind, data=data, classes=classes, pairwise={"target": "distance"})
+    errors = []
+    for run in (
+        lambda: baseline(task, "rna"),
+        lambda: evaluate_task(
+            checkpoint, task, "rna", [0], 2048, torch.device("cpu"), tmp_path / "store"
+        ),
+    ):
+        with pytest.raises(TaskDataError, match=message) as error:
+            run()
+        errors.append(str(error.value))
+    assert errors[0] == errors[1]
+    assert errors[0].startswith(f"{tmp_path / 't.csv'}: ")
+
+
+@pytest.mark.parametrize("rule", ["baseline", "evaluate"])
+def test_the_scripts_name_the_task(tmp_path, checkpoint, root, monkeypatch, rule):
+    path = put(tmp_path / "t.csv", f"sequence,label,split\n{token_rows('a', 'a', 'a')}")
+    monkeypatch.setattr("coresift.dag.logs.start", lambda log: None)
+    params = SimpleNamespace(
+        task={"kind": "class", "data": {"path": str(path)}}, modality="rna", seeds=[0],
+        tokens_per_batch=2048, device="cpu", store=str(tmp_path / "store"),
+    )  # fmt: skip
+    job = SimpleNamespace(
+        rule=f"{rule}_my_task", log=["log"], params=params, threads=1,
+        input=SimpleNamespace(checkpoint=str(checkpoint)),
+    )  # fmt: skip
+    with pytest.raises(TaskDataError, match=r"^task my_task: .*t.csv: the train split has one"):
+        runpy.run_path(str(root / f"workflow/scripts/{rule}.py"), {"snakemake": job})
+
+
+def test_shared_cases(shared_cases):
+    def found(name):
+        return records(shared_cases / name)
+
+    ((sequence, _, label, _),) = found("blocks_of_ten.dbn")
+    assert (len(sequence), label) == (20, "(((....)))(((....)))")
+    assert found("two_structures.ct") == [
+        ("GGGAAAUCCC", "", label, None)
+        for label in ("10 9 8 0 0 0 0 3 2 1", "10 9" + 6 * " 0" + " 2 1")
+    ]
+    assert found("header_lines.bpseq") == [("GGGAAAUCCC", "", "10 9 8 0 0 0 0 3 2 1", None)]
+    task = Task(kind="class", data={"path": str(shared_cases / "single_class.csv")})
+    with pytest.raises(
+        TaskDataError, match=r"single_class.csv: the train split has one class only"
+    ):
+        baseline(task, "rna")

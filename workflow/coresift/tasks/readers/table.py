@@ -12,7 +12,6 @@ import polars as pl
 from coresift.tasks.readers.record import Record, TaskDataError, read_lines, readable
 from coresift.tasks.readers.settings import TaskData
 
-
 #: Column names, and (line number, fields) of each row.
 _Table = tuple[list[str], Iterator[tuple[int, Sequence[Any]]]]
 
@@ -80,9 +79,7 @@ def _checked(
 ) -> Iterator[tuple[int, list[str]]]:
     for number, row in rows:
         if row and len(row) != width:
-            raise TaskDataError(
-                f"{path}: line {number}: {len(row)} fields, the header has {width}"
-            )
+            raise TaskDataError(f"{path}: line {number}: {len(row)} fields, the header has {width}")
         if row:
             yield number, row
 
