@@ -253,6 +253,10 @@ def equal_locations(a):
     return [replace(a, alt="B", occupancy=0.5), replace(a, alt="A", occupancy=0.5, x=a.x + 50)]
 
 
+def a_blank_location(a):
+    return [replace(a, occupancy=0.5), replace(a, alt="B", occupancy=0.5, x=a.x + 50)]
+
+
 def with_hydrogens(a):
     return [replace(a, atom="HA", element="H", x=a.x + 2), a, replace(a, atom="D", element="D")]
 
@@ -264,6 +268,7 @@ ODD = {
     "microheterogeneity": {2: two_residues},
     "locations": {4: two_locations},
     "equal locations": {4: equal_locations},
+    "a blank location": {4: a_blank_location},
     "hydrogens": {1: with_hydrogens},
 }
 

@@ -174,12 +174,7 @@ def _residues(
         own = [atom for atom in here if atom.residue == name]
         located = [atom for atom in own if atom.location]
         location = _likeliest(located, lambda atom: atom.location) if located else ""
-        own = [atom for atom in own if atom.location in ("", location) and _heavy(atom)]
-        seen: set[str] = set()
-        for atom in own:
-            if atom.name in seen:
-                raise ValueError(f"{atom.place}: atom {atom.name} is given twice")
-            seen.add(atom.name)
+        own = _distinct([atom for atom in own if atom.location in ("", location) and _heavy(atom)])
         several = len({atom.residue for atom in here}) > 1
         if own:
             first = own[0]
@@ -190,6 +185,18 @@ def _residues(
                 first.insertion,
                 np.array([atom.position for atom in own], dtype=np.float64),
             )
+
+
+def _distinct(atoms: list[_Atom]) -> list[_Atom]:
+    """One atom a name: old files leave the first of two locations blank."""
+    kept: dict[str, _Atom] = {}
+    for atom in atoms:
+        other = kept.setdefault(atom.name, atom)
+        if other is not atom and other.location == atom.location:
+            raise ValueError(f"{atom.place}: atom {atom.name} is given twice")
+        if atom.occupancy > other.occupancy:
+            kept[atom.name] = atom
+    return list(kept.values())
 
 
 def _places(atoms: Iterable[_Atom]) -> Iterable[list[_Atom]]:
@@ -255,7 +262,7 @@ def _mmcif(path: Path, text: str, chain: str | None, modality: str) -> Chain:
     # Every writer of mmCIF ends its last table with a comment.
     ends = text.rstrip().rpartition("\n")[2].startswith("#")
     if list(tables)[-1].startswith("_atom_site.") and not ends:
-        raise TaskDataError(f"{path}: ends inside its atom table (no '#' or further item after it)")
+        raise TaskDataError(f"{path}: ends inside its atom table: no '#' or item after it")
     model = rows.get("pdbx_PDB_model_num", [""])[:1]
     atoms = [
         _mmcif_atom(row, number)
@@ -392,7 +399,7 @@ def _pdb(path: Path, text: str, chain: str | None, modality: str) -> Chain:
         elif record not in ("ANISOU", "REMARK") and _COORDINATES.match(line):
             raise TaskDataError(f"{path}: {place}: {record} is not the record of an atom")
     if not whole:
-        raise TaskDataError(f"{path}: ends inside its atoms (no END record after them)")
+        raise TaskDataError(f"{path}: ends inside its atoms: no END record after them")
     for name, residues in sequences.items():
         if len(residues) != lengths[name]:
             raise TaskDataError(
