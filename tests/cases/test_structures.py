@@ -338,6 +338,20 @@ def test_chains_by_either_id(tmp_path):
     check(structure_distances(path, "A", "GACU", "rna"), x)
 
 
+@pytest.mark.parametrize("ter", ["TER", "TER       5        U A   4"])
+def test_what_follows_a_pdb_chain_is_not_of_it(tmp_path, ter):
+    """A ligand with the name of a modified residue of the chain, and one before the last chain."""
+    atoms, x = chain_of("GACU")
+    atoms[1] = replace(atoms[1], name="PSU", record="HETATM")
+    second, y = chain_of("GGA")
+    ligand = Atom(-1, "PSU", 77.0, "90", record="HETATM")
+    path = pdb(tmp_path / "x.pdb", [*atoms, ligand, *(replace(a, chain="B") for a in second)])
+    lines = path.read_text().splitlines()
+    path = write(path, "\n".join([*lines[:4], ter, *lines[4:]]) + "\n")
+    check(structure_distances(path, "A", "GUCU", "rna"), x)
+    check(structure_distances(path, "B", "GGA", "rna"), y)
+
+
 def spoil(path, old, new, count=1):
     text = path.read_text()
     assert old in text

@@ -376,7 +376,7 @@ def _pdb(path: Path, text: str, chain: str | None, modality: str) -> Chain:
     lengths: dict[str, int] = {}
     parents: dict[str, str] = {}
     left: set[str] = set()
-    whole, first_model = True, True
+    whole, first_model, previous = True, True, ""
     for number, line in enumerate(io.StringIO(text, newline=None), start=1):
         record, place = line[:6].strip(), f"line {number}"
         name = line[21:22].strip()
@@ -387,12 +387,12 @@ def _pdb(path: Path, text: str, chain: str | None, modality: str) -> Chain:
         elif record == "MODRES":
             parents[line[12:15].strip()] = line[24:27].strip()
         elif record == "TER":
-            left.add(name)
+            left.add(name or previous)
         elif record in _ENDS:
             whole = True
             first_model = first_model and record != "ENDMDL"
         elif record in _ATOMS:
-            whole = False
+            whole, previous = False, name
             # After its TER a chain has ligands and waters only.
             if first_model and (record == "ATOM" or name not in left):
                 chains.setdefault(name, []).append(_pdb_atom(line.rstrip("\n"), place))
