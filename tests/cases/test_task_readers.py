@@ -14,7 +14,6 @@ from types import SimpleNamespace
 import lmdb
 import numpy as np
 import polars as pl
-import pyarrow.parquet as pq
 import pytest
 import torch
 from coresift.corpus.fasta import CorpusError
@@ -197,9 +196,11 @@ def ref_csv(path):
 
 
 def ref_parquet(path):
-    rows = pq.read_table(path).to_pylist()
-    rows = [{k: v.decode() if isinstance(v, bytes) else v for k, v in r.items()} for r in rows]
-    return [(r["sequence"], "", r["label"], r.get("split")) for r in rows]
+    rows = pl.read_parquet(io.BytesIO(path.read_bytes())).to_dicts()
+    rows = [
+        {k: v.decode() if isinstance(v, bytes) else v or "" for k, v in r.items()} for r in rows
+    ]
+    return [(r["sequence"], "", r["label"] or None, r.get("split") or None) for r in rows]
 
 
 def ref_npz(path):
@@ -589,6 +590,26 @@ def test_a_mark_and_line_ends_change_nothing(tmp_path):
     plain = records(put(tmp_path / "x.csv", TABLE))
     for text in (f"\ufeff{TABLE}", TABLE.replace("\n", "\r\n"), TABLE.replace("\n", "\r")):
         assert records(put(tmp_path / "y.csv", text)) == plain
+
+
+def test_text_that_a_parquet_file_does_not_mark_as_text(tmp_path):
+    rows = {"sequence": [b"ACGU"], "label": [b"a"], "split": ["train"]}
+    pl.DataFrame(rows).write_parquet(tmp_path / "x.parquet")
+    assert records(tmp_path / "x.parquet") == [("ACGU", "", "a", "train")]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (np.full((4, 4), np.inf), "x.npy: infinite values"),
+        (np.full((4, 4), 1j), "x.npy: not a readable NumPy map .*complex"),
+        (np.zeros((3, 4)), r"a map of \(3, 4\) for a sequence of 4"),
+    ],
+)
+def test_maps_that_are_none(tmp_path, values, message):
+    np.save(tmp_path / "x.npy", values)
+    with pytest.raises(ValueError, match=message):
+        read_map(tmp_path / "x.npy")
 
 
 def test_an_id_with_two_sequences_is_refused(tmp_path):

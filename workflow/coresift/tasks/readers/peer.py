@@ -27,7 +27,10 @@ class _Dtype:
             raise pickle.UnpicklingError(f"an array of {name!r} is not plain data")
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        self.dtype = self.dtype.newbyteorder(state[1])
+        version, order, *_ = state
+        if version not in (3, 4):
+            raise pickle.UnpicklingError(f"version {version} of a dtype")
+        self.dtype = self.dtype.newbyteorder(order)
 
 
 class _Array:
@@ -37,7 +40,9 @@ class _Array:
         self._values = np.zeros(0)
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        _, shape, dtype, fortran, data = state
+        version, shape, dtype, fortran, data = state
+        if version != 1:
+            raise pickle.UnpicklingError(f"version {version} of an array")
         self._values = _from_buffer(data, dtype, shape, "F" if fortran else "C")
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
