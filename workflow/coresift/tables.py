@@ -170,16 +170,25 @@ def read_arrow(paths: Sequence[str | Path], schema: Schema) -> pa.Table:
     return pa.concat_tables(tables)
 
 
+def read_columns(path: str | Path, columns: Sequence[str] | None = None) -> pl.DataFrame:
+    """Read some columns of a Parquet table, or all.
+
+    Raises:
+        ValueError: the file is not Parquet, or lacks a column.
+    """
+    try:
+        return pl.read_parquet(path, columns=columns, glob=False)
+    except (Exception, pl.exceptions.PanicException) as error:  # a panic is no Exception
+        raise ValueError(f"{path}: not a readable Parquet table ({error})") from error
+
+
 def read_table(path: str | Path, schema: Schema) -> pl.DataFrame:
     """Read a table and hold it to its schema.
 
     Raises:
         ValueError: the file is not Parquet, or a column is missing or of the wrong type.
     """
-    try:
-        frame = pl.read_parquet(path, glob=False)
-    except (Exception, pl.exceptions.PanicException) as error:  # a panic is no Exception
-        raise ValueError(f"{path}: not a readable Parquet table ({error})") from error
+    frame = read_columns(path)
     try:
         return conform(frame, schema)
     except (ValueError, pl.exceptions.PolarsError) as error:

@@ -7,9 +7,11 @@ start(snakemake.log[0])
 from coresift.files import write_json
 from coresift.tables import write_table
 from coresift.tasks.baseline import baseline
+from coresift.tasks.readers.record import naming
 from coresift.tasks.settings import Task
 from coresift.tasks.tables import PREDICTION
 
-metrics, predictions = baseline(Task(**snakemake.params.task), snakemake.params.modality)
+with naming(snakemake.rule.removeprefix("baseline_")):
+    metrics, predictions = baseline(Task(**snakemake.params.task), snakemake.params.modality)
 write_table(snakemake.output.predictions, predictions, PREDICTION)
 write_json(snakemake.output.metrics, metrics)

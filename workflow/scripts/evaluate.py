@@ -8,19 +8,21 @@ from coresift.files import write_json
 from coresift.models.checkpoint import choose_device, configure_torch
 from coresift.tables import write_table
 from coresift.tasks.evaluate import evaluate_task
+from coresift.tasks.readers.record import naming
 from coresift.tasks.settings import Task
 from coresift.tasks.tables import PREDICTION
 
 params = snakemake.params
 configure_torch(snakemake.threads)
-metrics, predictions = evaluate_task(
-    snakemake.input.checkpoint,
-    Task(**params.task),
-    params.modality,
-    params.seeds,
-    params.tokens_per_batch,
-    choose_device(params.device),
-    params.store,
-)
+with naming(snakemake.rule.removeprefix("evaluate_")):
+    metrics, predictions = evaluate_task(
+        snakemake.input.checkpoint,
+        Task(**params.task),
+        params.modality,
+        params.seeds,
+        params.tokens_per_batch,
+        choose_device(params.device),
+        params.store,
+    )
 write_table(snakemake.output.predictions, predictions, PREDICTION)
 write_json(snakemake.output.metrics, metrics)

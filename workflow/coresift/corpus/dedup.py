@@ -22,6 +22,7 @@ from coresift.tables import (
     list_array,
     number_array,
     read_arrow,
+    read_columns,
     scan_tables,
 )
 
@@ -99,4 +100,4 @@ def read_shard(
 def iter_pool(buckets: Sequence[str | Path], columns: Sequence[str]) -> Iterator[pl.DataFrame]:
     """The pool bucket by bucket, in hash order: memory is that of one bucket."""
     for path in buckets:
-        yield pl.read_parquet(path, columns=list(columns), glob=False)
+        yield read_columns(path, list(columns))

@@ -20,11 +20,11 @@ from sklearn.preprocessing import MaxAbsScaler
 
 from coresift.alphabet import ALPHABETS
 from coresift.models.cropping import count_cropped
-from coresift.tasks.data import Examples, read_task
+from coresift.tasks.data import SPLITS, Examples, read_task
 from coresift.tasks.evaluate import result
 from coresift.tasks.sample import MASKED, make_sample
 from coresift.tasks.settings import Task
-from coresift.tasks.targets import ScaledTargets, make_targets
+from coresift.tasks.targets import ScaledTargets, check_known, make_targets
 
 #: Residues on each side of the one that is classified.
 WINDOW = 7
@@ -39,6 +39,7 @@ def baseline(task: Task, modality: str) -> tuple[dict[str, Any], pl.DataFrame]:
     targets = make_targets(task, examples.frame, modality)
     lengths = examples.frame["sequence"].str.len_chars().to_numpy()
     known = ScaledTargets(task, targets, lengths, task.max_tokens - 2, examples.indices("train"))
+    check_known(task, targets, known, {split: examples.indices(split) for split in SPLITS})
     # Whole sequences are read whole.
     room = task.max_tokens - 2 if task.kind in ("token", "pairwise") else int(lengths.max())
     cropped = count_cropped(lengths, room)

@@ -14,7 +14,7 @@ from coresift.corpus.normalise import normalise
 from coresift.corpus.tables import HELD_OUT
 from coresift.hashing import uniform_hash
 from coresift.tasks.readers import base_pairs, fasta, id_pairs, netsurfp, peer, table
-from coresift.tasks.readers.record import Record, TaskDataError, resolve
+from coresift.tasks.readers.record import Record, TaskDataError, naming, resolve
 from coresift.tasks.readers.settings import Draw, LabelledData, TaskData
 
 SPLITS = ("train", "valid", "test")
@@ -179,7 +179,8 @@ def held_out_examples(
     """Distinct held-out sequences of all tasks (`HELD_OUT`)."""
     frames = [pl.DataFrame(schema=dict(HELD_OUT))]
     for name, task in sorted(tasks.items()):
-        rows = read_task(task, modality).frame.filter(pl.col("split").is_in(splits))
+        with naming(name):
+            rows = read_task(task, modality).frame.filter(pl.col("split").is_in(splits))
         for column in encoded_columns(task, modality):
             frames.append(
                 rows.select(pl.lit(name).alias("task"), task_id="example_id", sequence=column)

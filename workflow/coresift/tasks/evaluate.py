@@ -21,7 +21,7 @@ from coresift.tasks.metrics import METRICS
 from coresift.tasks.probe import Batches, Features, Probe
 from coresift.tasks.sample import Sample, to_table
 from coresift.tasks.settings import Task
-from coresift.tasks.targets import ScaledTargets, Targets, make_targets
+from coresift.tasks.targets import ScaledTargets, Targets, check_known, make_targets
 
 
 def result(
@@ -41,7 +41,7 @@ def result(
         "primary": task.primary,
         "classes": targets.classes,
         "examples": {s: examples.split(s).height for s in SPLITS},
-        "notes": examples.notes,
+        "notes": examples.notes | targets.notes,
         "seeds": list(runs),
         "metrics": {
             name: {
@@ -85,6 +85,7 @@ def evaluate_task(
     train, valid, test = (examples.indices(split) for split in SPLITS)
     lengths = examples.frame["sequence"].str.len_chars().to_numpy()
     scaled = ScaledTargets(task, targets, lengths, states.room, train)
+    check_known(task, targets, scaled, {split: examples.indices(split) for split in SPLITS})
     encoded, fixed = _columns(task, examples, modality, train)
     for column in encoded:
         encoder.check_unknown(column)

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import gzip
-import warnings
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from Bio import Align
-from Bio.PDB import MMCIFParser, PDBParser
-from Bio.PDB.Chain import Chain
-from Bio.SeqUtils import seq1
 
-from coresift.corpus.normalise import normalise
-from coresift.tasks.readers.record import FILE
+from coresift.tasks.placement import NOWHERE, place_residues
+from coresift.tasks.readers.chains import read_chain
+from coresift.tasks.readers.record import FILE, TaskDataError, readable
 from coresift.tasks.sample import MASKED
 from coresift.tasks.settings import Pairwise
 from coresift.tasks.structure import pair_matrix, partners_of
@@ -29,6 +24,10 @@ class Maps:
     A label is dot-bracket, a list of partners, or a file (`FILE`). Distances of structures are
     the least between heavy atoms of two residues, in angstrom; a contact is a distance below
     `contact_angstrom`. Residues without coordinates are unknown.
+
+    Attributes:
+        homeless: residues with coordinates that have no place in the sequence or none that can be
+            told (`place_residues`), by number of the example; of the structures read so far.
     """
 
     def __init__(
@@ -38,6 +37,7 @@ class Maps:
         self._sequences = sequences
         self._modality = modality
         self._options = options
+        self.homeless: dict[int, int] = {}
         # Parsing takes up to seconds and every epoch asks again.
         self._structure = lru_cache(maxsize=KEPT)(self._of_structure)
 
@@ -48,13 +48,13 @@ class Maps:
         """Hold a label to its sequence; of an .npy file only the header is read.
 
         Raises:
-            ValueError, OSError: it cannot be a map over the sequence.
+            ValueError: it cannot be a map over the sequence.
         """
         label, size = self._labels[index], len(self._sequences[index])
         if FILE.fullmatch(label) is None:
             found: tuple[int, ...] = (len(partners_of(label)),) * 2
         elif label.endswith(".npy"):
-            found = np.load(label, mmap_mode="r").shape
+            found = _stored(label).shape
         else:
             found = self[index].shape
         if found != (size, size):
@@ -66,97 +66,80 @@ class Maps:
         if file is None:
             return pair_matrix(partners_of(label))
         if label.endswith(".npy"):
-            return np.nan_to_num(np.load(label).astype(np.float32), nan=MASKED)
+            values = _stored(label).astype(np.float32)
+            if np.isinf(values).any():
+                raise TaskDataError(f"{label}: infinite values")
+            return np.nan_to_num(values, nan=MASKED)
         return self._structure(index, Path(file.group(1)), file.group(2))
 
     def _of_structure(self, index: int, path: Path, chain: str | None) -> np.ndarray:
-        distances = structure_distances(path, chain, self._sequences[index], self._modality)
+        sequence = self._sequences[index]
+        places, atoms = _placed(path, chain, sequence, self._modality)
+        self.homeless[index] = int((places == NOWHERE).sum())
+        distances = _distances(places, atoms, len(sequence))
         if self._options.target == "distance":
             return distances
         contacts = (distances < self._options.contact_angstrom).astype(np.float32)
         return np.where(distances == MASKED, np.float32(MASKED), contacts)
 
 
+def _stored(path: str) -> np.ndarray:
+    """An .npy file's map of numbers, mapped into memory.
+
+    Raises:
+        TaskDataError: it is not one, or not whole.
+    """
+    with readable(path, "a readable NumPy map"):
+        values = np.lib.format.open_memmap(path, mode="r")
+        if values.dtype.kind not in "biuf":
+            raise ValueError(f"values of type {values.dtype}")
+        size = Path(path).stat().st_size - values.offset
+        if size != values.nbytes:
+            raise ValueError(f"{size} bytes of values for a shape of {values.shape}")
+    return values
+
+
 def structure_distances(path: Path, chain: str | None, sequence: str, modality: str) -> np.ndarray:
-    """(L, L) float32 least heavy-atom distances in angstrom, -1 where a residue is not resolved.
+    """(L, L) float32 least heavy-atom distances in angstrom.
+
+    -1 where a residue is not resolved, or its place in the sequence cannot be told.
 
     Args:
         path: PDB or mmCIF file, plain or gzip.
         chain: its id; None for a file of one chain.
-        sequence: the normalised full sequence; the resolved residues are aligned to it.
+        sequence: the normalised full sequence, in which the residues are placed.
         modality: whose letters the residues are.
 
     Raises:
-        ValueError: no such chain, or its residues are not part of the sequence.
+        TaskDataError: the file cannot be read, there is no such chain, or its residues are not
+            part of the sequence.
     """
-    residues = _residues(path, chain)
-    observed = normalise("".join(letter for letter, _ in residues), modality)
-    places = _place(observed, sequence)
+    return _distances(*_placed(path, chain, sequence, modality), len(sequence))
+
+
+def _placed(
+    path: Path, chain: str | None, sequence: str, modality: str
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """(residues,) places of a chain's residues in the sequence, and each one's heavy atoms."""
+    found = read_chain(path, chain, modality)
+    places = place_residues(found, sequence, modality)
     if places is None:
-        raise ValueError(f"{path}: its residues {observed[:40]} are not part of the sequence")
-    owners = np.repeat(places, [len(atoms) for _, atoms in residues])
-    atoms = np.concatenate([atoms for _, atoms in residues])
-    distances = np.full((len(sequence), len(sequence)), np.float32(MASKED))
-    for place, (_, own) in zip(places, residues, strict=True):
+        letters = "".join(residue.letter for residue in found.residues)
+        raise TaskDataError(f"{path}: its residues {letters[:40]} are not part of the sequence")
+    return places, [residue.atoms for residue in found.residues]
+
+
+def _distances(places: np.ndarray, residues: list[np.ndarray], size: int) -> np.ndarray:
+    distances = np.full((size, size), np.float32(MASKED))
+    placed = [(p, own) for p, own in zip(places, residues, strict=True) if p != NOWHERE]
+    if not placed:
+        return distances
+    known = np.array([place for place, _ in placed])
+    owners = np.repeat(known, [len(own) for _, own in placed])
+    atoms = np.concatenate([own for _, own in placed])
+    for place, own in placed:
         between = np.linalg.norm(own[:, None] - atoms[None], axis=2).min(0)
-        nearest = np.full(len(sequence), np.inf)
+        nearest = np.full(size, np.inf)
         np.minimum.at(nearest, owners, between)
-        distances[place, places] = nearest[places]
+        distances[place, known] = nearest[known]
     return distances
-
-
-def _residues(path: Path, chain: str | None) -> list[tuple[str, np.ndarray]]:
-    """One-letter code and (atoms, 3) heavy-atom coordinates of a chain's residues."""
-    name = path.name.removesuffix(".gz")
-    parser = MMCIFParser(QUIET=True) if name.endswith(".cif") else PDBParser(QUIET=True)
-    opened = gzip.open if path.suffix == ".gz" else open
-    with opened(path, "rt") as handle, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            model = next(iter(parser.get_structure(name, handle)))
-        except (StopIteration, KeyError, ValueError) as error:
-            raise ValueError(f"{path}: not a readable structure ({error})") from error
-    chains: dict[str, Chain] = {c.id: c for c in model}
-    if chain is None and len(chains) != 1:
-        raise ValueError(f"{path}: chains {', '.join(chains)}; the label names none")
-    if chain is not None and chain not in chains:
-        raise ValueError(f"{path}: no chain {chain}; present: {', '.join(chains)}")
-    rows = []
-    for residue in chains[chain] if chain is not None else next(iter(chains.values())):
-        atoms = [atom.coord for atom in residue if atom.element not in ("H", "D")]
-        if residue.id[0] == " " and atoms:  # no water, no ligand
-            rows.append((_letter(residue.resname.strip()), np.array(atoms, dtype=np.float64)))
-    if not rows:
-        raise ValueError(f"{path}: the chain has no residues with coordinates")
-    return rows
-
-
-def _letter(name: str) -> str:
-    """One-letter code: A, DA and ADE are A; amino acids by their three letters."""
-    if len(name) == 3:
-        return str(seq1(name, undef_code=name[0] if name in ("ADE", "CYT", "GUA", "URA") else "X"))
-    return name[-1]
-
-
-def _place(observed: str, sequence: str) -> np.ndarray | None:
-    """Position of each observed residue in the sequence; None if they are not part of it."""
-    if observed == sequence:
-        return np.arange(len(sequence))
-    # No mismatch and no gap in the sequence: observed residues may only be missing.
-    aligner = Align.PairwiseAligner(
-        mode="global",
-        match_score=1,
-        mismatch_score=-1000,
-        open_insertion_score=-0.5,
-        extend_insertion_score=0,
-        open_deletion_score=-1000,
-        extend_deletion_score=-1000,
-    )
-    best = aligner.align(observed, sequence)[0]
-    places = np.full(len(observed), -1)
-    for (a, b), (c, _) in zip(*best.aligned, strict=True):
-        places[a:b] = np.arange(c, c + b - a)
-    fits = (places >= 0).all() and all(
-        sequence[p] == o for p, o in zip(places, observed, strict=True)
-    )
-    return places if fits else None

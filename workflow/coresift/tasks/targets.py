@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +31,12 @@ class Targets:
     rows: list[np.ndarray] | Maps
     n_outputs: int
     classes: list[str]
+
+    @property
+    def notes(self) -> dict[str, int]:
+        """Counts of what is not in the targets although a file has it."""
+        homeless = sum(self.rows.homeless.values()) if isinstance(self.rows, Maps) else 0
+        return {"residues_of_unknown_place": homeless} if homeless else {}
 
 
 def make_targets(task: Task, examples: pl.DataFrame, modality: str) -> Targets:
@@ -115,6 +122,32 @@ def _pairwise(task: Task, examples: pl.DataFrame, modality: str) -> Targets:
         except (OSError, ValueError) as error:
             raise TaskDataError(f"{example}: {error}") from error
     return Targets(maps, 1, [])
+
+
+def check_known(
+    task: Task, targets: Targets, known: ScaledTargets, splits: Mapping[str, np.ndarray]
+) -> None:
+    """Hold what is read of train and valid, and counts in test, to what every row needs.
+
+    Args:
+        splits: numbers of the examples of each split.
+
+    Raises:
+        TaskDataError: no label of a split is known, or train has one class only.
+    """
+    files = ", ".join(task.data.files())
+    for name, members in splits.items() if task.kind in ("token", "pairwise") else ():
+        labels = known.truth if name == "test" else known.raw
+        if not any((labels(i) != MASKED).any() for i in members):
+            raise TaskDataError(f"{files}: no label of the {name} split is known")
+    if task.target in ("class", "token"):
+        found = np.unique(np.concatenate([known.raw(i) for i in splits["train"]]))
+        found = found[found != MASKED]
+        if len(found) == 1:
+            raise TaskDataError(
+                f"{files}: the train split has one class only, {targets.classes[found[0]]!r}; "
+                "there is nothing to learn"
+            )
 
 
 class ScaledTargets:

@@ -38,6 +38,12 @@ def read(source: TaskData, path: str) -> Iterator[Record]:
 
 
 def _sequences(path: str) -> dict[str, str]:
-    return {
-        (header.split(maxsplit=1) or [""])[0]: sequence for _, header, sequence in read_fasta(path)
-    }
+    """Sequences by the first word of their headers."""
+    found: dict[str, str] = {}
+    for number, header, sequence in read_fasta(path):
+        name = (header.split(maxsplit=1) or [""])[0]
+        if not name:
+            raise TaskDataError(f"{path}: record {number}: no id")
+        if found.setdefault(name, sequence) != sequence:
+            raise TaskDataError(f"{path}: record {number}: another sequence with the id {name}")
+    return found

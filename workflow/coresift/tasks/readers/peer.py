@@ -11,34 +11,74 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import lmdb
 import numpy as np
 
-from coresift.tasks.readers.record import Record, TaskDataError
+from coresift.tasks.readers.lmdb_file import Database
+from coresift.tasks.readers.record import Record, TaskDataError, readable
 from coresift.tasks.readers.settings import TaskData
+
+
+class _Dtype:
+    """A pickled dtype of numbers or text. Numpy's own would take any flags, and crash on some."""
+
+    def __init__(self, name: str, *_: Any) -> None:
+        self.dtype = np.dtype(name)
+        if self.dtype.kind not in "biufSU":
+            raise pickle.UnpicklingError(f"an array of {name!r} is not plain data")
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        version, order, *_ = state
+        if version not in (3, 4):
+            raise pickle.UnpicklingError(f"version {version} of a dtype")
+        self.dtype = self.dtype.newbyteorder(order)
+
+
+class _Array:
+    """A pickled array."""
+
+    def __init__(self, *_: Any) -> None:
+        self._values = np.zeros(0)
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        version, shape, dtype, fortran, data = state
+        if version != 1:
+            raise pickle.UnpicklingError(f"version {version} of an array")
+        self._values = _from_buffer(data, dtype, shape, "F" if fortran else "C")
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return self._values
+
+
+def _from_buffer(data: bytes, dtype: _Dtype, shape: Any, order: Any) -> np.ndarray:
+    return np.frombuffer(data, dtype.dtype).reshape(shape, order=order)
+
+
+def _scalar(dtype: _Dtype, data: bytes) -> Any:
+    (value,) = np.frombuffer(data, dtype.dtype)
+    return value
+
 
 #: What a record may name beside plain values: how numpy pickles arrays and numbers.
 _ALLOWED = {
-    ("numpy._core.multiarray", "_reconstruct"),
-    ("numpy._core.multiarray", "scalar"),
-    ("numpy._core.numeric", "_frombuffer"),
-    ("numpy", "ndarray"),
-    ("numpy", "dtype"),
-    ("_codecs", "encode"),
+    ("numpy._core.multiarray", "_reconstruct"): _Array,
+    ("numpy._core.multiarray", "scalar"): _scalar,
+    ("numpy._core.numeric", "_frombuffer"): _from_buffer,
+    ("numpy", "ndarray"): _Array,
+    ("numpy", "dtype"): _Dtype,
+    ("_codecs", "encode"): str.encode,  # bytes under protocol 2
 }
 
 
-class _Plain(pickle.Unpickler):
+# The one in Python: the one in C sets memory aside for whatever index a damaged record names.
+class _Plain(pickle._Unpickler):
     def find_class(self, module: str, name: str) -> Any:
-        module = module.replace("numpy.core", "numpy._core")
-        if (module, name) not in _ALLOWED:
+        found = _ALLOWED.get((module.replace("numpy.core", "numpy._core"), name))
+        if found is None:
             raise pickle.UnpicklingError(f"{module}.{name} is not plain data")
-        return super().find_class(module, name)
+        return found
 
 
-def _value(stored: bytes | None) -> Any:
-    if stored is None:
-        raise pickle.UnpicklingError("absent")
+def _value(stored: bytes) -> Any:
     return _Plain(io.BytesIO(stored)).load()
 
 
@@ -50,30 +90,32 @@ def read(source: TaskData, path: str) -> Iterator[Record]:
     """
     fields = [source.sequence, source.label]
     fields += [source.sequence_b] if source.sequence_b else []
-    number = -1
-    try:
-        folder = Path(path).is_dir()
-        with (
-            lmdb.open(path, readonly=True, lock=False, subdir=folder) as database,
-            database.begin() as transaction,
-        ):
-            for number in range(int(_value(transaction.get(b"num_examples")))):
-                record = _value(transaction.get(str(number).encode()))
-                missing = [name for name in fields if name not in record]
-                if missing:
-                    raise TaskDataError(
-                        f"{path}: record {number}: fields missing: {missing}; "
-                        f"present: {sorted(record)}"
-                    )
-                yield Record(
-                    f"record {number}",
-                    str(number),
-                    str(record[source.sequence]),
-                    " ".join(map(str, np.ravel(record[source.label]).tolist())),
-                    str(record[source.sequence_b]) if source.sequence_b else "",
+    with readable(path, "a PEER database"):
+        database = Database(Path(path))
+        if b"num_examples" not in database:
+            raise ValueError("no num_examples")
+        count = _value(database[b"num_examples"])
+        held = sum(key.isdigit() for key in database)
+        if not isinstance(count, int | np.integer) or count != held:
+            raise ValueError(f"{held} records, num_examples is {count!r}")
+    for number in range(int(count)):
+        with readable(f"{path}: record {number}", "a PEER database"):
+            record = _value(database[str(number).encode()])
+            missing = [name for name in fields if name not in record]
+            if missing:
+                raise TaskDataError(
+                    f"{path}: record {number}: fields missing: {missing}; present: {sorted(record)}"
                 )
-    except TaskDataError:
-        raise
-    except (lmdb.Error, pickle.UnpicklingError, TypeError, ValueError, EOFError) as error:
-        place = "" if number < 0 else f"record {number}: "
-        raise TaskDataError(f"{path}: {place}not a PEER database ({error})") from error
+            sequences = [record[name] for name in (source.sequence, source.sequence_b) if name]
+            labels = np.ravel(record[source.label]).tolist()
+            if not all(isinstance(sequence, str) for sequence in sequences):
+                raise ValueError("a sequence is not text")
+            if not labels or not all(isinstance(v, str | int | float) for v in labels):
+                raise ValueError("the label is not of numbers or text")
+        yield Record(
+            f"record {number}",
+            str(number),
+            sequences[0],
+            " ".join(map(str, labels)),
+            sequences[1] if source.sequence_b else "",
+        )
