@@ -170,7 +170,7 @@ def read_arrow(paths: Sequence[str | Path], schema: Schema) -> pa.Table:
     return pa.concat_tables(tables)
 
 
-def read_columns(path: str | Path, columns: Sequence[str] | None = None) -> pl.DataFrame:
+def read_columns(path: str | Path, columns: list[str] | None = None) -> pl.DataFrame:
     """Read some columns of a Parquet table, or all.
 
     Raises:
