@@ -26,6 +26,19 @@ POOL_PARENTS = {"16S": 2400, "18S": 1500, "23S": 900, "28S": 1200, "other": 900}
 TASK_PARENTS = 170  # by (kind, domain)
 LEAKS = 60
 
+#: Amplicons, family -> (kinds, site after which a read starts, site before which it ends, parents):
+#: the Earth Microbiome Project's 515F-806R and Euk1391f-EukBr, and the peptidyl transferase centre
+#: of bacterial 23S between two conserved sites (helices 89 and 93).
+AMPLICONS = {
+    "16S_V4": (("16S",), "GTGYCAGCMGCCGCGGTAA", "ATTAGAWACCCBNGTAGTCC", 7000),
+    "18S_V9": (("18S",), "GTACACACCGCCCGTC", "GTAGGTGAACCTGCAGAAGG", 900),
+    "23S_PTC": (("23S", "other"), "GGGATAACAGGCTGAT", "GTTCGGTCCCTATC", 500),
+}
+READ_LENGTHS = (100, 100, 100, 150, 300)  # reads are cut to one length; 300 is a whole amplicon
+ERROR_READS = 720  # and one residue in ERROR_RATE of each is another
+ERROR_RATE = 8
+IUPAC = {"R": "[AG]", "Y": "[CT]", "M": "[AC]", "W": "[AT]", "B": "[CGT]", "N": "."}
+
 KINDS = {"16S": r"\b16S\b", "18S": r"\b18S\b", "23S": r"\b23S\b", "28S": r"\b2[568]S\b"}
 UNCLEAR = re.compile(r"mitochondri|chloroplast|plastid|apicoplast|metagenom|symbiont|vector", re.I)
 ARCHAEA = re.compile(
@@ -155,6 +168,7 @@ def make_rna(out: Path) -> None:
     (out / "planted_leaks.tsv").write_text("pool_id\ttask_id\n" + "\n".join(leaks) + "\n")
     for name, count in sorted(counts.items()):
         print(f"  {name}: {count}")
+    make_amplicons(out, groups, used)
 
 
 def pool_windows(accession: str, title: str, sequence: str) -> list[tuple[str, str]]:
@@ -169,6 +183,78 @@ def pool_windows(accession: str, title: str, sequence: str) -> list[tuple[str, s
     if digest("case", accession) % 20 == 0:  # soft-masked as FASTA files often are
         found = [(header, letters.lower()) for header, letters in found]
     return found
+
+
+def amplicon(sequence: str, family: str, longest: int) -> tuple[int, str] | None:
+    """The read behind a family's first site: (start, letters); None where the site is not there."""
+    _, *sites, _ = AMPLICONS[family]
+    first, last = ("".join(IUPAC.get(letter, letter) for letter in site) for site in sites)
+    found = re.search(first, sequence)
+    if found is None:
+        return None
+    start = found.end()
+    end = re.compile(last).search(sequence, start)
+    stop = min(start + longest, len(sequence) if end is None else end.start())
+    return start, sequence[start:stop]
+
+
+def with_errors(accession: str, letters: str) -> tuple[str, str]:
+    """The read with substitutions, and a label a residue: e (an error) or r (right)."""
+    noisy, labels = "", ""
+    for i, letter in enumerate(letters):
+        draw = digest("error", accession, i)
+        wrong = draw % ERROR_RATE == 0
+        others = [other for other in "ACGT" if other != letter]
+        noisy += others[draw // ERROR_RATE % 3] if wrong else letter
+        labels += "e" if wrong else "r"
+    return noisy, labels
+
+
+def make_amplicons(
+    out: Path, groups: dict[tuple[str, str], list[tuple[int, str, str, str]]], used: set[str]
+) -> None:
+    """Amplicon reads for the pool, and reads of 16S V4 with planted errors, labelled by residue.
+
+    `groups` has (hash, accession, title, sequence) by (kind, domain); parents in `used` have
+    windows in rna_tasks. No read of the pool begins as one of valid or test does without errors.
+    """
+    labelled: list[tuple[str, str]] = []
+    held_out: set[str] = set()
+    for _, accession, _, sequence in sorted(
+        m for (k, _), g in groups.items() if k == "16S" for m in g
+    ):
+        read = amplicon(sequence, "16S_V4", 100)
+        if accession in used or read is None or len(read[1]) < 100 or set(read[1]) - set("ACGT"):
+            continue
+        start, letters = read
+        place = fraction("split", accession)
+        split = "train" if place < 0.5 else "valid" if place < 0.65 else "test"
+        noisy, labels = with_errors(accession, letters)
+        header = f"{accession}/{start + 1}-{start + 100} split={split} errors={labels}"
+        labelled.append((header, noisy))
+        used.add(accession)
+        if split != "train":
+            held_out.add(letters)
+        if len(labelled) == ERROR_READS:
+            break
+    write(out / "rna_errors.fasta.gz", labelled)
+    pool = []
+    for family, (kinds, *_, wanted) in AMPLICONS.items():
+        members = sorted(m for (k, _), g in groups.items() if k in kinds for m in g)
+        found: list[tuple[str, str]] = []
+        for _, accession, title, sequence in members:
+            longest = READ_LENGTHS[digest("read", accession) % len(READ_LENGTHS)]
+            read = None if accession in used else amplicon(sequence, family, longest)
+            if read is None or len(read[1]) < min(longest, 80) or read[1][:100] in held_out:
+                continue
+            if digest("case", accession) % 20 == 0:
+                read = read[0], read[1].lower()
+            found.append(record(accession, *read, title, f"family={family} "))
+            if len(found) == wanted:
+                break
+        print(f"  {family}: {len(found)}, distinct {len({s.upper() for _, s in found})}")
+        pool += found
+    write(out / "rna_amplicons.fasta.gz", sorted(pool, key=lambda r: digest("order", *r)))
 
 
 def make_protein(out: Path) -> None:

@@ -39,7 +39,7 @@ def planned_resources(root, folder, device):
 def test_only_gpu_rules_ask_for_a_gpu(root, tmp_path, device):
     profile = yaml.safe_load((root / "slurm/config.yaml").read_text())["default-resources"]
     rules = planned_resources(root, tmp_path, device)
-    assert {"ingest", "merge", "make_report", "baseline_domain", *GPU_RULES} <= set(rules)
+    assert {"ingest", "merge", "make_report", "baseline_read_errors", *GPU_RULES} <= set(rules)
     for rule, resources in rules.items():
         on_gpu = device == "auto" and (rule in GPU_RULES or rule.startswith("evaluate_"))
         partition = profile["gpu_partition" if on_gpu else "slurm_partition"]
