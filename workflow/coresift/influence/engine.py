@@ -151,6 +151,8 @@ class InfluenceEngine:
             # Products of bf16 values are exact in TF32, and on a GPU's tensor cores.
             torch.backends.cuda.matmul.allow_tf32 = True
         if settings.compile:
+            if torch.are_deterministic_algorithms_enabled():
+                torch.use_deterministic_algorithms(True, warn_only=True)  # tells inductor too
             cast(nn.Module, model.base_model).compile(dynamic=True)
 
     def batches(self, frame: pl.DataFrame) -> Iterator[np.ndarray]:

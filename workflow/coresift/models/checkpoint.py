@@ -12,16 +12,10 @@ from typing import Any
 
 import torch
 import yaml
-from transformers import (
-    AutoModelForMaskedLM,
-    AutoTokenizer,
-    EsmConfig,
-    EsmForMaskedLM,
-    PreTrainedModel,
-)
 
 from coresift.alphabet import ALPHABETS
-from coresift.models.tokenizer import Encoder, build_tokenizer
+from coresift.models.esm import EsmForMaskedLM
+from coresift.models.tokenizer import Encoder, build_tokenizer, load_tokenizer
 
 PRESETS = Path(__file__).resolve().parents[3] / "resources" / "models"
 
@@ -31,7 +25,7 @@ def preset_names() -> list[str]:
     return sorted(path.stem for path in PRESETS.glob("*.yaml"))
 
 
-def build_model(preset: str, modality: str, seed: int) -> tuple[PreTrainedModel, Any]:
+def build_model(preset: str, modality: str, seed: int) -> tuple[EsmForMaskedLM, Any]:
     """A model of a preset with seeded random weights, and its tokenizer.
 
     Raises:
@@ -42,22 +36,19 @@ def build_model(preset: str, modality: str, seed: int) -> tuple[PreTrainedModel,
         raise ValueError(f"no model preset {preset!r}; allowed: {', '.join(preset_names())}")
     vocabulary = ALPHABETS[modality].vocabulary
     architecture = yaml.safe_load(path.read_text(encoding="utf-8"))
-    config = EsmConfig(
-        vocab_size=len(vocabulary),
-        pad_token_id=vocabulary.index("<pad>"),
-        mask_token_id=vocabulary.index("<mask>"),
-        **architecture,
-    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = EsmForMaskedLM(config)
+        model = EsmForMaskedLM.from_shape(
+            vocab_size=len(vocabulary),
+            pad_token_id=vocabulary.index("<pad>"),
+            mask_token_id=vocabulary.index("<mask>"),
+            **architecture,
+        )
     # Positions start after the padding id, as in ESM and RoBERTa.
-    return model, build_tokenizer(modality, config.max_position_embeddings - 2)
+    return model, build_tokenizer(modality, model.config.max_position_embeddings - 2)
 
 
-def load_model(
-    directory: str | Path, modality: str, max_tokens: int
-) -> tuple[PreTrainedModel, Any, Encoder]:
+def load_model(directory: str | Path, modality: str, max_tokens: int) -> tuple[Any, Any, Encoder]:
     """Model, tokenizer and encoder of a Hugging Face directory; nothing is downloaded.
 
     Raises:
@@ -67,8 +58,8 @@ def load_model(
     directory = Path(directory)
     if not (directory / "config.json").is_file():
         raise ValueError(f"{directory}: no config.json; not a Hugging Face checkpoint directory")
-    tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True)
-    model = AutoModelForMaskedLM.from_pretrained(directory, local_files_only=True)
+    tokenizer = load_tokenizer(directory)
+    model = EsmForMaskedLM.from_pretrained(directory) or _any_model(directory)
     max_tokens = min(max_tokens, position_limit(model) or max_tokens)
     encoder = Encoder.from_tokenizer(tokenizer, modality, max_tokens)
     if len(tokenizer) > model.config.vocab_size:
@@ -77,6 +68,12 @@ def load_model(
             f"the model {model.config.vocab_size}"
         )
     return model, tokenizer, encoder
+
+
+def _any_model(directory: Path) -> Any:
+    from transformers import AutoModelForMaskedLM
+
+    return AutoModelForMaskedLM.from_pretrained(directory, local_files_only=True)
 
 
 def position_limit(model: torch.nn.Module) -> int | None:
@@ -108,10 +105,10 @@ def atomic_directory(path: str | Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def save_model(directory: str | Path, model: PreTrainedModel, tokenizer: Any) -> None:
+def save_model(directory: str | Path, model: Any, tokenizer: Any) -> None:
     """Save model and tokenizer for `AutoModelForMaskedLM` and `AutoTokenizer`, atomically."""
     with atomic_directory(directory) as temporary:
-        model.save_pretrained(temporary, safe_serialization=True)
+        model.save_pretrained(temporary)
         tokenizer.save_pretrained(temporary)
 
 
@@ -134,4 +131,5 @@ def choose_device(name: str) -> torch.device:
 def configure_torch(threads: int) -> None:
     """Fix what decides the bits of a result: thread count and deterministic kernels."""
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    # Sets what `use_deterministic_algorithms(warn_only=True)` sets, without importing inductor.
+    torch.set_deterministic_debug_mode("warn")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,12 @@ from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizerFast
 
 from coresift.alphabet import ALPHABETS, SPECIAL
+from coresift.files import read_json
 
 #: More unknown residues than this and the vocabulary is the wrong one (DESIGN section 8).
 MAX_UNKNOWN_FRACTION = 0.01
+#: Names, then and now, of the class whose tokenizers are all in `tokenizer.json`.
+GENERAL = ("PreTrainedTokenizerFast", "TokenizersBackend")
 
 
 class VocabularyError(ValueError):
@@ -37,6 +41,21 @@ def build_tokenizer(modality: str, max_tokens: int) -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, model_max_length=max_tokens, **SPECIAL
     )
+
+
+def load_tokenizer(directory: Path) -> Any:
+    """The tokenizer of a checkpoint directory; nothing is downloaded.
+
+    `AutoTokenizer` imports the configuration of the model, most of a job's start. Where the files
+    name the class that reads them, it is asked alone.
+    """
+    settings = directory / "tokenizer_config.json"
+    named = read_json(settings).get("tokenizer_class") if settings.is_file() else None
+    if named in GENERAL and (directory / "tokenizer.json").is_file():
+        return PreTrainedTokenizerFast.from_pretrained(directory, local_files_only=True)
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(directory, local_files_only=True)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,13 +13,13 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
-from transformers import get_scheduler
+from torch.optim.lr_scheduler import LambdaLR
 
 from coresift.hashing import seeded_generator
 from coresift.models.batching import token_budget_batches
-from coresift.tasks.metrics import LOWER_IS_BETTER, METRICS
+from coresift.tasks.metrics import METRICS
 from coresift.tasks.sample import MASKED, Sample, make_sample
-from coresift.tasks.settings import Task
+from coresift.tasks.settings import LOWER_IS_BETTER, Task
 from coresift.tasks.targets import ScaledTargets
 
 logger = logging.getLogger(__name__)
@@ -90,6 +91,18 @@ def predicted(task: Task, output: torch.Tensor) -> torch.Tensor:
     return output[:, 0] if task.target == "scalar" else output.argmax(1)
 
 
+def rate_factor(task: Task, step: int, n_steps: int) -> float:
+    """Share of the peak learning rate at a step: linear warm-up, then the task's schedule."""
+    if step < task.warmup_steps:
+        return step / task.warmup_steps
+    if task.schedule == "constant":
+        return 1.0
+    rest = max(1, n_steps - task.warmup_steps)
+    if task.schedule == "linear":
+        return max(0.0, (n_steps - step) / rest)
+    return 0.5 * (1.0 + math.cos(math.pi * ((step - task.warmup_steps) / rest)))
+
+
 @dataclass
 class Probe:
     """A head, and the encoder where it is fine-tuned, on the features of a task's examples.
@@ -147,9 +160,8 @@ class Probe:
             rate = task.encoder_rate * task.learning_rate
             groups.append({"params": list(self.tuned.parameters()), "lr": rate})
         optimizer = torch.optim.AdamW(groups, weight_decay=task.weight_decay)
-        schedule = "constant_with_warmup" if task.schedule == "constant" else task.schedule
         steps = task.epochs * -(-n_train // task.batch_size)
-        return optimizer, get_scheduler(schedule, optimizer, task.warmup_steps, steps)
+        return optimizer, LambdaLR(optimizer, lambda step: rate_factor(task, step, steps))
 
     def _step(self, optimizer: torch.optim.Optimizer, batch: np.ndarray) -> None:
         """One optimiser step on a batch, its gradient summed over forward passes."""
