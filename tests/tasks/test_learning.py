@@ -8,9 +8,10 @@ from coresift.tasks.baseline import baseline
 from coresift.tasks.evaluate import evaluate_task
 from coresift.tasks.heads import make_head
 from coresift.tasks.metrics import METRICS
-from coresift.tasks.probe import Batches, Probe
+from coresift.tasks.probe import Batches, Probe, rate_factor
 from coresift.tasks.settings import Task
 from coresift.tasks.targets import ScaledTargets, Targets
+from transformers import get_scheduler
 
 RNG = np.random.default_rng(0)
 START = RNG.bit_generator.state
@@ -132,3 +133,17 @@ def test_a_trained_model_beats_the_baseline(tmp_path, synthetic):
     scores = [found["metrics"][name]["mean"] for found in (simple, trained)]
     assert scores[0] < 0.75
     assert scores[1] > 0.9
+
+
+@pytest.mark.parametrize("warmup", [0, 3, 20])
+@pytest.mark.parametrize("schedule", ["constant", "linear", "cosine"])
+def test_learning_rates_are_those_of_transformers(schedule, warmup):
+    task = Task(kind="class", data={"path": "t.csv"}, schedule=schedule, warmup_steps=warmup)
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.3)
+    theirs = get_scheduler(
+        {"constant": "constant_with_warmup"}.get(schedule, schedule), optimizer, warmup, 12
+    )
+    for step in range(12):
+        assert 0.3 * rate_factor(task, step, 12) == theirs.get_last_lr()[0]
+        optimizer.step()
+        theirs.step()

@@ -17,7 +17,7 @@ import polars as pl
 import torch
 from pydantic import Field, ValidationError
 from scipy.optimize import nnls
-from transformers import PreTrainedModel
+from torch import nn
 
 from coresift.config import Config
 from coresift.corpus.blocks import sequence_id
@@ -239,7 +239,7 @@ def _time_scoring(
     config: Config,
     work: Work,
     device: torch.device,
-    model: PreTrainedModel,
+    model: nn.Module,
     encoder: Encoder,
     frame: pl.DataFrame,
 ) -> float:
@@ -261,7 +261,7 @@ def _time_training(
     config: Config,
     work: Work,
     device: torch.device,
-    model: PreTrainedModel,
+    model: nn.Module,
     encoder: Encoder,
     frame: pl.DataFrame,
 ) -> float:

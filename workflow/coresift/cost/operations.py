@@ -20,7 +20,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakIdKeyDictionary
-from transformers import AutoConfig, AutoModelForMaskedLM, PreTrainedModel
+from transformers import AutoConfig, AutoModelForMaskedLM
 
 from coresift.influence.curvature import gradient_shapes
 from coresift.influence.engine import InfluenceEngine, resolve_settings
@@ -107,7 +107,7 @@ def flops(config: Any, path: Pass, load: Load, products: int = 1, rotations: int
     return Flops(linear * load.tokens, attention * load.squares)
 
 
-def make_model(name: str, modality: str) -> tuple[PreTrainedModel, Encoder]:
+def make_model(name: str, modality: str) -> tuple[Any, Encoder]:
     """A model of a preset's, or a checkpoint directory's, shape with random weights.
 
     Raises:

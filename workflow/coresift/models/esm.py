@@ -1,8 +1,8 @@
 """ESM's masked language model: transformers' names, arithmetic and files without its imports.
 
 Importing any model of transformers takes longer than torch itself (torch._dynamo, sympy,
-torch.distributed and scipy come along), seconds of CPU in every job. Weights, outputs,
-gradients and files are those of `transformers.EsmForMaskedLM`, bit for bit (tests/models/test_esm.py).
+torch.distributed and scipy come along), seconds of CPU in every job. Weights, outputs, gradients
+and files are those of `transformers.EsmForMaskedLM`, bit for bit; tests/models/test_esm.py.
 """
 
 from __future__ import annotations
@@ -93,23 +93,23 @@ class Embeddings(nn.Module):
         )
         self.mask_token_id = config.mask_token_id if config.token_dropout else None
 
-    def forward(self, ids: torch.Tensor, attention: torch.Tensor | None) -> torch.Tensor:
-        """Embeddings, zero where `attention` is."""
-        x = self.word_embeddings(ids)
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None) -> torch.Tensor:
+        """Embeddings, zero where the mask is."""
+        x = self.word_embeddings(input_ids)
         if self.mask_token_id is not None:
-            masked = ids == self.mask_token_id
+            masked = input_ids == self.mask_token_id
             x = x.masked_fill(masked.unsqueeze(-1), 0.0)
-            lengths = ids.shape[1] if attention is None else attention.sum(-1)
+            lengths = input_ids.shape[1] if attention_mask is None else attention_mask.sum(-1)
             observed = masked.sum(-1).float() / lengths
             x = (x * (1 - MASK_RATIO) / (1 - observed)[:, None, None]).to(x.dtype)
         if self.position_embeddings is not None:
-            real = ids.ne(self.padding_idx).int()
+            real = input_ids.ne(self.padding_idx).int()
             positions = torch.cumsum(real, dim=1).type_as(real) * real
             x = x + self.position_embeddings(positions.long() + self.padding_idx)
         if self.layer_norm is not None:
             x = self.layer_norm(x)
-        if attention is not None:
-            x = (x * attention.unsqueeze(-1)).to(x.dtype)
+        if attention_mask is not None:
+            x = (x * attention_mask.unsqueeze(-1)).to(x.dtype)
         return x
 
 
@@ -276,7 +276,7 @@ class EsmModel(nn.Module):
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None
     ) -> SimpleNamespace:
         """`last_hidden_state` (B, T, hidden) of token ids (B, T); padding is not attended to."""
-        x = self.embeddings(input_ids, attention_mask)
+        x = self.embeddings(input_ids=input_ids, attention_mask=attention_mask)
         mask = None
         if attention_mask is not None and padded(attention_mask):
             n, width = input_ids.shape

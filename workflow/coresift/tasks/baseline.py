@@ -20,7 +20,7 @@ from sklearn.preprocessing import MaxAbsScaler
 
 from coresift.alphabet import ALPHABETS
 from coresift.tasks.data import Examples, read_task
-from coresift.tasks.evaluate import result
+from coresift.tasks.result import result
 from coresift.tasks.sample import MASKED, make_sample
 from coresift.tasks.settings import Task
 from coresift.tasks.targets import ScaledTargets, make_targets

@@ -7,13 +7,11 @@ import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
-from torch.optim.lr_scheduler import LambdaLR
 
 from coresift.hashing import seeded_generator
 from coresift.models.batching import token_budget_batches
@@ -21,6 +19,7 @@ from coresift.tasks.metrics import METRICS
 from coresift.tasks.sample import MASKED, Sample, make_sample
 from coresift.tasks.settings import LOWER_IS_BETTER, Task
 from coresift.tasks.targets import ScaledTargets
+from coresift.training.optimizer import AdamW
 
 logger = logging.getLogger(__name__)
 
@@ -134,15 +133,19 @@ class Probe:
             The value on valid after each epoch, lower being better.
         """
         task, modules = self.task, self._modules
-        optimizer, scheduler = self._optimizer(len(train))
+        optimizer, peaks = self._optimizer()
+        n_steps, step = task.epochs * -(-len(train) // task.batch_size), 0
         best, best_epoch, best_state = float("inf"), 0, copy.deepcopy(modules.state_dict())
         values: list[float] = []
         for epoch in range(task.epochs):
             modules.train()
             order = seeded_generator(seed, "task_epoch", str(epoch)).permutation(train)
             for start in range(0, len(order), task.batch_size):
+                factor = rate_factor(task, step, n_steps)
+                for group, peak in zip(optimizer.param_groups, peaks, strict=True):
+                    group["lr"] = peak * factor
                 self._step(optimizer, order[start : start + task.batch_size])
-                scheduler.step()
+                step += 1
             values.append(self._valid_value(valid))
             logger.info("seed %d epoch %d: %s on valid %.5f", seed, epoch, task.stop_on, values[-1])
             if values[-1] < best:
@@ -153,23 +156,26 @@ class Probe:
         modules.load_state_dict(best_state)
         return values
 
-    def _optimizer(self, n_train: int) -> tuple[torch.optim.Optimizer, Any]:
+    def _optimizer(self) -> tuple[AdamW, list[float]]:
+        """The optimiser and the peak learning rate of each of its groups."""
         task = self.task
-        groups = [{"params": list(self.head.parameters()), "lr": task.learning_rate}]
+        modules, peaks = [self.head], [task.learning_rate]
         if self.tuned is not None:
-            rate = task.encoder_rate * task.learning_rate
-            groups.append({"params": list(self.tuned.parameters()), "lr": rate})
-        optimizer = torch.optim.AdamW(groups, weight_decay=task.weight_decay)
-        steps = task.epochs * -(-n_train // task.batch_size)
-        return optimizer, LambdaLR(optimizer, lambda step: rate_factor(task, step, steps))
+            modules.append(self.tuned)
+            peaks.append(task.encoder_rate * task.learning_rate)
+        groups = [
+            {"params": module.parameters(), "lr": peak, "weight_decay": task.weight_decay}
+            for module, peak in zip(modules, peaks, strict=True)
+        ]
+        return AdamW(groups), peaks
 
-    def _step(self, optimizer: torch.optim.Optimizer, batch: np.ndarray) -> None:
+    def _step(self, optimizer: AdamW, batch: np.ndarray) -> None:
         """One optimiser step on a batch, its gradient summed over forward passes."""
         targets = {i: self.targets(i) for i in batch}
         total = sum(units(self.task, t) for t in targets.values())
         if total == 0:
             return
-        optimizer.zero_grad(set_to_none=True)
+        optimizer.zero_grad()
         for part in self.batches.cut(batch):
             (self._loss(part, [targets[i] for i in part]) / total).backward()
         if self.task.clip_norm is not None:

@@ -20,6 +20,7 @@ from coresift.files import read_tensors, write_tensors
 from coresift.hashing import content_hash, seeded_generator
 from coresift.models.batching import pad, token_budget_batches
 from coresift.models.tokenizer import Encoder
+from coresift.training.optimizer import AdamW
 from coresift.training.stream import ResidueStream
 
 logger = logging.getLogger(__name__)
@@ -60,14 +61,14 @@ def learning_rate(step: int, n_steps: int, peak: float, warmup_fraction: float) 
     return peak * (0.1 + 0.45 * (1 + math.cos(math.pi * progress)))
 
 
-def make_optimizer(model: nn.Module, weight_decay: float) -> torch.optim.AdamW:
+def make_optimizer(model: nn.Module, weight_decay: float) -> AdamW:
     """AdamW; vectors (biases, norms) are not decayed."""
     parameters = [p for p in model.parameters() if p.requires_grad]
     groups = [
-        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+        {"params": [p for p in parameters if p.ndim >= 2], "lr": 0.0, "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim < 2], "lr": 0.0, "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.98))
+    return AdamW(groups, betas=(0.9, 0.98))
 
 
 def train_mlm(
@@ -141,7 +142,7 @@ def train_mlm(
             loss_sum += loss.detach()
         nn.utils.clip_grad_norm_(model.parameters(), options["clip_norm"])
         optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        optimizer.zero_grad()
         value = float(loss_sum) / n_masked
         if not math.isfinite(value):
             raise FloatingPointError(f"the loss is {value} at step {step}; lower learning_rate")
@@ -190,7 +191,7 @@ def _save(
     work: Path,
     key: str,
     model: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    optimizer: AdamW,
     records: list[dict[str, float]],
 ) -> None:
     """Write weights, moments and records as one file: a checkpoint is whole or absent."""
@@ -200,9 +201,7 @@ def _save(
     write_tensors(work / "checkpoint.safetensors", tensors, {"key": key, "records": records})
 
 
-def _restore(
-    work: Path, key: str, model: nn.Module, optimizer: torch.optim.Optimizer
-) -> list[dict[str, float]]:
+def _restore(work: Path, key: str, model: nn.Module, optimizer: AdamW) -> list[dict[str, float]]:
     """Load the checkpoint of the same run, if there is one; returns its records."""
     path = work / "checkpoint.safetensors"
     if not path.is_file():
