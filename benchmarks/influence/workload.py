@@ -14,9 +14,9 @@ from coresift.corpus.normalise import Limits, normalise, reject_reason
 from coresift.corpus.settings import Corpus
 from coresift.influence.engine import InfluenceEngine, resolve_settings
 from coresift.influence.settings import Influence
+from coresift.models import esm
 from coresift.models.batching import pad
 from coresift.models.checkpoint import load_model
-from transformers import masking_utils
 
 ROOT = Path(__file__).resolve().parents[2]
 CPU = torch.device("cpu")
@@ -124,11 +124,11 @@ def peer_rows(workload: Workload, parameters: str) -> Rows:
 
 
 def allow_vmap() -> None:
-    """Let transformers build an attention mask under vmap.
+    """Have the model build an attention mask under vmap.
 
     It looks whether a mask is all ones, to skip it; control flow on data stops vmap.
     """
-    masking_utils._ignore_bidirectional_mask_sdpa = lambda *_: False
+    esm.padded = lambda _: True
 
 
 def mean_losses(logits: torch.Tensor, ids: torch.Tensor, attention: torch.Tensor) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 import gc
 import json
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -42,6 +43,7 @@ from coresift.influence.gradients import Basis, Curvature, QuadraticForms
 from coresift.influence.kronecker import FactorSums
 from coresift.influence.settings import Influence
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 CPU = torch.device("cpu")
@@ -93,17 +95,22 @@ def run_model(model, ids, train):
         F.cross_entropy(logits.flatten(0, 1), ids.flatten()).backward()
 
 
-def eager_model(preset):
-    model, encoder = make_model(preset, "rna" if preset == "tiny" else "protein")
-    model.set_attn_implementation("eager")  # the counter sees the products of attention
-    return model, encoder
+def preset_model(preset):
+    return make_model(preset, "rna" if preset == "tiny" else "protein")
+
+
+@contextmanager
+def counting():
+    """Count operations; the products of attention are seen where no kernel fuses them."""
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        yield counter
 
 
 @pytest.mark.parametrize("preset", ["tiny", "esm2-8m"])
 @pytest.mark.parametrize("path", ["forward", "train"])
 def test_flops_equal_the_counter(preset, path):
-    model, _ = eager_model(preset)
-    with FlopCounterMode(display=False) as counter:
+    model, _ = preset_model(preset)
+    with counting() as counter:
         run_model(model, torch.randint(4, 8, (3, 40)), path == "train")
     load = Load(3, 120, 3 * 40**2)
     assert counter.get_total_flops() == flops(model.config, path, load).total
@@ -118,8 +125,8 @@ def test_flops_equal_the_counter(preset, path):
     [("plain", 1, 0), ("rotated", 1, 1), ("both", 2, 1), ("kronecker", 0, 0)],
 )
 def test_flops_of_scores_equal_the_counter(preset, path, loss, kind, products, rotations):
-    model, encoder = eager_model(preset)
-    with FlopCounterMode(display=False) as counter:
+    model, encoder = preset_model(preset)
+    with counting() as counter:
         counted = run_score(path, model, encoder, ["A" * 38] * 3, loss, kind)
     load = Load(3, 120, 3 * 40**2, counted / 120)
     expected = flops(model.config, path, load, products, rotations)

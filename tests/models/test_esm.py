@@ -127,6 +127,7 @@ OTHERS = {
     "a weight more": lambda f: change_weights(f, lambda t: {**t, "more": torch.zeros(1)}),
     "a weight less": lambda f: change_weights(f, lambda t: dict(list(t.items())[1:])),
     "another size": lambda f: change_config(f, intermediate_size=32),
+    "a broken file": lambda f: (f / "model.safetensors").write_bytes(b"half a file"),
     "no safetensors": lambda f: (f / "model.safetensors").unlink(),
 }
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch.func import functional_call, jacrev, vmap
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from workload import Workload, mixture
 
 NAME = "lm_head.dense.weight"
@@ -18,7 +19,6 @@ NAME = "lm_head.dense.weight"
 
 def prepare(workload: Workload, parameters: str, loss: str) -> Callable[[], np.ndarray]:
     engine = workload.engine("head")
-    engine.model.set_attn_implementation("eager")
     weights = dict(engine.model.named_parameters())
     rest = {name: p.detach() for name, p in weights.items() if name != NAME}
     weight = weights[NAME].detach()
@@ -32,7 +32,8 @@ def prepare(workload: Workload, parameters: str, loss: str) -> Callable[[], np.n
 
     def one(scored: torch.Tensor, row: torch.Tensor) -> torch.Tensor:
         arguments = {"input_ids": row[None]}
-        logits = functional_call(engine.model, {**rest, NAME: scored}, (), arguments).logits
+        with sdpa_kernel(SDPBackend.MATH):
+            logits = functional_call(engine.model, {**rest, NAME: scored}, (), arguments).logits
         return F.cross_entropy(logits[0], row)
 
     gradients = vmap(jacrev(one), in_dims=(None, 0), chunk_size=2)
