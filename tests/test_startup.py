@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-COMPILER = {"torch._dynamo", "torch._inductor"}
+COMPILER = {"torch._dynamo", "torch._inductor", "sympy"}
 #: Of transformers a job needs the tokenizer only.
 MODELS = {"transformers.models", "transformers.modeling_utils", "accelerate"}
 LEARNING = {"torch", "transformers", "tokenizers", "sklearn"}
@@ -28,10 +28,9 @@ FORBIDDEN = {
     ],
     "with torch": [
         (
-            ["base", "finetune", "pretrain"],
-            {*COMPILER, *MODELS, *TABLES, "matplotlib", "sklearn", "sympy"},
+            ["base", "finetune", "pretrain", "score", "fisher_part", "fisher"],
+            {*COMPILER, *MODELS, *TABLES, "matplotlib", "sklearn"},
         ),
-        (["score", "fisher_part", "fisher"], {*COMPILER, *MODELS, *TABLES, "matplotlib"}),
         (["evaluate"], {*COMPILER, *MODELS, "matplotlib"}),
         (["embed"], {*COMPILER, *MODELS}),
     ],
