@@ -31,7 +31,7 @@ FORBIDDEN = {
             ["base", "finetune", "pretrain", "score", "fisher_part", "fisher"],
             {*COMPILER, *MODELS, *TABLES, "matplotlib", "sklearn"},
         ),
-        (["evaluate"], {*COMPILER, *MODELS, "matplotlib"}),
+        (["evaluate"], {*COMPILER, *MODELS, "matplotlib", "sklearn", "scipy", "pandas"}),
         (["embed"], {*COMPILER, *MODELS}),
     ],
 }

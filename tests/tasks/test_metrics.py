@@ -216,3 +216,13 @@ def test_bootstrap_of_sums_is_that_of_rows(seed, name):
     drawn = np.random.default_rng(seed).integers(3, size=3)
     (value,) = metric.resample(gathered(task, examples), [drawn])
     assert value == pytest.approx(metric(gathered(task, [examples[i] for i in drawn])))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(1, 5), st.integers(1, 30), st.integers(0, 2**32 - 1))
+def test_class_metrics_are_sklearns_to_the_bit(classes, n, seed):
+    rng = np.random.default_rng(seed)
+    t, p = rng.integers(0, classes, (2, n))
+    assert METRICS["class"]["mcc"].function(t, p) == sk.matthews_corrcoef(t, p)
+    expected = f1_score(t, p, average="macro", zero_division=0)
+    assert METRICS["class"]["macro_f1"].function(t, p) == expected

@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
-from sklearn import metrics as sk
 
 from coresift.tasks.sample import MASKED, Sample
 
@@ -62,8 +60,10 @@ Metric = RowMetric | SumMetric
 
 def _mean_auc(targets: np.ndarray, scores: np.ndarray) -> float:
     """Unweighted mean over labels of ROC-AUC; a label with one class counts 0.5 (BEACON)."""
+    from sklearn.metrics import roc_auc_score  # a second of each job; other tasks need none
+
     values = [
-        sk.roc_auc_score(t, s) if 0 < t.sum() < len(t) else 0.5
+        roc_auc_score(t, s) if 0 < t.sum() < len(t) else 0.5
         for t, s in zip(targets.T, scores.T, strict=True)
     ]
     return float(np.mean(values))
@@ -72,10 +72,12 @@ def _mean_auc(targets: np.ndarray, scores: np.ndarray) -> float:
 def _label_mcc(targets: np.ndarray, scores: np.ndarray) -> float:
     """Mean over labels of the Matthews correlation at probability 0.5."""
     pairs = zip(targets.T, scores.T > 0.5, strict=True)
-    return float(np.mean([sk.matthews_corrcoef(t, p) for t, p in pairs]))
+    return float(np.mean([_mcc(t, p) for t, p in pairs]))
 
 
 def _correlation(targets: np.ndarray, values: np.ndarray, rank: bool) -> float:
+    from scipy import stats  # half a second of each job; other tasks need none
+
     function = stats.spearmanr if rank else stats.pearsonr
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -88,7 +90,25 @@ def _accuracy(targets: np.ndarray, classes: np.ndarray) -> float:
 
 
 def _macro_f1(targets: np.ndarray, classes: np.ndarray) -> float:
-    return float(sk.f1_score(targets, classes, average="macro", zero_division=0))
+    counts = _confusion(targets, classes)
+    return float((2 * counts.diagonal() / (counts.sum(0) + counts.sum(1))).mean())
+
+
+def _mcc(targets: np.ndarray, classes: np.ndarray) -> float:
+    """Matthews correlation of any number of classes (Gorodkin 2004); 0 if one side is constant."""
+    counts = _confusion(targets, classes).astype(np.float64)
+    true, predicted, n = counts.sum(1), counts.sum(0), counts.sum()
+    variances = (n**2 - predicted @ predicted) * (n**2 - true @ true)
+    covariance = counts.trace() * n - true @ predicted
+    return float(covariance / np.sqrt(variances)) if variances else 0.0
+
+
+def _confusion(targets: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """(k, k) counts of true (rows) and predicted (columns) classes among those that occur."""
+    found, codes = np.unique(np.concatenate([targets, classes]), return_inverse=True)
+    true, predicted = np.split(codes, 2)
+    k = len(found)
+    return np.bincount(true * k + predicted, minlength=k * k).reshape(k, k)
 
 
 def _ratio(sums: np.ndarray) -> np.ndarray:
@@ -198,7 +218,7 @@ def _example_accuracy(sample: Sample) -> np.ndarray:
 _CLASS: dict[str, Metric] = {
     "accuracy": RowMetric(_accuracy),
     "macro_f1": RowMetric(_macro_f1),
-    "mcc": RowMetric(lambda t, p: float(sk.matthews_corrcoef(t, p))),
+    "mcc": RowMetric(_mcc),
 }
 _SCALAR: dict[str, Metric] = {
     "spearman": RowMetric(lambda t, p: _correlation(t, p, rank=True)),
