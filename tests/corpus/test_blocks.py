@@ -1,8 +1,6 @@
 """The block parser gives the records of a plain one, whatever the file and the block size."""
 
 import re
-import subprocess
-import sys
 
 import fasta_reference
 import polars as pl
@@ -167,21 +165,3 @@ def test_column_builders():
     offsets = pl.Series([0, 0, 3, 4], dtype=pl.Int64).to_numpy()
     words = pa.array(["", "a", "bcd", "e"])
     assert list_array(offsets, words).to_pylist() == [[], ["", "a", "bcd"], ["e"]]
-
-
-def test_no_stage_imports_pandas(tmp_path, root):
-    """pyarrow imports it to look at some numpy arrays: a third of a small job's time."""
-    code = f"""
-import sys
-from coresift.corpus.dedup import deduplicate
-from coresift.corpus.ingest import ingest
-from coresift.corpus.normalise import Limits
-from coresift.corpus.tables import SEQUENCE
-from coresift.tables import write_arrow
-parts = [{str(tmp_path / "p")!r}]
-ingest({str(root / "resources/demo/rna_1.fasta.gz")!r}, "x", parts, {str(tmp_path / "r")!r}, "rna",
-       Limits(30, 1022, 0.1), 8, 1 << 20)
-write_arrow({str(tmp_path / "d")!r}, deduplicate(parts, 8), SEQUENCE)
-assert "pandas" not in sys.modules
-"""
-    subprocess.run([sys.executable, "-c", code], check=True)

@@ -15,6 +15,7 @@ from coresift.influence.engine import (
     mask_patterns,
     resolve_settings,
 )
+from coresift.influence.errors import ScoreError
 from coresift.influence.fisher import (
     CHUNKS,
     Fisher,
@@ -25,10 +26,11 @@ from coresift.influence.fisher import (
 )
 from coresift.influence.gradients import Curvature
 from coresift.influence.kronecker import Kronecker, eigenbases
-from coresift.influence.merge import merge_variants, score_agreement, variant_rows
+from coresift.influence.merge import merge_variants, variant_rows
 from coresift.influence.parameters import resolve_layers
-from coresift.influence.scoring import ScoreError, score_all, score_frame, score_shard
+from coresift.influence.scoring import score_all, score_frame, score_shard
 from coresift.influence.settings import Influence
+from coresift.influence.summary import score_agreement
 from coresift.influence.tables import VARIANT
 from coresift.models.checkpoint import build_model
 from coresift.models.tokenizer import Encoder, build_tokenizer

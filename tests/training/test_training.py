@@ -29,13 +29,13 @@ def corpus(n=60, seed=0):
     return ["".join(rng.choice(list("ACGU"), rng.integers(20, 60))) for _ in range(n)]
 
 
-def train(tmp_path, sequences=None, total=4000, **values):
+def train(tmp_path, sequences=None, total=4000, precision="float32", **values):
     torch.set_num_threads(1)
     model, tokenizer = build_model("tiny", "rna", 0)
     encoder = Encoder.from_tokenizer(tokenizer, "rna", 1024)
     work = tmp_path / "work"
     records = train_mlm(
-        model, encoder, sequences or corpus(), total, options(**values), 3, CPU, work
+        model, encoder, sequences or corpus(), total, options(**values), 3, CPU, work, precision
     )
     return model, records
 
@@ -132,6 +132,15 @@ def test_a_broken_or_foreign_checkpoint_is_not_used(tmp_path):
     assert model_hash(train(tmp_path / "b")[0]) == model_hash(whole)
     train(tmp_path / "c", total=8000)  # leaves the checkpoint of step 16
     assert model_hash(train(tmp_path / "c")[0]) == model_hash(whole)
+
+
+def test_a_process_trains_in_either_precision(tmp_path):
+    full = train(tmp_path / "a")[1]
+    half = train(tmp_path / "b", precision="bf16")[1]
+    again = train(tmp_path / "c")[1]
+    assert again == full
+    assert half != full
+    assert [r["loss"] for r in half] == pytest.approx([r["loss"] for r in full], rel=0.02)
 
 
 def test_divergence_is_an_error(tmp_path):

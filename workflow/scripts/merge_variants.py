@@ -5,7 +5,8 @@ from coresift.dag.logs import start
 start(snakemake.log[0])
 
 from coresift.files import write_text
-from coresift.influence.merge import merge_variants, score_agreement
+from coresift.influence.merge import merge_variants
+from coresift.influence.summary import score_agreement
 from coresift.influence.tables import SCORE, VARIANT
 from coresift.tables import read_table
 

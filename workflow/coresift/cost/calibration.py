@@ -15,7 +15,6 @@ from typing import Annotated, Literal
 import numpy as np
 import polars as pl
 import torch
-from accelerate.state import AcceleratorState
 from pydantic import Field, ValidationError
 from scipy.optimize import nnls
 from transformers import PreTrainedModel
@@ -269,7 +268,6 @@ def _time_training(
     residues = int(frame["length"].sum())
     options = {**config.pretrain.model_dump(), "tokens_per_step": residues}
     sequences = frame["sequence"].to_list()
-    AcceleratorState._reset_state(True)  # a process has one precision otherwise
     with tempfile.TemporaryDirectory() as folder:
         return _best_of_three(
             lambda: train_mlm(

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import combinations
 from pathlib import Path
 
 import polars as pl
-from scipy import stats
 
 from coresift.corpus.dedup import iter_pool
-from coresift.influence.scoring import ScoreError
+from coresift.influence.errors import ScoreError
 from coresift.influence.tables import SCORE, VARIANT
 from coresift.tables import TableWriter, not_finite, read_table
 
@@ -70,28 +68,3 @@ def merge_variants(
             writer.append(frame)
         if done != len(seq_ids):
             raise ScoreError(f"{len(seq_ids)} sequences in the pool, variants of {done}")
-
-
-def score_agreement(
-    main: pl.DataFrame, variants: pl.DataFrame, names: Sequence[str], sizes: Sequence[int]
-) -> pl.DataFrame:
-    """How far two scores agree: rank correlation, and what their k most influential share.
-
-    Args:
-        main: `SCORE` in seq_id order. variants: `VARIANT` in seq_id order.
-        sizes: k; one above the pool's size is left out.
-
-    Returns:
-        Columns a, b, spearman, k, shared (fraction of k), a row for each pair of scores and k.
-    """
-    scores = {"influence": main["influence"].to_numpy()}
-    for name in names:
-        scores[name] = variants.filter(pl.col("variant") == name)["influence"].to_numpy()
-    order = {name: (-values).argsort(kind="stable") for name, values in scores.items()}
-    rows = []
-    for a, b in combinations(scores, 2):
-        rho = float(stats.spearmanr(scores[a], scores[b]).statistic)
-        for k in (k for k in sizes if k <= main.height):
-            shared = len(set(order[a][:k]) & set(order[b][:k])) / k
-            rows.append((a, b, rho, k, shared))
-    return pl.DataFrame(rows, schema=["a", "b", "spearman", "k", "shared"], orient="row")

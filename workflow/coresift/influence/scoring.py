@@ -18,6 +18,7 @@ from torch import nn
 from coresift.hashing import content_hash
 from coresift.influence.curvature import Fishers, curvature_of
 from coresift.influence.engine import InfluenceEngine, resolve_settings
+from coresift.influence.errors import ScoreError
 from coresift.influence.gradients import Curvature
 from coresift.influence.settings import Influence
 from coresift.influence.tables import SCORE
@@ -26,10 +27,6 @@ from coresift.models.tokenizer import Encoder
 from coresift.tables import conform, not_finite, read_table, write_table
 
 logger = logging.getLogger(__name__)
-
-
-class ScoreError(ValueError):
-    """A sequence has a NaN or infinite score; the message names it."""
 
 
 def score_key(engine: InfluenceEngine, curvature: Curvature) -> str:

@@ -15,7 +15,7 @@ from markupsafe import Markup
 from coresift.files import read_json
 from coresift.report.losses import cropped_table
 from coresift.report.paper import SCALE, paper_table
-from coresift.tasks.metrics import LOWER_IS_BETTER
+from coresift.tasks.settings import LOWER_IS_BETTER
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8">

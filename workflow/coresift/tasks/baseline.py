@@ -21,7 +21,7 @@ from sklearn.preprocessing import MaxAbsScaler
 from coresift.alphabet import ALPHABETS
 from coresift.models.cropping import count_cropped
 from coresift.tasks.data import SPLITS, Examples, read_task
-from coresift.tasks.evaluate import result
+from coresift.tasks.result import result
 from coresift.tasks.sample import MASKED, make_sample
 from coresift.tasks.settings import Task
 from coresift.tasks.targets import ScaledTargets, check_known, make_targets

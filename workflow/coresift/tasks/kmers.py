@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from itertools import product
 
 import numpy as np
-from sklearn.feature_extraction.text import CountVectorizer
 
 #: Amino acids by dipole and side-chain volume (Shen et al. 2007, the conjoint triad).
 TRIAD_CLASSES = ("AGV", "ILFP", "YMTS", "HNQW", "RK", "DE", "C")
@@ -19,6 +18,8 @@ def kmer_frequencies(sequences: Sequence[str], modality: str) -> np.ndarray:
     Protein: 3-mers of the 7 conjoint-triad classes (343); RNA: 4-mers (256). k-mers with other
     letters are left out.
     """
+    from sklearn.feature_extraction.text import CountVectorizer  # few tasks have such a partner
+
     if modality == "protein":
         letters, size = "0123456", 3
         texts = [s.translate(_PROTEIN) for s in sequences]

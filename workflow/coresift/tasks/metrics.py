@@ -246,7 +246,6 @@ METRICS: dict[str, dict[str, Metric]] = {
         "mse": SumMetric(_moments, _mse),
     },
 }
-LOWER_IS_BETTER = frozenset({"mse", "mae", "rmse"})
 
 
 def _drop(targets: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -16,9 +16,9 @@ from transformers import get_scheduler
 
 from coresift.hashing import seeded_generator
 from coresift.models.batching import token_budget_batches
-from coresift.tasks.metrics import LOWER_IS_BETTER, METRICS
+from coresift.tasks.metrics import METRICS
 from coresift.tasks.sample import MASKED, Sample, make_sample
-from coresift.tasks.settings import Task
+from coresift.tasks.settings import LOWER_IS_BETTER, Task
 from coresift.tasks.targets import ScaledTargets
 
 logger = logging.getLogger(__name__)

@@ -46,6 +46,7 @@ METRIC_NAMES: dict[str, tuple[str, ...]] = {
     ),
     "pairwise_distance": ("r2", "spearman", "mse"),
 }
+LOWER_IS_BETTER = frozenset({"mse", "mae", "rmse"})
 
 
 @cache

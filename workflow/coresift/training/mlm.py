@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator
 from torch import nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
@@ -105,9 +104,6 @@ def train_mlm(
         FloatingPointError: the loss is not finite.
     """
     encoder.check_unknown(sequences)
-    accelerator = Accelerator(
-        mixed_precision="bf16" if precision == "bf16" else "no", cpu=device.type == "cpu"
-    )
     lengths = np.array([len(s) for s in sequences])
     stream = ResidueStream(
         lengths,
@@ -145,15 +141,15 @@ def train_mlm(
         for batch in token_budget_batches(sizes, options["tokens_per_batch"]):
             ids, attention = pad([rows[i][0] for i in batch], encoder.pad_id)
             labels, _ = pad([rows[i][1] for i in batch], IGNORE)
-            with accelerator.autocast():
+            with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
                 logits = model(input_ids=ids.to(device), attention_mask=attention.to(device)).logits
             chosen = (labels != IGNORE).to(device)
             loss = F.cross_entropy(
                 logits[chosen].float(), labels.to(device)[chosen], reduction="sum"
             )
-            accelerator.backward(loss / n_masked)
+            (loss / n_masked).backward()
             loss_sum += loss.detach()
-        accelerator.clip_grad_norm_(model.parameters(), options["clip_norm"])
+        nn.utils.clip_grad_norm_(model.parameters(), options["clip_norm"])
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         value = float(loss_sum) / n_masked
