@@ -24,7 +24,7 @@ def test_a_new_budget_scores_nothing(project):
     config = small_config()
     config["selection"]["budgets"] = [40, 30]
     planned = project.planned(config)
-    assert {"select", "pretrain", "evaluate_domain", "results"} <= planned
+    assert {"check_budgets", "select", "pretrain", "evaluate_domain", "results"} <= planned
     assert not planned & SCORING
 
 
@@ -56,7 +56,7 @@ TRAINED = {"pretrain", "evaluate_domain", *PAGE}
 DRAWN = {"select", "coreset_fasta", "describe_coresets", "embed", *TRAINED}
 SCORED = {"score", "merge", "describe_scores", *DRAWN}
 TUNED = {"finetune", "fisher_part", "fisher", *SCORED}
-POOLED = {"decontaminate", "summarise_corpus", "subset", "base", *TUNED}
+POOLED = {"decontaminate", "summarise_corpus", "check_budgets", "subset", "base", *TUNED}
 ALL = {"ingest", "deduplicate", "held_out", "baseline_domain", *POOLED}
 
 #: Where a harmless key is added, and the rules that may come to another result by it.
@@ -97,6 +97,27 @@ CODE = [
     ("cost/estimate.py", set()),
     ("config.py", set()),
 ]
+
+
+def test_an_edited_model_preset_reruns_what_it_shapes(project):
+    path = project.folder / "resources/models/tiny.yaml"
+    text = path.read_text()
+    path.write_text(text + "# only a comment\n")
+    assert project.planned(small_config()) == set()
+    path.write_text(text.replace("hidden_size: 64", "hidden_size: 32"))
+    planned = project.planned(small_config())
+    path.write_text(text)
+    assert {"base", "finetune", "score", "select", "pretrain", "evaluate_domain"} <= planned
+    assert not planned & {"ingest", "subset", "baseline_domain"}
+
+
+def test_an_edited_figure_of_the_paper_remakes_the_tables(project):
+    (path,) = (project.folder / "resources/paper").glob("*.csv")
+    text = path.read_text()
+    path.write_text(text.replace("1", "2"))
+    planned = project.planned(small_config())
+    path.write_text(text)
+    assert planned == {"results", "make_report"}
 
 
 @pytest.fixture

@@ -324,8 +324,8 @@ def test_a_checkpoint_by_path_is_the_base(project):
     assert "subset" not in planned
     names = ("influence/scores.parquet",)
     assert project.digests("given", names) != project.digests("small", names)
-    config["run"], config["modality"] = "wrong", "protein"
-    config["tasks"] = {}
+    config |= {"run": "wrong", "modality": "protein", "tasks": {}, "subset": {"size": 40}}
+    config["corpus"]["fasta"] = ["resources/demo/protein_1.fasta.gz"]
     done = project.run(config, "scores", check=False)
     assert "the checkpoint's vocabulary has no token for" in done.stdout + done.stderr
 
