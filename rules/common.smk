@@ -10,6 +10,7 @@ sys.path.insert(0, LIBRARY)
 
 from coresift.alphabet import ALPHABETS
 from coresift.config import (
+    MAP_ENDINGS,
     ConfigError,
     Optimisation,
     check_paths,
@@ -103,6 +104,12 @@ def fingerprint(path):
     if path.startswith(out("")):
         return None
     return hashed(path) if source is None else plain(source)
+
+
+def contents(task):
+    """What a task's files hold, and the maps beside its tables that labels may name."""
+    files = [fingerprint(path) for path in task.data.files()]
+    return files + [hashed(folder, MAP_ENDINGS) for folder in task.map_folders()]
 
 
 def available(path):

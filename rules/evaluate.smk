@@ -57,7 +57,7 @@ for task_name, task in TASKS.items():
             mem_mb=memory(8000),
             runtime=runtime(240),
         params:
-            content=[fingerprint(path) for path in task.data.files()],
+            content=contents(task),
             checkpoint=content_of,
             modality=CFG.modality,
             task=plain(task),
@@ -88,7 +88,7 @@ for task_name, task in TASKS.items():
             mem_mb=memory(8000),
             runtime=runtime(60),
         params:
-            content=[fingerprint(path) for path in task.data.files()],
+            content=contents(task),
             modality=CFG.modality,
             task=plain(task),
             code=code("baseline"),

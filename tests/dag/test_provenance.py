@@ -24,6 +24,21 @@ def test_a_folder_is_its_names_and_bytes(tmp_path):
     assert hashed(tmp_path / "absent") == "missing"
 
 
+def test_of_a_folder_some_endings_count(tmp_path):
+    hashed = Fingerprints(tmp_path / "known.json")
+    maps = tmp_path / "data/maps"
+    maps.mkdir(parents=True)
+    (maps / "a.npy").write_bytes(b"1")
+    first = hashed(tmp_path / "data", (".npy", ".cif"))
+    (maps / "notes.txt").write_text("new")
+    (tmp_path / "data/.cache").mkdir()
+    (tmp_path / "data/.cache/b.npy").write_bytes(b"2")
+    assert hashed(tmp_path / "data", (".npy", ".cif")) == first
+    assert hashed(tmp_path / "data") != first
+    (maps / "a.npy").write_bytes(b"3")
+    assert hashed(tmp_path / "data", (".npy", ".cif")) != first
+
+
 def settle(monkeypatch):
     """Let every file be one that was changed long ago."""
     monkeypatch.setattr(provenance, "SETTLED_NS", -time.time_ns())

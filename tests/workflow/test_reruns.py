@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pytest
 from project import small_config
 
@@ -41,6 +42,24 @@ def test_a_new_task_does_not_train(project):
     config["decontaminate"] = {"enabled": True}
     config["evaluate"]["seeds"] = [0, 1]
     assert project.planned(config) == {"evaluate_domain", "results", "make_report"}
+
+
+def test_a_changed_map_beside_its_table_reruns_what_reads_it(project):
+    (project.folder / "maps/npy").mkdir(parents=True)
+    rows = [("train", "ACGU"), ("train", "GGCC"), ("valid", "AACC"), ("test", "GCAU")]
+    lines = [f"{i},{sequence},{split}" for i, (split, sequence) in enumerate(rows)]
+    (project.folder / "maps/t.csv").write_text("\n".join(["id,sequence,split", *lines]))
+    for i in range(len(rows)):
+        np.save(project.folder / f"maps/npy/{i}.npy", np.eye(4))
+    config = small_config()
+    data = {"path": "maps/t.csv", "label": "npy/{id}.npy"}
+    config["tasks"]["map"] = {"kind": "pairwise", "data": data}
+    target = "results/small/evaluation/map/kmer/metrics.json"
+    project.run(config, target)
+    (project.folder / "maps/npy/0.npy").touch()
+    assert project.planned(config, target) == set()
+    np.save(project.folder / "maps/npy/0.npy", np.zeros((4, 4)))
+    assert project.planned(config, target) == {"baseline_map"}
 
 
 def test_a_new_variant_needs_its_own_sums_only(project):

@@ -20,10 +20,12 @@ from coresift.influence.settings import Influence
 from coresift.report.settings import Report
 from coresift.selection.settings import Selection
 from coresift.settings import ConfigError, Modality, Section, plain
+from coresift.tasks.readers.settings import MAP_ENDINGS
 from coresift.tasks.settings import Evaluate, Task
 from coresift.training.settings import Base, Finetune, Optimisation, Pretrain
 
 __all__ = [
+    "MAP_ENDINGS",
     "Config",
     "ConfigError",
     "Optimisation",

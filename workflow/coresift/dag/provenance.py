@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -93,6 +95,14 @@ def code_digest(script: str | Path) -> str:
     return digest.hexdigest()
 
 
+def _files(folder: Path, endings: tuple[str, ...]) -> Iterator[Path]:
+    """Files below a folder, those in hidden folders aside."""
+    for parent, inner, names in os.walk(folder, followlinks=True):
+        inner[:] = [name for name in inner if not name.startswith(".")]
+        paths = (Path(parent, name) for name in names if name.endswith(endings))
+        yield from (path for path in paths if path.is_file())
+
+
 class Fingerprints:
     """Content hashes of input files and folders; a file is read again only where it may differ.
 
@@ -111,18 +121,23 @@ class Fingerprints:
         self._kept: dict[str, list[str]] = kept if isinstance(kept, dict) else {}
         self._known = dict(self._kept)
 
-    def __call__(self, path: str | Path) -> str:
-        """xxh3-128 of a file's bytes, or of a folder's names and bytes, or 'missing'."""
+    def __call__(self, path: str | Path, endings: tuple[str, ...] = ("",)) -> str:
+        """xxh3-128 of a file's bytes, or of a folder's names and bytes, or 'missing'.
+
+        Args:
+            endings: of a folder, only files whose names end so count.
+        """
         root = Path(path)
         if not root.exists():
             return "missing"
-        files = sorted(f for f in root.rglob("*") if f.is_file()) if root.is_dir() else [root]
+        files = sorted(_files(root, endings)) if root.is_dir() else [root]
         now = time.time_ns()
         stats = [(file.relative_to(root).as_posix(), file.stat()) for file in files]
         state = content_hash(
             [[name, s.st_size, s.st_ino, s.st_mtime_ns, s.st_ctime_ns] for name, s in stats]
         )
-        known = self._known.get(str(path))
+        key = "|".join([str(path), *endings])
+        known = self._known.get(key)
         if known is not None and known[0] == state:
             return known[1]
         digest = xxhash.xxh3_128()
@@ -132,9 +147,9 @@ class Fingerprints:
             with file.open("rb") as handle:
                 while chunk := handle.read(1 << 24):
                     digest.update(chunk)
-        self._known[str(path)] = [state, digest.hexdigest()]
+        self._known[key] = [state, digest.hexdigest()]
         if all(stat.st_ctime_ns < now - SETTLED_NS for _, stat in stats):
-            self._kept[str(path)] = self._known[str(path)]
+            self._kept[key] = self._known[key]
             with suppress(OSError):  # a read-only folder: a dry run hashes again
                 write_json(self._path, self._kept)
         return digest.hexdigest()

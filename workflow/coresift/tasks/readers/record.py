@@ -12,8 +12,10 @@ from pathlib import Path
 
 from polars.exceptions import PanicException
 
+from coresift.tasks.readers.settings import MAP_ENDINGS
+
 #: A label that is a file: .npy map, or PDB / mmCIF with an optional chain (`1abc.cif:A`).
-FILE = re.compile(r"(.+\.(?:npy|(?:pdb|ent|cif)(?:\.gz)?))(?::(\w+))?")
+FILE = re.compile(rf"(.+(?:{'|'.join(map(re.escape, MAP_ENDINGS))}))(?::(\w+))?")
 
 
 class TaskDataError(ValueError):

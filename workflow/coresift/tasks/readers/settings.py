@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Annotated, Literal
 
@@ -106,6 +107,10 @@ class TaskData(Section):
 Kind = Literal["class", "multilabel", "scalar", "token", "pair", "pair_scalar", "pairwise"]
 
 
+#: Endings of the files of maps that a label of kind pairwise may name.
+MAP_ENDINGS = (".npy", *(f".{kind}{gz}" for kind in ("pdb", "ent", "cif") for gz in ("", ".gz")))
+
+
 class LabelledData(Section):
     """Labelled sequences: the part of a task that decides how its files are read."""
 
@@ -119,3 +124,9 @@ class LabelledData(Section):
     def two_sequences(self) -> bool:
         """Whether an example is a pair of sequences."""
         return self.kind in ("pair", "pair_scalar")
+
+    def map_folders(self) -> list[str]:
+        """Folders in which labels of kind pairwise may name files: those of the tables."""
+        given = (self.data.path, self.data.train, self.data.valid, self.data.test)
+        folders = {os.path.dirname(path) or "." for path in given if path is not None}
+        return sorted(folders) if self.kind == "pairwise" else []
