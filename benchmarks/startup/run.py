@@ -119,7 +119,9 @@ def main() -> None:
             path.mkdir()
             run(PREPARE, checkout, path)
         print("| kind of job | before, CPU s | after, CPU s | ratio |\n|---|---|---|---|")
-        for script in arguments.kinds:
+        # What only one checkout has cannot be compared.
+        paths = {s: [c / f"workflow/scripts/{s}.py" for c in checkouts] for s in arguments.kinds}
+        for script in (s for s, found in paths.items() if all(p.exists() for p in found)):
             times: dict[Path, list[float]] = {checkout: [] for checkout in checkouts}
             for _ in range(arguments.repeats + 1):
                 for checkout, path in inputs.items():
