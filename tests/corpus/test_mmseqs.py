@@ -144,7 +144,8 @@ def test_clusters_hold_near_duplicates(tmp_path, modality):
     assert all(len(group) == 1 for group in groups)
     assert len(set.union(*groups)) == len(families)
     write_table(tmp_path / "clusters.parquet", tables[0], CLUSTER)
-    report = {"source": "x", "records": 45, "accepted": 45, "rejected": {}}
+    counts = {"records": 45, "accepted": 45, "rejected": {}}
+    report = {"source": "x", "path": "x.fasta", **counts, "first_rejected": {}, "problems": []}
     write_json(tmp_path / "x.json", report)
     write_arrow(tmp_path / "distinct.arrow", to_arrow(pool), SEQUENCE)
     summary = summarise(
