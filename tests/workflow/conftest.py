@@ -15,7 +15,7 @@ def finished(root, tmp_path_factory, worker_id):
             made = Project(folder.with_name("making"))
             copy_project(root, made.folder)
             done = made.run(small_config(), "--logger=coresift")
-            made.terminal.write_text(done.stderr)
+            made.first_terminal.write_text(done.stderr)
             made.folder.rename(folder)
     return folder
 

@@ -63,7 +63,7 @@ class Project:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.terminal = folder / "terminal.txt"  # of the fixture's run
+        self.first_terminal = folder / "terminal.txt"  # of the fixture's run
 
     def command(self, config, *arguments):
         path = self.folder / "config.yaml"

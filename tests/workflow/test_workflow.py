@@ -51,7 +51,7 @@ def test_whole_run(project):
 
 
 def test_the_terminal_is_quiet_and_ends_with_the_verdict(project):
-    terminal = project.terminal.read_text()
+    terminal = project.first_terminal.read_text()
     lines = terminal.splitlines()
     jobs = re.findall(r"^ *(\d+) of (\d+) \(\d+%\) (\w+).* \(\d+ s\)$", terminal, re.M)
     total = int(jobs[0][1])
