@@ -14,22 +14,24 @@ def root() -> Path:
     return ROOT
 
 
+def shared(name: str, what: str) -> Path:
+    """A folder of the team's; a test that asks for it is skipped where it is absent."""
+    path = Path(os.environ.get("CORESIFT_SHARED", ROOT.parent / "shared")) / name
+    if not path.is_dir():
+        pytest.skip(f"{what} not present at {path}")
+    return path
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The team's real data sets; absent on a user's machine."""
-    path = Path(os.environ.get("CORESIFT_SHARED", ROOT.parent / "shared")) / "data"
-    if not path.is_dir():
-        pytest.skip(f"real data sets not present at {path}")
-    return path
+    return shared("data", "real data sets")
 
 
 @pytest.fixture(scope="session")
 def shared_cases() -> Path:
     """Small odd inputs, see their README; absent on a user's machine."""
-    path = Path(os.environ.get("CORESIFT_SHARED", ROOT.parent / "shared")) / "cases"
-    if not path.is_dir():
-        pytest.skip(f"cases not present at {path}")
-    return path
+    return shared("cases", "cases")
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from coresift.files import read_tensors, write_tensors
 from coresift.hashing import content_hash
 from coresift.models.batching import pad, token_budget_batches
 from coresift.models.checkpoint import architecture_hash, machine
+from coresift.models.cropping import room_of
 from coresift.models.tokenizer import Encoder
 
 logger = logging.getLogger(__name__)
@@ -39,7 +40,7 @@ class EncoderStates(nn.Module):
         self.model = model
         self.encoder = encoder
         self.form = form
-        self.room = min(max_tokens, encoder.max_tokens) - 2
+        self.room = room_of(encoder, max_tokens)
 
     def hidden(self, sequences: Sequence[str]) -> list[torch.Tensor]:
         """One (tokens, hidden) tensor a sequence, cropped to the model's input."""

@@ -21,6 +21,7 @@ from coresift.files import read_tensors, write_tensors
 from coresift.hashing import content_hash, seeded_generator
 from coresift.models.batching import pad, token_budget_batches
 from coresift.models.checkpoint import machine, origin
+from coresift.models.cropping import room_of
 from coresift.models.tokenizer import Encoder
 from coresift.training.stream import ResidueStream
 
@@ -109,7 +110,7 @@ def train_mlm(
         lengths,
         options["tokens_per_step"],
         total_residues,
-        min(options["max_tokens"], encoder.max_tokens) - 2,
+        room_of(encoder, options["max_tokens"]),
         seed,
     )
     run = {
