@@ -63,7 +63,7 @@ rule deduplicate:
 rule decontaminate:
     input:
         bucket=out("corpus/distinct/{set}/{bucket}.arrow"),
-        held_out=out("tasks/held_out.parquet"),
+        protected=out("tasks/protected.parquet"),
     output:
         pool=out("corpus/pool/{set}/{bucket}.parquet"),
         removed=out("corpus/removed/{set}/{bucket}.parquet"),

@@ -1,23 +1,23 @@
-"""Held-out examples of all tasks; one evaluation rule a task, and its baseline from sequence."""
+"""Examples of all tasks that the pool must not resemble; one evaluation rule a task, and its baseline from sequence."""
 
 #: What decides how a task's files are read: other keys of a task change no held-out example.
-HELD_OUT = {
+PROTECTED = {
     name: {"data": plain(task.data), "kind": task.kind}
     for name, task in TASKS.items()
     if CFG.decontaminate.enabled
 }
-HELD_OUT_FILES = sorted({f for name in HELD_OUT for f in TASKS[name].data.files()})
+PROTECTED_FILES = sorted({f for name in PROTECTED for f in TASKS[name].data.files()})
 
 
-rule held_out:
+rule protected:
     input:
-        [given(path) for path in HELD_OUT_FILES],
+        [given(path) for path in PROTECTED_FILES],
     output:
-        out("tasks/held_out.parquet"),
+        out("tasks/protected.parquet"),
     log:
-        log_of("held_out"),
+        log_of("protected"),
     benchmark:
-        bench("held_out")
+        bench("protected")
     conda:
         "../envs/corpus.yaml"
     threads: 1
@@ -25,13 +25,13 @@ rule held_out:
         mem_mb=memory(4000),
         runtime=runtime(30),
     params:
-        content=[fingerprint(path) for path in HELD_OUT_FILES],
+        content=[fingerprint(path) for path in PROTECTED_FILES],
         modality=CFG.modality,
-        tasks=HELD_OUT,
+        tasks=PROTECTED,
         splits=CFG.decontaminate.splits,
-        code=code("held_out"),
+        code=code("protected"),
     script:
-        "../workflow/scripts/held_out.py"
+        "../workflow/scripts/protected.py"
 
 
 for task_name, task in TASKS.items():

@@ -19,7 +19,7 @@ FORBIDDEN = {
             {*LEARNING, *TABLES, "matplotlib", "pydantic"},
         ),
         (
-            ["summarise_corpus", "check_budgets", "merge", "select", "held_out"],
+            ["summarise_corpus", "check_budgets", "merge", "select", "protected"],
             {*LEARNING, *TABLES, "matplotlib"},
         ),
         (["make_report"], {*LEARNING, *TABLES}),

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from coresift.corpus.blocks import blocks_of, bounds, overlapping, runs_of, sequence_id
 from coresift.corpus.composition import composition
-from coresift.corpus.decontaminate import HeldOut, contaminated, kmer_hashes
+from coresift.corpus.decontaminate import ExampleIndex, contaminated, kmer_hashes
 from coresift.corpus.dedup import HashCollisionError, deduplicate, read_shard
 from coresift.corpus.fasta import CorpusError, read_fasta
 from coresift.corpus.ingest import ingest
@@ -288,7 +288,7 @@ def test_contaminated_equals_brute_force(pool, examples, threshold):
             "sequence": examples,
         }
     )
-    found = contaminated(pool_frame, HeldOut.build(table, 4), threshold)
+    found = contaminated(pool_frame, ExampleIndex.build(table, 4), threshold)
     expected = {}
     for i, p in enumerate(pool):
         scores = [

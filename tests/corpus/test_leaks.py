@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 import yaml
 from coresift.config import load_config
-from coresift.corpus.decontaminate import HeldOut, contaminated
+from coresift.corpus.decontaminate import ExampleIndex, contaminated
 from coresift.corpus.dedup import deduplicate
 from coresift.corpus.ingest import ingest
 from coresift.corpus.mmseqs import similar
@@ -14,7 +14,7 @@ from coresift.corpus.normalise import Limits
 from coresift.corpus.settings import source_name
 from coresift.corpus.tables import REJECT
 from coresift.tables import read_tables
-from coresift.tasks.data import held_out_examples
+from coresift.tasks.data import protected_examples
 
 
 @pytest.fixture(scope="module")
@@ -49,9 +49,11 @@ def test_all_planted_leaks_are_removed(root, demo, monkeypatch, method):
     assert set(leaks) - set(found["source_ids"]) <= rejected
     tasks = {name: task for name, task in config.tasks.items() if not task.optional}
     options = config.decontaminate
-    examples = held_out_examples(tasks, options.splits, config.modality)
+    examples = protected_examples(tasks, options.splits, config.modality)
     if method == "kmer":
-        removed = contaminated(distinct, HeldOut.build(examples, options.k), options.containment)
+        removed = contaminated(
+            distinct, ExampleIndex.build(examples, options.k), options.containment
+        )
     else:
         limits = options.identity, options.coverage
         removed = similar(distinct, examples, config.modality, *limits, threads=2)

@@ -7,7 +7,7 @@ import lmdb
 import numpy as np
 import pytest
 from coresift.corpus.fasta import CorpusError
-from coresift.tasks.data import TaskDataError, held_out_examples, read_task
+from coresift.tasks.data import TaskDataError, protected_examples, read_task
 from coresift.tasks.readers.netsurfp import AMINO_ACIDS
 from coresift.tasks.settings import Task
 from coresift.tasks.targets import make_targets
@@ -168,7 +168,7 @@ def test_rbp_finds_which_partner_comes_first(tmp_path):
     assert examples.frame["sequence"].to_list() == ["GGNAC", "GGNAC", "CCAUU", "CCAUU"]
     assert examples.frame["partner"].to_list() == ["MKV", "MMWX", "MMWX", "MKV"]
     assert examples.notes["sequences_with_foreign_letters"] == 2  # the I of GGIAC, twice
-    held = held_out_examples({"rbp": rbp(tmp_path)}, ["train", "valid", "test"], "rna")
+    held = protected_examples({"rbp": rbp(tmp_path)}, ["train", "valid", "test"], "rna")
     assert set(held["sequence"]) == {"GGNAC", "CCAUU"}  # no protein in an RNA pool
 
 

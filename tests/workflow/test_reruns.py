@@ -76,7 +76,7 @@ DRAWN = {"select", "coreset_fasta", "describe_coresets", "embed", *TRAINED}
 SCORED = {"score", "merge", "describe_scores", *DRAWN}
 TUNED = {"finetune", "fisher_part", "fisher", *SCORED}
 POOLED = {"decontaminate", "summarise_corpus", "check_budgets", "subset", "base", *TUNED}
-ALL = {"ingest", "deduplicate", "held_out", "baseline_domain", *POOLED}
+ALL = {"ingest", "deduplicate", "protected", "baseline_domain", *POOLED}
 
 #: Where a harmless key is added, and the rules that may come to another result by it.
 SETTINGS = [
@@ -91,7 +91,7 @@ SETTINGS = [
     ("selection/settings.py", "Selection", DRAWN),
     ("tasks/settings.py", "Task", {"evaluate_domain", "baseline_domain", *PAGE}),
     ("tasks/settings.py", "Evaluate", {"evaluate_domain", "baseline_domain", *PAGE}),
-    ("tasks/readers/settings.py", "TaskData", {"held_out", "baseline_domain", *POOLED}),
+    ("tasks/readers/settings.py", "TaskData", {"protected", "baseline_domain", *POOLED}),
     ("report/settings.py", "Report", set()),
 ]
 #: Where a column is added to a table.
@@ -99,7 +99,7 @@ TABLES = [
     (
         "corpus/tables.py",
         "SEQUENCE",
-        {"ingest", "deduplicate", "held_out", "baseline_domain", *POOLED},
+        {"ingest", "deduplicate", "protected", "baseline_domain", *POOLED},
     ),
     ("influence/tables.py", "SCORE", SCORED),
     ("selection/tables.py", "CORESET", DRAWN),

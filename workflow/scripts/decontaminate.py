@@ -5,20 +5,20 @@ from coresift.dag.logs import start
 start(snakemake.log[0])
 
 import polars as pl
-from coresift.corpus.decontaminate import HeldOut, contaminated
+from coresift.corpus.decontaminate import ExampleIndex, contaminated
 from coresift.corpus.mmseqs import similar
 from coresift.corpus.subset import sample_share
-from coresift.corpus.tables import HELD_OUT, REMOVED, SEQUENCE
+from coresift.corpus.tables import PROTECTED, REMOVED, SEQUENCE
 from coresift.tables import read_arrow, read_table, write_table
 
 options, modality = snakemake.params.options, snakemake.params.modality
 distinct = pl.DataFrame(read_arrow([snakemake.input.bucket], SEQUENCE))
 pool = sample_share(distinct, snakemake.params.sample, snakemake.params.seed)
-examples = read_table(snakemake.input.held_out, HELD_OUT)
+examples = read_table(snakemake.input.protected, PROTECTED)
 if options["method"] == "mmseqs2":
     limits = options["identity"], options["coverage"]
     removed = similar(pool, examples, modality, *limits, snakemake.threads)
 else:
-    removed = contaminated(pool, HeldOut.build(examples, options["k"]), options["containment"])
+    removed = contaminated(pool, ExampleIndex.build(examples, options["k"]), options["containment"])
 write_table(snakemake.output.removed, removed, REMOVED)
 write_table(snakemake.output.pool, pool.join(removed, on="seq_id", how="anti"), SEQUENCE)

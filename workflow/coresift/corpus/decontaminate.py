@@ -63,7 +63,7 @@ def _pow(exponent: int) -> np.uint64:
 
 
 @dataclass(frozen=True)
-class HeldOut:
+class ExampleIndex:
     """K-mer index of held-out examples.
 
     Attributes:
@@ -76,7 +76,7 @@ class HeldOut:
     k: int
 
     @classmethod
-    def build(cls, examples: pl.DataFrame, k: int) -> HeldOut:
+    def build(cls, examples: pl.DataFrame, k: int) -> ExampleIndex:
         """Index examples (columns task, task_id, sequence; normalised)."""
         kmers = kmer_hashes(examples["sequence"].to_list(), k)
         counts = kmers.group_by("row").len("n_kmers")
@@ -84,28 +84,30 @@ class HeldOut:
         return cls(table.join(counts, on="row", how="inner"), kmers, k)
 
 
-def contaminated(pool: pl.DataFrame, held_out: HeldOut, threshold: float) -> pl.DataFrame:
+def contaminated(pool: pl.DataFrame, protected: ExampleIndex, threshold: float) -> pl.DataFrame:
     """Pool sequences whose containment in an example reaches `threshold` (columns of `REMOVED`).
 
     The example of the highest containment is named; ties go to the first in (task, task_id) order.
     """
     found = [
-        _contaminated_rows(pool.slice(start, _ROWS), held_out, threshold)
+        _contaminated_rows(pool.slice(start, _ROWS), protected, threshold)
         for start in range(0, pool.height, _ROWS)
     ]
     empty = pl.DataFrame(schema=dict(REMOVED))
     return pl.concat([empty, *found]).sort("seq_id")
 
 
-def _contaminated_rows(pool: pl.DataFrame, held_out: HeldOut, threshold: float) -> pl.DataFrame:
-    kmers = kmer_hashes(pool["sequence"].to_list(), held_out.k)
+def _contaminated_rows(
+    pool: pl.DataFrame, protected: ExampleIndex, threshold: float
+) -> pl.DataFrame:
+    kmers = kmer_hashes(pool["sequence"].to_list(), protected.k)
     sizes = kmers.group_by("row").len("n_pool")
     shared = (
-        kmers.join(held_out.kmers, on="kmer", suffix="_example")
+        kmers.join(protected.kmers, on="kmer", suffix="_example")
         .group_by("row", "row_example")
         .len("shared")
         .join(sizes, on="row")
-        .join(held_out.examples, left_on="row_example", right_on="row")
+        .join(protected.examples, left_on="row_example", right_on="row")
         .with_columns(
             containment=pl.col("shared") / pl.min_horizontal("n_pool", "n_kmers"),
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import polars as pl
 
 from coresift.tables import Schema
@@ -51,8 +53,35 @@ CLUSTER: Schema = {
     "seq_id": pl.String,
     "cluster_id": pl.String,  # seq_id of the cluster's representative
 }
-#: A held-out example of a task, which the pool must not resemble; the tasks' stage fills it.
+
+
+#: What a pool sequence is like, apart from its letters; in seq_id order.
+FEATURE: Schema = {
+    "seq_id": pl.String,
+    "length": pl.Int32,
+    "composition": pl.Float64,  # see corpus.composition
+    "ambiguous": pl.Float64,  # share of residues that are no canonical letter
+    "low_complexity": pl.Float64,  # share of residues that DUST (RNA) or tantan (protein) masks
+}
+
+
+#: A held-out sequence that every checkpoint is tested on, by set, then in seq_id order.
 HELD_OUT: Schema = {
+    "set": pl.String,  # "pool", or a name of heldout.files
+    "seq_id": pl.String,
+    "sequence": pl.String,
+    "length": pl.Int32,
+    "nearest": pl.Float64,  # largest k-mer containment in a sequence of the pool proper
+}
+
+
+def group_schema(names: Iterable[str]) -> Schema:
+    """Groups of sequences: one text column a grouping (source, cluster, the user's), by seq_id."""
+    return {"seq_id": pl.String, **dict.fromkeys(names, pl.String)}
+
+
+#: A held-out example of a task, which the pool must not resemble; the tasks' stage fills it.
+PROTECTED: Schema = {
     "task": pl.String,
     "task_id": pl.String,
     "sequence": pl.String,

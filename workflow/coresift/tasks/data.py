@@ -11,7 +11,7 @@ import polars as pl
 
 from coresift.alphabet import ALPHABETS
 from coresift.corpus.normalise import normalise
-from coresift.corpus.tables import HELD_OUT
+from coresift.corpus.tables import PROTECTED
 from coresift.hashing import uniform_hash
 from coresift.tasks.readers import base_pairs, fasta, id_pairs, netsurfp, peer, table
 from coresift.tasks.readers.record import Record, TaskDataError, naming, resolve
@@ -173,11 +173,11 @@ def encoded_columns(task: LabelledData, modality: str) -> list[str]:
     return ["sequence", "partner"] if own else ["sequence"]
 
 
-def held_out_examples(
+def protected_examples(
     tasks: Mapping[str, LabelledData], splits: list[str], modality: str
 ) -> pl.DataFrame:
-    """Distinct held-out sequences of all tasks (`HELD_OUT`)."""
-    frames = [pl.DataFrame(schema=dict(HELD_OUT))]
+    """Distinct held-out sequences of all tasks (`PROTECTED`)."""
+    frames = [pl.DataFrame(schema=dict(PROTECTED))]
     for name, task in sorted(tasks.items()):
         with naming(name):
             rows = read_task(task, modality).frame.filter(pl.col("split").is_in(splits))
