@@ -131,6 +131,10 @@ class Encoder:
         residues = np.frombuffer(sequence[: self.max_tokens - 2].encode("latin-1"), np.uint8)
         return np.concatenate(([self.cls_id], self.table[residues], [self.eos_id]))
 
+    def is_canonical(self, ids: np.ndarray) -> np.ndarray:
+        """Whether a token is a canonical residue: no ambiguity code, unknown or special token."""
+        return np.isin(ids, self.letter_ids)
+
     def check_unknown(self, sequences: Sequence[str]) -> None:
         """Hold the share of unknown residues to `MAX_UNKNOWN_FRACTION`.
 
