@@ -13,6 +13,7 @@ from coresift.config import (
     MAP_ENDINGS,
     ConfigError,
     Optimisation,
+    check_architectures,
     check_paths,
     load_config,
     plain,
@@ -34,6 +35,7 @@ try:
     CFG = load_config(config)
     if workflow.is_main_process:  # jobs read this file again
         check_paths(CFG)
+        check_architectures(CFG)
 except (ConfigError, ValueError) as error:
     raise WorkflowError(str(error)) from None
 

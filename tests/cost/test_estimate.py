@@ -99,7 +99,7 @@ def eager_model(preset):
     return model, encoder
 
 
-@pytest.mark.parametrize("preset", ["tiny", "esm2-8m"])
+@pytest.mark.parametrize("preset", ["tiny", "esm2-8m", "esmc-35m"])
 @pytest.mark.parametrize("path", ["forward", "train"])
 def test_flops_equal_the_counter(preset, path):
     model, _ = eager_model(preset)
@@ -109,7 +109,7 @@ def test_flops_equal_the_counter(preset, path):
     assert counter.get_total_flops() == flops(model.config, path, load).total
 
 
-@pytest.mark.parametrize("preset", ["tiny", "esm2-8m"])
+@pytest.mark.parametrize("preset", ["tiny", "esmc-35m"])
 @pytest.mark.parametrize("path", ["head", "linear"])
 @pytest.mark.parametrize("loss", ["unmasked", "masked"])
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ __all__ = [
     "Config",
     "ConfigError",
     "Optimisation",
+    "check_architectures",
     "check_paths",
     "load_config",
     "plain",
@@ -164,6 +165,25 @@ def check_paths(config: Config) -> None:
             lines.append(f"  {key}: a file, not a checkpoint's folder: {path}")
     if lines:
         raise ConfigError(f"wrong paths, seen from {os.getcwd()}:\n" + "\n".join(lines))
+
+
+def check_architectures(config: Config) -> None:
+    """Hold an architecture that a config.json gives to what can be built; presets are tested.
+
+    Raises:
+        ConfigError: it names the key and the cause.
+    """
+    presets = {"pretrain.preset": config.pretrain.preset}
+    if config.base.checkpoint is None:
+        presets["base.preset"] = config.base.preset
+    for key, preset in presets.items():
+        if preset.endswith(".json"):
+            from coresift.models.checkpoint import check_architecture  # seconds: only where needed
+
+            try:
+                check_architecture(preset, config.modality)
+            except ValueError as error:
+                raise ConfigError(f"{key}: {error}") from None
 
 
 def _nearest(location: tuple[int | str, ...]) -> str:

@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 from unittest.mock import patch
 
 import numpy as np
@@ -76,36 +76,52 @@ def batched_load(lengths: np.ndarray, budget: int, max_padding: float = 1.0) -> 
 
 
 def flops(config: Any, path: Pass, load: Load, products: int = 1, rotations: int = 0) -> Flops:
-    """Operations of one pass of an ESM-like encoder with an MLM head.
+    """Operations of one pass of an encoder with an MLM head.
 
-    Forward, a token and layer: 4 d^2 multiplications for q, k, v and the output, 2 d f for the
-    feed-forward part, 2 d T in attention; the head has d^2 + d V. A training step is three times
-    that (gradients of inputs and of weights). A score needs the gradients of inputs down to its
-    lowest layer (for `linear` not those of the first q, k and v), and for every basis that the
-    curvatures use the product dY^T X of every scored layer. A Kronecker factor or a rotation into
-    its eigenbasis costs d_in^2 + d_out^2 a token and layer.
+    Forward, a token: 2 d_in d_out in each linear layer of the encoder, 4 d T a layer in attention;
+    the head has d^2 + d V multiplications. A training step is three times that (gradients of inputs
+    and of weights). A score needs the gradients of inputs down to its lowest layer (for `linear`
+    not those of the first q, k and v), and for every basis that the curvatures use the product
+    dY^T X of every scored layer. A Kronecker factor or a rotation into its eigenbasis costs
+    d_in^2 + d_out^2 a token and layer.
 
     Args:
-        config: Hugging Face config: hidden_size (d), intermediate_size (f), num_hidden_layers,
-            vocab_size (V).
+        config: Hugging Face config of the model: hidden_size (d), num_hidden_layers, vocab_size
+            (V), and whatever its layers are made by.
         path: which pass.
         load: what it reads.
         products: times that G = dY^T X is made. rotations: times that X and dY are multiplied by a
             square matrix of their width, or by themselves.
     """
-    d, f, layers = config.hidden_size, config.intermediate_size, config.num_hidden_layers
+    d = config.hidden_size
+    sizes = encoder_layers(config)
     head, decoder = 2 * d * d * load.counted, 2 * d * config.vocab_size * load.counted
-    encoder, attention = layers * (8 * d * d + 4 * d * f), layers * 4 * d
+    encoder = sum(2 * inputs * outputs for inputs, outputs in sizes)
+    attention = config.num_hidden_layers * 4 * d
     linear = encoder + head + decoder
     if path == "train":
         linear, attention = 3 * linear, 3 * attention
     elif path == "head":
         linear += decoder + products * head + rotations * 2 * head
     elif path == "linear":
-        rotation = layers * (16 * d * d + 4 * (d * d + f * f)) + 2 * head
+        rotation = sum(2 * (n * n + m * m) for n, m in sizes) + 2 * head
+        if not config.tie_word_embeddings:  # a decoder of its own is a scored layer as well
+            head += decoder
+            rotation += 2 * (d * d + config.vocab_size**2) * load.counted
         linear += linear - 6 * d * d + products * (encoder + head) + rotations * rotation
         attention = 3 * attention
     return Flops(linear * load.tokens, attention * load.squares)
+
+
+def encoder_layers(config: Any) -> list[tuple[int, int]]:
+    """(inputs, outputs) of every linear layer that a token passes in the encoder, in model order."""
+    with torch.device("meta"):
+        model = AutoModelForMaskedLM.from_config(config)
+    return [
+        (module.in_features, module.out_features)
+        for name, module in cast(nn.Module, model.base_model).named_modules()
+        if isinstance(module, nn.Linear) and "contact_head" not in name
+    ]
 
 
 def make_model(name: str, modality: str) -> tuple[PreTrainedModel, Encoder]:
@@ -114,7 +130,7 @@ def make_model(name: str, modality: str) -> tuple[PreTrainedModel, Encoder]:
     Raises:
         ValueError: no such preset, nor a checkpoint.
     """
-    if name in model_presets():
+    if name in model_presets() or name.endswith(".json"):
         model, tokenizer = build_model(name, modality, 0)
     else:
         try:

@@ -16,15 +16,15 @@ from typing import Any, cast
 
 import torch
 from transformers import (
+    CONFIG_MAPPING,
     MODEL_FOR_MASKED_LM_MAPPING,
     AutoConfig,
     AutoTokenizer,
     BertTokenizer,
-    EsmConfig,
-    EsmForMaskedLM,
     PreTrainedConfig,
     PreTrainedModel,
 )
+from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
 from coresift.alphabet import ALPHABETS
 from coresift.hashing import content_hash
@@ -55,23 +55,58 @@ POSITIONS = re.compile(r"(^|\.)(position_embeddings?|embed_positions|pos_embed\w
 
 
 def build_model(preset: str, modality: str, seed: int) -> tuple[PreTrainedModel, Any]:
-    """A model of a preset with seeded random weights, and its tokenizer.
+    """A model of an architecture with seeded random weights, and its tokenizer.
+
+    Args:
+        preset: a preset, or a Hugging Face config.json of any encoder trained by masking; its
+            special tokens are those of the modality's own vocabulary.
 
     Raises:
-        ValueError: no such preset.
+        ValueError: no such architecture, or one that cannot be built for the modality.
     """
-    vocabulary = ALPHABETS[modality].vocabulary
-    config = EsmConfig(
-        vocab_size=len(vocabulary),
-        pad_token_id=vocabulary.index("<pad>"),
-        mask_token_id=vocabulary.index("<mask>"),
-        **architecture(preset),
-    )
-    with torch.random.fork_rng(devices=[]):
+    config = _config_of(preset, modality)
+    with named(preset, "no model can be made of it"), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = EsmForMaskedLM(config)
-    # Positions start after the padding id, as in ESM and RoBERTa.
-    return model, build_tokenizer(modality, config.max_position_embeddings - 2)
+        model = MODEL_FOR_MASKED_LM_MAPPING[type(config)](config)
+    limit = position_limit(model)
+    # ESM's rotary models, too, are trained on inputs of two tokens less than this.
+    longest = limit or config.max_position_embeddings - (2 if config.model_type == "esm" else 0)
+    return model, build_tokenizer(modality, longest)
+
+
+def check_architecture(preset: str, modality: str) -> None:
+    """Build an architecture without weights.
+
+    Raises:
+        ValueError: see `build_model`; or it has no room for a residue.
+    """
+    with torch.device("meta"):
+        _, tokenizer = build_model(preset, modality, 0)
+    if tokenizer.model_max_length < 3:
+        raise CheckpointError(f"{preset}: no room for a residue between <cls> and <eos>")
+
+
+def _config_of(preset: str, modality: str) -> PreTrainedConfig:
+    values = dict(architecture(preset))
+    vocabulary = ALPHABETS[modality].vocabulary
+    kind = values.pop("model_type")
+    if kind not in MODEL_FOR_MASKED_LM_MAPPING_NAMES or CONFIG_MAPPING[kind].is_encoder_decoder:
+        known = ", ".join(sorted(MODEL_FOR_MASKED_LM_MAPPING_NAMES))
+        raise CheckpointError(
+            f"{preset}: model_type {kind!r} is no encoder trained by masking that transformers "
+            f"has: {known}"
+        )
+    size = values.setdefault("vocab_size", len(vocabulary))
+    if size < len(vocabulary):
+        raise CheckpointError(
+            f"{preset}: vocab_size {size} is below the {len(vocabulary)} tokens of {modality}"
+        )
+    names = {"cls": "<cls>", "bos": "<cls>", "sep": "<eos>", "eos": "<eos>"}
+    names |= {"pad": "<pad>", "mask": "<mask>"}
+    ids = {f"{name}_token_id": vocabulary.index(token) for name, token in names.items()}
+    with named(preset, "not usable"):
+        known = vars(CONFIG_MAPPING[kind]())
+        return AutoConfig.for_model(kind, **values | {n: i for n, i in ids.items() if n in known})
 
 
 def load_model(

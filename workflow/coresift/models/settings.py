@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator
 
-from coresift.files import read_yaml
+from coresift.files import read_json, read_yaml
 
 _PRESETS = Path(__file__).resolve().parents[3] / "resources" / "models"
 
@@ -20,15 +20,24 @@ def model_presets() -> dict[str, dict[str, Any]]:
 
 
 def architecture(preset: str) -> dict[str, Any]:
-    """Values of a preset's architecture.
+    """Values of an architecture: a preset's, or of a Hugging Face config.json.
 
     Raises:
-        ValueError: no such preset.
+        ValueError: neither a preset nor such a file, or no `model_type` in it.
     """
-    presets = model_presets()
-    if preset not in presets:
-        raise ValueError(f"no model preset {preset!r}; allowed: {', '.join(presets)}")
-    return presets[preset]
+    if not preset.endswith(".json"):
+        presets = model_presets()
+        if preset not in presets:
+            allowed = f"{', '.join(presets)}, or the path of a config.json"
+            raise ValueError(f"no model preset {preset!r}; allowed: {allowed}")
+        return presets[preset]
+    try:
+        values = read_json(preset)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{preset}: not a readable config.json ({error})") from None
+    if not isinstance(values, dict) or not isinstance(values.get("model_type"), str):
+        raise ValueError(f"{preset}: no model_type; not a Hugging Face config.json")
+    return values
 
 
 def _known(preset: str) -> str:
@@ -36,5 +45,5 @@ def _known(preset: str) -> str:
     return preset
 
 
-#: Name of a file in resources/models.
+#: Name of a file in resources/models, or path of a Hugging Face config.json.
 Preset = Annotated[str, AfterValidator(_known)]

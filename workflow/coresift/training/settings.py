@@ -16,7 +16,11 @@ class Base(Section):
     checkpoint: FilePath | None = Field(
         None, description="Hugging Face directory; null = pretrain `preset` from scratch"
     )
-    preset: Preset = Field("tiny", description="model preset, a file in resources/models")
+    preset: Preset = Field(
+        "tiny",
+        description="name of a file in resources/models, or path of a "
+        "config.json (any encoder trained by masking, as transformers writes it)",
+    )
     warmup_epochs: float = Field(
         2.0, ge=0, description="epochs over D_sub for a base made from scratch"
     )
@@ -54,7 +58,11 @@ class Finetune(Optimisation):
 class Pretrain(Optimisation):
     """Pretraining from scratch on each coreset."""
 
-    preset: Preset = Field("tiny", description="model preset, a file in resources/models")
+    preset: Preset = Field(
+        "tiny",
+        description="name of a file in resources/models, or path of a "
+        "config.json (any encoder trained by masking, as transformers writes it)",
+    )
     epochs: float = Field(10.0, gt=0, description="passes over a coreset, see compute")
     compute: Literal["equal_tokens", "equal_epochs"] = Field(
         "equal_tokens",

@@ -1,0 +1,101 @@
+"""Architectures made from scratch: the presets, and any config.json of an encoder."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from coresift.alphabet import ALPHABETS
+from coresift.config import ConfigError, check_architectures, load_config
+from coresift.influence.engine import InfluenceEngine, resolve_settings
+from coresift.influence.settings import Influence
+from coresift.models.checkpoint import (
+    build_model,
+    check_architecture,
+    load_model,
+    model_hash,
+    save_model,
+)
+from coresift.models.settings import model_presets
+from coresift.settings import plain
+from coresift.training.mlm import train_mlm
+from coresift.training.settings import Finetune
+from folders import ARCHITECTURES
+
+CPU = torch.device("cpu")
+#: Million parameters of the public models whose shapes these are (with our vocabularies).
+PUBLIC = {"rna-fm": 99.5, "esm2-8m": 7.5, "esm2-35m": 33.5, "esm2-150m": 148.1, "esmc-300m": 332.9}
+
+
+def config_file(folder, name, **changes):
+    """The config.json of a tiny model of an architecture, for 33 tokens or more."""
+    values = ARCHITECTURES[name][0]().to_dict() | {"vocab_size": 64} | changes
+    path = folder / "config.json"
+    path.write_text(json.dumps(values))
+    return str(path)
+
+
+@pytest.mark.parametrize("preset", model_presets())
+def test_every_preset_can_be_built(preset):
+    modality = "rna" if preset in ("demo", "tiny", "rna-fm") else "protein"
+    check_architecture(preset, modality)
+    if preset in PUBLIC:
+        with torch.device("meta"):
+            model, _ = build_model(preset, modality, 0)
+        millions = sum(p.numel() for p in model.parameters()) / 1e6
+        assert millions == pytest.approx(PUBLIC[preset], abs=0.1)
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_a_config_of_any_architecture_is_pretrained_and_scored(tmp_path, name):
+    preset = config_file(tmp_path, name)
+    model, tokenizer = build_model(preset, "protein", 0)
+    assert model_hash(model) == model_hash(build_model(preset, "protein", 0)[0])
+    assert model_hash(model) != model_hash(build_model(preset, "protein", 1)[0])
+    vocabulary = ALPHABETS["protein"].vocabulary
+    assert model.config.pad_token_id == vocabulary.index("<pad>")
+    save_model(tmp_path / "untrained", model, tokenizer)
+    model, tokenizer, encoder = load_model(tmp_path / "untrained", "protein", 1024)
+    rows = ["".join(np.random.default_rng(i).choice(list("MKV"), 12)) for i in range(20)]
+    options = plain(Finetune(tokens_per_step=120, learning_rate=1e-2, max_tokens=16))
+    records = train_mlm(model, encoder, rows, 4800, options, 0, CPU, tmp_path / "work")
+    assert records[-1]["loss"] < records[0]["loss"]
+    settings = resolve_settings(Influence(parameters="head"), 0)
+    assert len(InfluenceEngine(model, encoder, settings, CPU).layers) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "cause"),
+    [
+        ({"model_type": "esm3"}, "model_type 'esm3' is no encoder trained by masking"),
+        ({"model_type": "t5"}, "model_type 't5' is no encoder trained by masking"),
+        ({"vocab_size": 20}, "vocab_size 20 is below the 33 tokens of protein"),
+        ({"max_position_embeddings": 4, "position_embedding_type": "absolute"}, "no room"),
+        ({"num_attention_heads": 3}, "no model can be made of it"),
+    ],
+)
+def test_an_architecture_that_does_not_fit_fails_before_any_job(tmp_path, changes, cause):
+    preset = config_file(tmp_path, "esm", **changes)
+    config = {"run": "r", "modality": "protein", "corpus": {"fasta": ["a.fasta"]}}
+    with pytest.raises(ConfigError, match=rf"(?s)pretrain\.preset: .*config\.json.*{cause}"):
+        check_architectures(load_config(config | {"pretrain": {"preset": preset}}))
+    with pytest.raises(ConfigError, match=rf"(?s)base\.preset: .*config\.json.*{cause}"):
+        check_architectures(load_config(config | {"base": {"preset": preset}}))
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        (None, "not a readable config.json"),
+        ("{", "not a readable config.json"),
+        ("[]", "no model_type"),
+        ('{"hidden_size": 8}', "no model_type"),
+    ],
+)
+def test_a_file_that_is_no_config_json_is_named(tmp_path, text, cause):
+    path = tmp_path / "config.json"
+    if text is not None:
+        path.write_text(text)
+    config = {"run": "r", "modality": "rna", "corpus": {"fasta": ["a.fasta"]}}
+    with pytest.raises(ConfigError, match=rf"pretrain\.preset: .*{cause}"):
+        load_config(config | {"pretrain": {"preset": str(path)}})
