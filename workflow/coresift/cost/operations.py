@@ -114,7 +114,7 @@ def flops(config: Any, path: Pass, load: Load, products: int = 1, rotations: int
 
 
 def encoder_layers(config: Any) -> list[tuple[int, int]]:
-    """(inputs, outputs) of every linear layer that a token passes in the encoder, in model order."""
+    """(inputs, outputs) of every linear layer of the encoder, in model order."""
     with torch.device("meta"):
         model = AutoModelForMaskedLM.from_config(config)
     return [

@@ -67,7 +67,8 @@ def build_model(preset: str, modality: str, seed: int) -> tuple[PreTrainedModel,
     config = _config_of(preset, modality)
     with named(preset, "no model can be made of it"), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = MODEL_FOR_MASKED_LM_MAPPING[type(config)](config)
+        kind: Any = MODEL_FOR_MASKED_LM_MAPPING[type(config)]
+        model = kind(config)
     limit = position_limit(model)
     # ESM's rotary models, too, are trained on inputs of two tokens less than this.
     longest = limit or config.max_position_embeddings - (2 if config.model_type == "esm" else 0)
@@ -105,8 +106,8 @@ def _config_of(preset: str, modality: str) -> PreTrainedConfig:
     names |= {"pad": "<pad>", "mask": "<mask>"}
     ids = {f"{name}_token_id": vocabulary.index(token) for name, token in names.items()}
     with named(preset, "not usable"):
-        known = vars(CONFIG_MAPPING[kind]())
-        return AutoConfig.for_model(kind, **values | {n: i for n, i in ids.items() if n in known})
+        fields = vars(CONFIG_MAPPING[kind]())
+        return AutoConfig.for_model(kind, **values | {n: i for n, i in ids.items() if n in fields})
 
 
 def load_model(
