@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import logging
 import os
@@ -49,6 +50,13 @@ VOCABULARIES = (
     *("tokenizer.json", "vocab.txt", "vocab.json"),
     *("tokenizer.model", "spiece.model", "sentencepiece.bpe.model"),
 )
+
+#: Encoders that the package multimolecule adds to transformers.
+MULTIMOLECULE = frozenset(
+    {"ernierna", "rinalmo", "rnabert", "rnaernie", "rnafm", "rnamsm", "splicebert", "utrlm"}
+)
+#: Its licence, the AGPL, is why it is not in requirements.lock.
+INSTALL_MULTIMOLECULE = "pip install multimolecule==0.2.2"
 
 #: Names of tables of absolute positions.
 POSITIONS = re.compile(r"(^|\.)(position_embeddings?|embed_positions|pos_embed\w*|wpe)$")
@@ -152,6 +160,8 @@ def _read_config(directory: Path) -> PreTrainedConfig:
     written = read_object(directory / "config.json")
     if "quantization_config" in written:
         raise CheckpointError(f"{directory}: quantised weights cannot be trained or scored")
+    if written.get("model_type") in MULTIMOLECULE:
+        _import_multimolecule(directory, written["model_type"])
     with named(directory, f"config.json with model_type {written.get('model_type')!r} not usable"):
         config = AutoConfig.from_pretrained(
             directory, local_files_only=True, trust_remote_code=False
@@ -161,6 +171,17 @@ def _read_config(directory: Path) -> PreTrainedConfig:
             f"{directory}: model_type {config.model_type!r} is not an encoder trained by masking"
         )
     return config
+
+
+def _import_multimolecule(directory: Path, model_type: str) -> None:
+    """Let transformers know the models of multimolecule, an optional package."""
+    try:
+        importlib.import_module("multimolecule")
+    except ImportError as error:
+        raise CheckpointError(
+            f"{directory}: model_type {model_type!r} is one of the package multimolecule, which "
+            f"cannot be imported ({error}): {INSTALL_MULTIMOLECULE} (AGPL)"
+        ) from error
 
 
 def _read_tokenizer(directory: Path, config: PreTrainedConfig) -> Any:
@@ -258,6 +279,8 @@ def position_limit(model: torch.nn.Module) -> int | None:
             limits.append(len(table) - (0 if padding is None else padding + 1))
     if not limits:
         return None
+    if type(model).__module__.startswith("multimolecule."):
+        limits = [limit - 1 for limit in limits]  # its RNA-FM starts one row later than ESM
     ids = [b.shape[-1] for name, b in model.named_buffers() if name.endswith("position_ids")]
     return min(limits + ids)
 
