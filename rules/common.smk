@@ -166,6 +166,10 @@ for path in CFG.unused_downloads():
     notice(f"downloads: no key of the config names {path}")
 
 
+#: Rows without a checkpoint.
+BASELINES = ["constant", "kmer"]
+
+
 wildcard_constraints:
     source="|".join(map(re.escape, SOURCES)),
     bucket=r"\d+",
@@ -176,3 +180,4 @@ wildcard_constraints:
     seed=r"\d+",
     name="|".join([r"[a-z0-9_]+-\d+-s\d+", *map(re.escape, CFG.evaluate.checkpoints)]),
     task="[a-z0-9_]+",
+    baseline="|".join(BASELINES),

@@ -1,4 +1,4 @@
-"""Examples of all tasks that the pool must not resemble; one evaluation rule a task, and its baseline from sequence."""
+"""Examples of all tasks that the pool must not resemble; one evaluation rule a task, and its baselines from sequence."""
 
 #: What decides how a task's files are read: other keys of a task change no held-out example.
 PROTECTED = {
@@ -75,12 +75,12 @@ for task_name, task in TASKS.items():
         input:
             data=[given(path) for path in task.data.files()],
         output:
-            metrics=out(f"evaluation/{task_name}/kmer/metrics.json"),
-            predictions=out(f"evaluation/{task_name}/kmer/predictions.parquet"),
+            metrics=out(f"evaluation/{task_name}/{{baseline}}/metrics.json"),
+            predictions=out(f"evaluation/{task_name}/{{baseline}}/predictions.parquet"),
         log:
-            log_of(f"baseline_{task_name}"),
+            log_of(f"baseline_{task_name}-{{baseline}}"),
         benchmark:
-            bench(f"baseline_{task_name}")
+            bench(f"baseline_{task_name}-{{baseline}}")
         conda:
             "../envs/torch.yaml"
         threads: 1

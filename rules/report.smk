@@ -1,6 +1,6 @@
 """Tables, plots and the page."""
 
-EVALUATED = [*CORESETS, *CFG.evaluate.checkpoints, "kmer"]
+EVALUATED = [*CORESETS, *CFG.evaluate.checkpoints, *BASELINES]
 CELLS = [(task, name) for task in TASKS for name in EVALUATED]
 #: What stands beside our figures is part of the tables.
 PAPER = hashed(os.path.join(ROOT, "resources/paper"))

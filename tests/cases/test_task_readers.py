@@ -42,7 +42,7 @@ def put(path, data):
 
 def records(path, **options):
     """What a task's reader gives, as (sequence, partner, label, split)."""
-    source = TaskData(path=str(path), **options)
+    source = TaskData(path=str(path), **{"default_split": "train", **options})
     found = reader_of(str(path))(source, str(path))
     return [(r.sequence, r.partner, r.label, r.split) for r in found]
 
@@ -730,6 +730,7 @@ def test_the_scripts_name_the_task(tmp_path, checkpoint, root, monkeypatch, rule
     job = SimpleNamespace(
         rule=f"{rule}_my_task", log=["log"], params=params, threads=1,
         input=SimpleNamespace(checkpoint=str(checkpoint)),
+        wildcards=SimpleNamespace(baseline="kmer"),
     )  # fmt: skip
     with pytest.raises(TaskDataError, match=r"^task my_task: .*t.csv: the train split has one"):
         runpy.run_path(str(root / f"workflow/scripts/{rule}.py"), {"snakemake": job})

@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 from coresift.tables import conform
-from coresift.tasks.baseline import MAX_STEM, N_SEPARATIONS, _windows, baseline, pair_categories
+from coresift.tasks.baseline import (
+    MAX_STEM,
+    N_SEPARATIONS,
+    THRESHOLDS,
+    _windows,
+    baseline,
+    moved,
+    pair_categories,
+)
 from coresift.tasks.kmers import kmer_frequencies
 from coresift.tasks.settings import Task
 from coresift.tasks.tables import PREDICTION
@@ -43,6 +51,88 @@ def test_every_kind_has_a_baseline(tmp_path, kind):
     assert metrics["metrics"][metrics["primary"]]["mean"] > 0.8
     assert conform(predictions, PREDICTION).equals(predictions)
     assert predictions["example_id"].n_unique() == 20
+
+
+SPLITS = ("train", "valid", "test")
+DISTINCT = [f"ACGU{a}{b}" for a in "ACGU" for b in "ACG"]
+
+
+def write_task(path, rows, header="sequence,label,split"):
+    path.write_text("\n".join([header, *(",".join(map(str, row)) for row in rows)]) + "\n")
+    return {"path": str(path)}
+
+
+def test_the_constant_row_knows_the_labels_of_train_only(tmp_path):
+    splits = ["train"] * 5 + ["valid"] * 2 + ["test"] * 5
+    labels = ["a", "b", "b", "c", "a", "c", "c", "a", "b", "a", "c", "c"]
+    rows = zip(DISTINCT, labels, splits, strict=True)
+    task = Task(kind="class", data=write_task(tmp_path / "c.csv", rows))
+    metrics, predictions = baseline(task, "rna", "constant")
+    assert metrics["metrics"]["accuracy"]["mean"] == 0.4  # a, the first of the two commonest
+    assert predictions["prediction"].unique().to_list() == [0.0]
+
+    values = [1.0, 2.0, 6.0, 0.0, 0.0, 9.0, 9.0, 1.0, 3.0]
+    splits = ["train"] * 5 + ["valid"] * 2 + ["test"] * 2
+    rows = zip(DISTINCT[:9], values, splits, strict=True)
+    task = Task(kind="scalar", data=write_task(tmp_path / "s.csv", rows))
+    metrics, predictions = baseline(task, "rna", "constant")
+    assert predictions["prediction"].to_list() == pytest.approx([1.8, 1.8])
+    assert metrics["metrics"]["rmse"]["mean"] == pytest.approx(np.sqrt((0.8**2 + 1.2**2) / 2))
+
+    rows = [(DISTINCT[i], f'"{a} {b}"', s) for i, (a, b, s) in enumerate(
+            [(1, 0, "train"), (0, 0, "train"), (1, 0, "train"), (1, 1, "train"),
+             (1, 0, "valid"), (0, 1, "valid"), (0, 1, "test"), (1, 0, "test")])]  # fmt: skip
+    task = Task(kind="multilabel", data=write_task(tmp_path / "m.csv", rows))
+    _, predictions = baseline(task, "rna", "constant")
+    assert sorted(predictions["prediction"].unique()) == [0.25, 0.75]
+
+    rows = [(f"GG{c}AAACCC", "(((...)))", s) for c, s in zip("GAU", SPLITS, strict=True)]
+    task = Task(kind="pairwise", data=write_task(tmp_path / "p.csv", rows))
+    metrics, _ = baseline(task, "rna", "constant")
+    assert metrics["metrics"]["pooled_f1"]["mean"] == 0.0
+
+
+def test_the_penalty_is_chosen_on_valid(tmp_path):
+    rng = np.random.default_rng(0)
+    # Two letters and noise as large as the signal, few examples: only a strong penalty helps.
+    rows = []
+    for i in range(90):
+        sequence = "".join(rng.choice(list("ACGU"), 30))
+        value = sequence.count("G") / 3 + rng.normal(0, 3)
+        rows.append((sequence, value, ("train", "valid", "test")[i % 3]))
+    data = write_task(tmp_path / "s.csv", rows)
+    metrics, _ = baseline(Task(kind="scalar", metric="rmse", data=data), "rna")
+    constant, _ = baseline(Task(kind="scalar", metric="rmse", data=data), "rna", "constant")
+    assert metrics["tuned"]["penalty"] > 1
+    values = [m["metrics"]["rmse"]["mean"] for m in (metrics, constant)]
+    assert values[0] < 1.1 * values[1]
+
+
+def test_the_threshold_of_base_pairs_is_chosen_on_valid(tmp_path):
+    # Every second hairpin is not folded: the pairs' mean target is near one half at most.
+    rng = np.random.default_rng(0)
+    rows = []
+    for i in range(60):
+        stem = "".join(rng.choice(list("ACGU"), 6))
+        sequence = f"{stem}AAAA{stem.translate(str.maketrans('ACGU', 'UGCA'))[::-1]}"
+        folded = (i // 3) % 3 == 0
+        structure = "((((((....))))))" if folded else "." * 16
+        rows.append((sequence, structure, ("train", "valid", "test")[i % 3]))
+    task = Task(kind="pairwise", data=write_task(tmp_path / "p.csv", rows))
+    metrics, _ = baseline(task, "rna")
+    assert metrics["tuned"]["threshold"] < 0.5
+    assert metrics["metrics"]["pooled_f1"]["mean"] > 0.3
+
+
+def test_moved_probabilities_keep_their_order():
+    p = np.linspace(0, 1, 101)
+    for threshold in THRESHOLDS:
+        q = moved(p, threshold)
+        assert (np.diff(q) > 0).all()
+        assert q[0] == 0
+        assert q[-1] == 1
+        # The metrics count what is above one half.
+        assert ((q > 0.5) == (p > threshold)).all()
 
 
 def literal_stem(sequence, i, j):

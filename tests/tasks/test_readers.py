@@ -159,6 +159,7 @@ def rbp(folder, pairs=PAIRS):
         "fasta": write(folder, "rna.fa", RNA),
         "fasta_b": write(folder, "protein.fa", PROTEIN),
         "draw": {"test": 1, "valid": 1},
+        "max_foreign": 0.2,
     }
     return Task(preset="rbp", data=data)
 

@@ -43,7 +43,7 @@ def test_whole_run(project):
     residues = [[re.search(r'"residues": (\d+)', line).group(1) for line in c] for c in curves]
     assert residues[0] == residues[1]  # equal tokens and steps
     table = pl.read_csv(out / "report/results.csv")
-    assert set(table["selection"]) == {"top_influence-40", "random_tokens-40", "kmer"}
+    assert set(table["selection"]) == {"top_influence-40", "random_tokens-40", "constant", "kmer"}
     page = (out / "report/report.html").read_text()
     assert page.count("<svg") == 7
     assert all(list(out.glob(f"{kind}/*")) for kind in ("logs", "benchmarks"))

@@ -88,8 +88,8 @@ class Config(Section):
                 raise ValueError(
                     f"tasks.{name}: a {task.modality} task, modality is {self.modality}"
                 )
-        if "kmer" in self.evaluate.checkpoints:
-            raise ValueError("evaluate.checkpoints: kmer is the name of the baseline")
+        for name in sorted({"constant", "kmer"} & set(self.evaluate.checkpoints)):
+            raise ValueError(f"evaluate.checkpoints: {name} is the name of a baseline")
         if self.subset.fasta is not None:
             unknown = sorted(set(self.subset.fasta) - set(self.corpus.fasta))
             if unknown:

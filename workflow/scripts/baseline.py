@@ -12,6 +12,8 @@ from coresift.tasks.settings import Task
 from coresift.tasks.tables import PREDICTION
 
 with naming(snakemake.rule.removeprefix("baseline_")):
-    metrics, predictions = baseline(Task(**snakemake.params.task), snakemake.params.modality)
+    metrics, predictions = baseline(
+        Task(**snakemake.params.task), snakemake.params.modality, snakemake.wildcards.baseline
+    )
 write_table(snakemake.output.predictions, predictions, PREDICTION)
 write_json(snakemake.output.metrics, metrics)

@@ -153,7 +153,7 @@ def write_results(
     """Write results, comparisons and what stands beside the paper (CSV), the wide table and bars.
 
     Args:
-        keys: (task, coreset name or 'kmer') of each metrics and predictions file.
+        keys: (task, coreset or baseline) of each metrics and predictions file.
         metrics, predictions: files, aligned with `keys`.
         out: paths csv, comparisons, wide and beside (CSV), markdown, latex,
             beside_markdown, beside_latex and bars.

@@ -1,13 +1,18 @@
 """What a model must beat on a task: the same splits and metrics, from sequence alone.
 
-Whole sequences: logistic or ridge regression on counts of 1- to 3-mers, and on the letters by
-position where all sequences have one length. Residues: logistic regression on the letters of a
-window. Pairs of residues: train's mean target by separation and length of the complementary stem.
+`constant` predicts what train's labels alone tell: the commonest class, the mean, each label's
+share, no base pair. `kmer` fits, for whole sequences, logistic or ridge regression on counts of 1-
+to 3-mers, and on the letters by position where all sequences have one length; for residues,
+logistic regression on the letters of a window; for pairs of residues, train's mean target by
+separation and length of the complementary stem. Its penalty, or for base pairs its threshold, is
+chosen on valid by the primary metric, as models are stopped.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,9 +26,10 @@ from sklearn.preprocessing import MaxAbsScaler
 from coresift.alphabet import ALPHABETS
 from coresift.models.cropping import count_cropped
 from coresift.tasks.data import SPLITS, Examples, read_task
+from coresift.tasks.metrics import METRICS
 from coresift.tasks.result import result
-from coresift.tasks.sample import MASKED, make_sample
-from coresift.tasks.settings import Task
+from coresift.tasks.sample import MASKED, Sample, make_sample
+from coresift.tasks.settings import LOWER_IS_BETTER, Task
 from coresift.tasks.targets import ScaledTargets, check_known, make_targets
 
 #: Residues on each side of the one that is classified.
@@ -31,40 +37,110 @@ WINDOW = 7
 #: Longest stem told apart, and separations told apart before they are cut logarithmically.
 MAX_STEM, MAX_SEPARATION = 9, 64
 N_SEPARATIONS = MAX_SEPARATION + 32
+#: What is tried on valid, from the strongest penalty down.
+RIDGE_PENALTIES = (1e4, 1e3, 1e2, 1e1, 1.0, 0.1)
+LOGISTIC_PENALTIES = (1e2, 1e1, 1.0, 0.1)
+THRESHOLDS = (0.5, 0.4, 0.3, 0.2, 0.15, 0.1, 0.05)
+
+#: Example numbers -> one prediction an example.
+Predict = Callable[[np.ndarray], Iterator[np.ndarray]]
 
 
-def baseline(task: Task, modality: str) -> tuple[dict[str, Any], pl.DataFrame]:
-    """Metrics and predictions of the baseline, as `evaluate_task` gives them (one seed, 0)."""
+@dataclass(frozen=True)
+class Data:
+    """A task's examples, what is known of them, and the train split's numbers."""
+
+    task: Task
+    examples: Examples
+    known: ScaledTargets
+    modality: str
+    train: np.ndarray
+
+
+def baseline(task: Task, modality: str, name: str = "kmer") -> tuple[dict[str, Any], pl.DataFrame]:
+    """Metrics and predictions of a baseline, as `evaluate_task` gives them (one seed, 0).
+
+    Args:
+        name: kmer or constant.
+    """
     examples = read_task(task, modality)
     targets = make_targets(task, examples.frame, modality)
     lengths = examples.frame["sequence"].str.len_chars().to_numpy()
-    known = ScaledTargets(task, targets, lengths, task.max_tokens - 2, examples.indices("train"))
+    train, valid, test = (examples.indices(split) for split in SPLITS)
+    known = ScaledTargets(task, targets, lengths, task.max_tokens - 2, train)
     check_known(task, targets, known, {split: examples.indices(split) for split in SPLITS})
     # Whole sequences are read whole.
     room = task.max_tokens - 2 if task.kind in ("token", "pairwise") else int(lengths.max())
     cropped = count_cropped(lengths, room)
+    data = Data(task, examples, known, modality, train)
     fitted = {"token": _residues, "pairwise": _pairs}.get(task.kind, _sequences)
-    predictions = fitted(task, examples, known, modality)
-    sample = make_sample(task, known, examples.indices("test"), predictions)
-    return result(
-        task, examples, targets, {0: sample}, {"model": "kmer", "mode": "kmer", "cropped": cropped}
-    )
+    candidates = list(_constant(data) if name == "constant" else fitted(data))
+    values = [_on_valid(data, valid, predict) for _, predict in candidates]
+    tuned, predict = candidates[int(np.argmax(values))]
+    sample = make_sample(task, known, test, predict(test))
+    extra = {"model": name, "mode": name, "cropped": cropped, "tuned": tuned}
+    return result(task, examples, targets, {0: sample}, extra)
 
 
-def _sequences(
-    task: Task, examples: Examples, known: ScaledTargets, modality: str
-) -> Iterator[np.ndarray]:
-    train, test = examples.indices("train"), examples.indices("test")
-    columns = ["sequence", "partner"] if task.two_sequences else ["sequence"]
-    x = sparse.hstack([_counts(examples.frame[c], train) for c in columns], format="csr")
-    y = np.concatenate([known.raw(i) for i in train])
-    logistic = LogisticRegression(max_iter=1000)
-    if task.target == "multilabel":
-        model = OneVsRestClassifier(logistic).fit(x[train], y.astype(int))
-        yield from model.predict_proba(x[test])[:, None, :]
+def _on_valid(data: Data, valid: np.ndarray, predict: Predict) -> float:
+    """The primary metric on valid, higher being better; -inf where it is not defined."""
+    task = data.task
+    sample: Sample = make_sample(task, data.known, valid, predict(valid))
+    value = METRICS[task.metrics][task.primary](sample)
+    signed = -value if task.primary in LOWER_IS_BETTER else value
+    return signed if np.isfinite(signed) else -np.inf
+
+
+def _constant(data: Data) -> Iterator[tuple[dict[str, float], Predict]]:
+    """The best guess that does not look at the sequence."""
+    task, known = data.task, data.known
+    if task.metrics == "pairwise_structure":
+        guess: Any = 0.0
     else:
-        model = Ridge() if task.target == "scalar" else logistic
-        yield from model.fit(x[train], y).predict(x[test]).astype(float)[:, None]
+        rows = [known.raw(i) for i in data.train]
+        if task.kind == "pairwise":
+            total, n = 0.0, 0
+            for row in rows:
+                real = row[row != MASKED]
+                total, n = total + float(real.sum()), n + real.size
+            guess = total / max(1, n)
+        else:
+            y = np.concatenate(rows)
+            if task.target in ("class", "token"):
+                guess = float(np.bincount(y[y != MASKED]).argmax())
+            else:
+                guess = y.mean(0)
+
+    def predict(examples: np.ndarray) -> Iterator[np.ndarray]:
+        for i in examples:
+            target = known.raw(i)
+            yield np.broadcast_to(np.asarray(guess, dtype=float), target.shape)
+
+    yield {}, predict
+
+
+def _sequences(data: Data) -> Iterator[tuple[dict[str, float], Predict]]:
+    task, train = data.task, data.train
+    columns = ["sequence", "partner"] if task.two_sequences else ["sequence"]
+    x = sparse.hstack([_counts(data.examples.frame[c], train) for c in columns], format="csr")
+    y = np.concatenate([data.known.raw(i) for i in train])
+
+    def predicting(model: Any) -> Predict:
+        if task.target == "multilabel":
+            return lambda examples: iter(model.predict_proba(x[examples])[:, None, :])
+        return lambda examples: iter(model.predict(x[examples]).astype(float)[:, None])
+
+    if task.target == "scalar":
+        for penalty in RIDGE_PENALTIES:
+            yield {"penalty": penalty}, predicting(Ridge(alpha=penalty).fit(x[train], y))
+        return
+    for penalty in LOGISTIC_PENALTIES:
+        logistic = LogisticRegression(C=1 / penalty, max_iter=1000)
+        if task.target == "multilabel":
+            model = OneVsRestClassifier(logistic).fit(x[train], y.astype(int))
+        else:
+            model = logistic.fit(x[train], y)
+        yield {"penalty": penalty}, predicting(model)
 
 
 def _counts(texts: pl.Series, train: np.ndarray) -> sparse.csr_matrix:
@@ -80,18 +156,24 @@ def _counts(texts: pl.Series, train: np.ndarray) -> sparse.csr_matrix:
     return sparse.hstack(blocks, format="csr", dtype=np.float64)
 
 
-def _residues(
-    task: Task, examples: Examples, known: ScaledTargets, modality: str
-) -> Iterator[np.ndarray]:
-    train, test = examples.indices("train"), examples.indices("test")
-    sequences = examples.frame["sequence"].to_list()
+def _residues(data: Data) -> Iterator[tuple[dict[str, float], Predict]]:
+    known, train = data.known, data.train
+    sequences = data.examples.frame["sequence"].to_list()
     letters = "".join(sorted(set("".join(sequences[i] for i in train))))
-    windows = [_windows(sequences[i][: known.length(i)], letters) for i in train]
+
+    def windows(example: int) -> sparse.csr_matrix:
+        return _windows(sequences[example][: known.length(example)], letters)
+
     y = np.concatenate([known.raw(i) for i in train])
-    x = sparse.vstack(windows, format="csr")[y != MASKED]
-    model = LogisticRegression(max_iter=200).fit(x, y[y != MASKED])
-    for i in test:
-        yield model.predict(_windows(sequences[i][: known.length(i)], letters))
+    x = sparse.vstack([windows(i) for i in train], format="csr")[y != MASKED]
+    model = LogisticRegression(C=1 / LOGISTIC_PENALTIES[0], max_iter=200, warm_start=True)
+    for penalty in LOGISTIC_PENALTIES:
+        model.set_params(C=1 / penalty).fit(x, y[y != MASKED])
+        yield {"penalty": penalty}, _by_residue(copy.deepcopy(model), windows)
+
+
+def _by_residue(model: Any, windows: Callable[[int], sparse.csr_matrix]) -> Predict:
+    return lambda examples: (model.predict(windows(i)) for i in examples)
 
 
 def _windows(sequence: str, letters: str) -> sparse.csr_matrix:
@@ -106,26 +188,38 @@ def _windows(sequence: str, letters: str) -> sparse.csr_matrix:
     return sparse.csr_matrix((np.ones(len(rows)), (rows, columns)), shape)
 
 
-def _pairs(
-    task: Task, examples: Examples, known: ScaledTargets, modality: str
-) -> Iterator[np.ndarray]:
-    train, test = examples.indices("train"), examples.indices("test")
-    sequences = examples.frame["sequence"].to_list()
+def _pairs(data: Data) -> Iterator[tuple[dict[str, float], Predict]]:
+    known = data.known
+    sequences = data.examples.frame["sequence"].to_list()
 
     def categories(example: int) -> np.ndarray:
-        return pair_categories(sequences[example][: known.length(example)], modality)
+        return pair_categories(sequences[example][: known.length(example)], data.modality)
 
     size = (MAX_STEM + 1) * N_SEPARATIONS
     sums, counts = np.zeros(size), np.zeros(size)
-    for i in train:
+    for i in data.train:
         target, category = known.raw(i).ravel(), categories(i).ravel()
         real = target != MASKED
         sums += np.bincount(category[real], target[real], size)
         counts += np.bincount(category[real], minlength=size)
     overall = sums.sum() / max(1.0, counts.sum())
     means = np.where(counts > 0, sums / np.maximum(counts, 1), overall)
-    for i in test:
-        yield means[categories(i)]
+    if data.task.metrics != "pairwise_structure":
+        yield {}, lambda examples: (means[categories(i)] for i in examples)
+        return
+    for threshold in THRESHOLDS:
+        yield {"threshold": threshold}, _from(moved(means, threshold), categories)
+
+
+def _from(values: np.ndarray, categories: Callable[[int], np.ndarray]) -> Predict:
+    return lambda examples: (values[categories(i)] for i in examples)
+
+
+def moved(probabilities: np.ndarray, threshold: float) -> np.ndarray:
+    """Probabilities in the same order, `threshold` moved to the 0.5 at which the metrics cut."""
+    below = 0.5 * probabilities / threshold
+    above = 0.5 + 0.5 * (probabilities - threshold) / (1 - threshold)
+    return np.where(probabilities <= threshold, below, above)
 
 
 def pair_categories(sequence: str, modality: str) -> np.ndarray:

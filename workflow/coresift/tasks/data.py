@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -126,20 +129,24 @@ def _read(
     task: LabelledData, path: str, split: str | None, modality: str, notes: dict[str, int]
 ) -> Iterator[Row]:
     source = task.data
+    if isinstance(source.mask, dict):
+        source = source.model_copy(update={"mask": dict[Any, Any](source.mask).get(split)})
     names = {name: name for name in SPLITS} | source.split_names
+    sequences = _Letters(modality, source, path, notes)
+    partners = _Letters(source.modality_b or modality, source, path, notes)
     for record in reader_of(path)(source, path):
         place = f"{path}: {record.place}"
         if record.label is None or not record.label.strip():
             raise TaskDataError(f"{place}: no label")
         label = record.label.strip()
-        if label in source.skip_labels:
+        if any(fnmatchcase(label, pattern) for pattern in source.skip_labels):
             notes["skipped_labels"] = notes.get("skipped_labels", 0) + 1
             continue
-        sequence = _residues(record.sequence, modality, source, place, notes)
-        partner = ""
-        if task.two_sequences:
-            other = source.modality_b or modality
-            partner = _residues(record.partner, other, source, place, notes)
+        if (record.split or "") in source.skip_splits:
+            notes["skipped_splits"] = notes.get("skipped_splits", 0) + 1
+            continue
+        sequence = sequences.normal(record.sequence, place)
+        partner = partners.normal(record.partner, place) if task.two_sequences else ""
         found = record.split or source.default_split
         chosen = split or (names.get(found) if found else None)
         if chosen is None and source.draw is None:
@@ -147,24 +154,63 @@ def _read(
         if task.kind == "pairwise":
             label = resolve(label, path)
         yield f"{Path(path).name}:{record.name}", sequence, partner, label, chosen or "train"
+    sequences.check()
+    partners.check()
 
 
-def _residues(
-    sequence: str, modality: str, source: TaskData, place: str, notes: dict[str, int]
-) -> str:
-    """A normalised sequence; foreign letters are an error, or unknown residues where allowed."""
-    normal = normalise(sequence, modality)
-    if not normal:
-        raise TaskDataError(f"{place}: no sequence")
-    foreign = set(normal) - set(ALPHABETS[modality].letters)
-    if not foreign:
-        return normal
-    if source.foreign_letters == "error":
-        raise TaskDataError(f"{place}: letters outside the alphabet: {sorted(foreign)}")
-    key = "sequences_with_foreign_letters"
-    notes[key] = notes.get(key, 0) + 1
-    unknown = ALPHABETS[modality].unknown
-    return normal.translate({ord(letter): unknown for letter in foreign})
+class _Letters:
+    """Normalises the sequences of one file and counts letters outside the alphabet.
+
+    Args:
+        modality: whose alphabet.
+        notes: counts of the task, added to.
+    """
+
+    def __init__(self, modality: str, source: TaskData, path: str, notes: dict[str, int]) -> None:
+        self._alphabet = ALPHABETS[modality]
+        self._modality = modality
+        self._source = source
+        self._path = path
+        self._notes = notes
+        self._foreign: Counter[str] = Counter()
+        self._residues = 0
+
+    def normal(self, sequence: str, place: str) -> str:
+        """A normalised sequence; foreign letters are unknown residues where allowed.
+
+        Raises:
+            TaskDataError: there is no residue, or a letter that is not allowed.
+        """
+        normal = normalise(sequence, self._modality)
+        if not normal:
+            raise TaskDataError(f"{place}: no sequence")
+        self._residues += len(normal)
+        foreign = set(normal) - set(self._alphabet.letters)
+        if not foreign:
+            return normal
+        if self._source.foreign_letters == "error":
+            raise TaskDataError(f"{place}: letters outside the alphabet: {sorted(foreign)}")
+        counts = {letter: normal.count(letter) for letter in foreign}
+        self._foreign.update(counts)
+        found = {"sequences_with_foreign_letters": 1, "foreign_letters": sum(counts.values())}
+        for key, n in found.items():
+            self._notes[key] = self._notes.get(key, 0) + n
+        return normal.translate({ord(letter): self._alphabet.unknown for letter in foreign})
+
+    def check(self) -> None:
+        """Hold the share of foreign letters to `max_foreign`.
+
+        Raises:
+            TaskDataError: there are too many.
+        """
+        found = self._foreign.total()
+        if found > self._source.max_foreign * max(1, self._residues):
+            letters = ", ".join(letter for letter, _ in self._foreign.most_common(8))
+            raise TaskDataError(
+                f"{self._path}: {found / self._residues:.1%} of the residues are outside the "
+                f"{self._modality} alphabet (most: {letters}), data.max_foreign is "
+                f"{self._source.max_foreign:.1%}; are two files swapped?"
+            )
 
 
 def encoded_columns(task: LabelledData, modality: str) -> list[str]:

@@ -12,7 +12,14 @@ from coresift.tasks.readers.chains import read_chain
 from coresift.tasks.readers.record import FILE, TaskDataError, readable
 from coresift.tasks.sample import MASKED
 from coresift.tasks.settings import Pairwise
-from coresift.tasks.structure import pair_matrix, partners_of
+from coresift.tasks.structure import (
+    COORDINATES,
+    PAIRS,
+    coordinate_distances,
+    pair_map,
+    pair_matrix,
+    partners_of,
+)
 
 #: Maps of PDB and mmCIF files kept in memory.
 KEPT = 512
@@ -21,9 +28,9 @@ KEPT = 512
 class Maps:
     """(L, L) float32 maps of labels, -1 where unknown: memory is a few maps, not the data set's.
 
-    A label is dot-bracket, a list of partners, or a file (`FILE`). Distances of structures are
-    the least between heavy atoms of two residues, in angstrom; a contact is a distance below
-    `contact_angstrom`. Residues without coordinates are unknown.
+    A label is dot-bracket, a list of partners or of pairs, coordinates, or a file (`FILE`).
+    Distances of structures are the least between heavy atoms of two residues, in angstrom; a
+    contact is a distance below `contact_angstrom`. Residues without coordinates are unknown.
 
     Attributes:
         homeless: residues with coordinates that have no place in the sequence or none that can be
@@ -51,8 +58,14 @@ class Maps:
             ValueError: it cannot be a map over the sequence.
         """
         label, size = self._labels[index], len(self._sequences[index])
-        if FILE.fullmatch(label) is None:
-            found: tuple[int, ...] = (len(partners_of(label)),) * 2
+        kind = label.partition(" ")[0]
+        allowed = {PAIRS: ("structure", "contact"), COORDINATES: ("contact", "distance")}
+        if self._options.target not in allowed.get(kind, (self._options.target,)):
+            raise ValueError(f"data.{kind} is no label of pairwise.target: {self._options.target}")
+        if kind in allowed:
+            found: tuple[int, ...] = self[index].shape
+        elif FILE.fullmatch(label) is None:
+            found = (len(partners_of(label)),) * 2
         elif label.endswith(".npy"):
             found = _stored(label).shape
         else:
@@ -62,6 +75,11 @@ class Maps:
 
     def __getitem__(self, index: int) -> np.ndarray:
         label = self._labels[index]
+        kind = label.partition(" ")[0]
+        if kind == PAIRS:
+            return pair_map(label, len(self._sequences[index]), MASKED)
+        if kind == COORDINATES:
+            return self._targets(coordinate_distances(label, MASKED))
         file = FILE.fullmatch(label)
         if file is None:
             return pair_matrix(partners_of(label))
@@ -76,7 +94,10 @@ class Maps:
         sequence = self._sequences[index]
         places, atoms = _placed(path, chain, sequence, self._modality)
         self.homeless[index] = int((places == NOWHERE).sum())
-        distances = _distances(places, atoms, len(sequence))
+        return self._targets(_distances(places, atoms, len(sequence)))
+
+    def _targets(self, distances: np.ndarray) -> np.ndarray:
+        """Distances, or contacts where the task is of contacts."""
         if self._options.target == "distance":
             return distances
         contacts = (distances < self._options.contact_angstrom).astype(np.float32)

@@ -1,10 +1,16 @@
-"""Base pairs of one sequence: dot-bracket strings and lists of partners."""
+"""Labels over the residues of one sequence: dot-bracket, partners, pairs, coordinates."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from string import ascii_lowercase, ascii_uppercase
 
 import numpy as np
+
+#: First words of labels that are pairs of residues, or coordinates of atoms.
+PAIRS, COORDINATES = "pairs", "coordinates"
+#: Before the residues whose pairs are not known.
+_UNKNOWN = "unknown"
 
 #: Closing bracket -> opening bracket; letters are further levels of pseudoknots (WUSS, bpRNA).
 BRACKETS = dict(zip(")]}>" + ascii_lowercase, "([{<" + ascii_uppercase, strict=True))
@@ -59,3 +65,74 @@ def partners_of(label: str) -> np.ndarray:
     if label[:1].isdigit():
         return np.array(label.split(), dtype=np.int64) - 1
     return dot_bracket_partners(label)
+
+
+def pairs_text(
+    first: Sequence[int], second: Sequence[int], unknown: Sequence[int], base: int
+) -> str:
+    """Pairs of residues as a label: `pairs`, 0-based `i~j` each, `unknown`, and residues."""
+    pairs = (f"{i - base}~{j - base}" for i, j in zip(first, second, strict=True))
+    return " ".join([PAIRS, *pairs, _UNKNOWN, *(str(i - base) for i in unknown)])
+
+
+def pair_map(label: str, size: int, masked: int) -> np.ndarray:
+    """(size, size) float32 map of 0 and 1 of a `pairs_text`; `masked` where a pair is not known.
+
+    Raises:
+        ValueError: a residue is not one of the sequence's, or is paired with itself.
+    """
+    words = label.split()
+    cut = words.index(_UNKNOWN)
+    pairs = np.array([w.split("~") for w in words[1:cut]], dtype=np.int64).reshape(-1, 2)
+    unknown = np.array(words[cut + 1 :], dtype=np.int64)
+    for residue in (*pairs.ravel(), *unknown):
+        if not 0 <= residue < size:
+            raise ValueError(
+                f"residue {residue} (counted from 0) of a sequence of {size}; is pairs.base right?"
+            )
+    alone = pairs[pairs[:, 0] == pairs[:, 1]]
+    if len(alone):
+        raise ValueError(f"residue {alone[0, 0]} (counted from 0) pairs with itself")
+    values = np.zeros((size, size), dtype=np.float32)
+    values[pairs[:, 0], pairs[:, 1]] = values[pairs[:, 1], pairs[:, 0]] = 1
+    values[unknown] = values[:, unknown] = masked
+    return values
+
+
+def coordinates_text(atoms: Sequence[Sequence[float | None] | None]) -> str | None:
+    """Coordinates of atoms as a label: `coordinates`, then x y z of each residue, atom by atom.
+
+    Args:
+        atoms: 3 L numbers of each atom, None = not resolved; None = the atom is absent.
+    """
+    parts = []
+    for values in atoms:
+        if values is None:
+            return None
+        if isinstance(values, str) or len(values) % 3:
+            raise ValueError("coordinates are not a list of 3 numbers a residue")
+        parts.append(" ".join("nan" if v is None else repr(float(v)) for v in values))
+    return f"{COORDINATES} {';'.join(parts)}"
+
+
+def coordinate_distances(label: str, masked: int) -> np.ndarray:
+    """(L, L) float32 distances of a `coordinates_text`, `masked` where one is not resolved.
+
+    The least distance between two residues' atoms.
+
+    Raises:
+        ValueError: the atoms are not of equally many residues.
+    """
+    atoms = [
+        np.array(part.split(), dtype=np.float64).reshape(-1, 3)
+        for part in label.removeprefix(COORDINATES).split(";")
+    ]
+    sizes = sorted({len(places) for places in atoms})
+    if len(sizes) > 1:
+        raise ValueError(f"coordinates of {sizes[0]} and of {sizes[-1]} residues")
+    distances = np.full((sizes[0], sizes[0]), np.inf)
+    for one in atoms:
+        for other in atoms:
+            between = np.linalg.norm(one[:, None] - other[None], axis=2)
+            distances = np.fmin(distances, np.where(np.isnan(between), np.inf, between))
+    return np.where(np.isinf(distances), masked, distances).astype(np.float32)

@@ -25,7 +25,7 @@ class Targets:
         rows: one array an example: (1,) class ids or values, (1, labels), (residues,) ids, or a
             (residues, residues) map; -1 where masked.
         n_outputs: width of the head's output.
-        classes: class names in id order; empty for scalar and multilabel.
+        classes: names of classes or labels in id order; empty where there are none.
     """
 
     rows: list[np.ndarray] | Maps
@@ -72,6 +72,8 @@ def _class(task: Task, examples: pl.DataFrame) -> Targets:
 
 
 def _multilabel(task: Task, examples: pl.DataFrame) -> Targets:
+    if task.data.label_separator is not None:
+        return _named_labels(task, examples, task.data.label_separator)
     rows = []
     width = task.n_labels
     for example, label in examples.select("example_id", "label").iter_rows():
@@ -80,7 +82,28 @@ def _multilabel(task: Task, examples: pl.DataFrame) -> Targets:
         if set(digits) - {"0", "1"} or len(digits) != width:
             raise TaskDataError(f"{example}: {label!r} is not {width} labels of 0 or 1")
         rows.append(np.array([digits], dtype=np.float32))
-    return Targets(rows, int(width or 0), [])
+    names = task.data.label if isinstance(task.data.label, list) else []
+    return Targets(rows, int(width or 0), names)
+
+
+def _named_labels(task: Task, examples: pl.DataFrame, separator: str) -> Targets:
+    found = [
+        [name.strip() for name in label.split(separator) if name.strip()]
+        for label in examples["label"]
+    ]
+    train = (examples["split"] == "train").to_list()
+    of_train = {name for names, known in zip(found, train, strict=True) if known for name in names}
+    classes = task.classes or sorted(of_train)
+    index = {name: i for i, name in enumerate(classes)}
+    rows = []
+    for example, names in zip(examples["example_id"], found, strict=True):
+        unknown = sorted(set(names) - set(index))
+        if unknown:
+            raise TaskDataError(f"{example}: labels {unknown} are not in {classes}")
+        row = np.zeros((1, len(classes)), dtype=np.float32)
+        row[0, [index[name] for name in names]] = 1
+        rows.append(row)
+    return Targets(rows, len(classes), classes)
 
 
 def _scalar(task: Task, examples: pl.DataFrame) -> Targets:

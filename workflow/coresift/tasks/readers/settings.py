@@ -27,6 +27,17 @@ class Draw(Section):
 Split = Literal["train", "valid", "test"]
 
 
+class Pairs(Section):
+    """Pairs of residues as lists in the columns of a table: base pairs or contacts."""
+
+    i: str = Field(description="column of the first residues, or of lists [i, j] (without `j`)")
+    j: str | None = Field(None, description="column of the second residues")
+    base: Literal[0, 1] = Field(description="number of the first residue")
+    unknown: str | None = Field(
+        None, description="column of the residues whose pairs are not known"
+    )
+
+
 class TaskData(Section):
     """Where a task's labelled sequences are and how to read them (docs/tasks.md)."""
 
@@ -39,21 +50,45 @@ class TaskData(Section):
     test: FilePath | None = Field(None, description="with `train`, needed")
     sequence: str = Field("sequence", description="column of the sequence (tables)")
     sequence_b: str | None = Field(None, description="column of the partner (two sequences)")
-    label: str = Field(
+    label: str | list[str] = Field(
         "label",
         description="column of the label (tables), or a pattern of columns such as "
-        "contact_map/{id}.npy; files are relative to the table",
+        "contact_map/{id}.npy; files are relative to the table. A list: a column a label "
+        "(kind multilabel)",
+    )
+    label_separator: str | None = Field(
+        None, min_length=1, description="between the names of a label (kind multilabel)"
+    )
+    pairs: Pairs | None = Field(
+        None,
+        description="the label is pairs of residues, instead of `label` (tables, kind pairwise)",
+    )
+    coordinates: list[str] | None = Field(
+        None,
+        min_length=1,
+        description="the label is distances, instead of `label` (tables, kind pairwise): columns "
+        "of one atom a residue each, 3 L numbers in angstrom, null = not resolved; the nearest two "
+        "atoms count",
     )
     split: str = Field("split", description="column of the split (tables, `path` only)")
     split_names: dict[str, Split] = Field(
         default_factory=dict, description="what the file calls a split: which it is"
     )
+    skip_splits: list[str] = Field(
+        default_factory=list,
+        description="what the file calls a split: left out, counted; '' = rows that name none",
+    )
     default_split: Split | None = Field(None, description="split of records that name none")
     draw: Draw | None = Field(None, description="seeded split of a file without splits (`path`)")
-    mask: str | None = Field(
-        None, description="column of numbers a residue, 0 = label not known (kind token)"
+    mask: str | list[str] | dict[Split, str | list[str]] | None = Field(
+        None,
+        description="column, or columns, of numbers a residue, 0 in any = label not known (kind "
+        "token); single digits need no blanks between. By split where the files' columns differ",
     )
-    skip_labels: list[str] = Field(default_factory=list, description="labels left out, counted")
+    skip_labels: list[str] = Field(
+        default_factory=list,
+        description="labels left out, counted; `*` stands for any text (*|* = those of several)",
+    )
     label_regex: str | None = Field(
         None, description="FASTA: first group of this pattern in the header is the label"
     )
@@ -71,6 +106,11 @@ class TaskData(Section):
     foreign_letters: Literal["error", "unknown"] = Field(
         "error", description="unknown = read as N (RNA) or X (protein), counted"
     )
+    max_foreign: Fraction = Field(
+        0.02,
+        description="foreign_letters: unknown is an error above this share of a split's residues: "
+        "the files of two molecules swapped, or another alphabet",
+    )
     valid_fraction: Fraction = Field(
         0.1, description="share of train that is hashed into valid where no valid split is given"
     )
@@ -83,6 +123,13 @@ class TaskData(Section):
             raise ValueError("`train` needs `test`")
         if self.draw is not None and self.path is None:
             raise ValueError("`draw` splits one `path`; with a file a split write `draw: null`")
+        if self.pairs is not None and self.coordinates is not None:
+            raise ValueError("give pairs or coordinates, not both")
+        if isinstance(self.mask, dict) and self.path is not None:
+            raise ValueError("mask by split needs one file a split")
+        both = sorted({*self.split_names} & {*self.skip_splits})
+        if both:
+            raise ValueError(f"split_names and skip_splits both name {both}")
         for key in ("label_regex", "split_regex"):
             value = getattr(self, key)
             if value is not None:
@@ -119,6 +166,19 @@ class LabelledData(Section):
         "class or the number of two sequences, or an L x L map over one sequence"
     )
     data: TaskData = Field(description="the files, and how to read them")
+
+    @model_validator(mode="after")
+    def _check_label(self) -> LabelledData:
+        needs = {
+            "data.pairs": (self.data.pairs, "pairwise"),
+            "data.coordinates": (self.data.coordinates, "pairwise"),
+            "data.label_separator": (self.data.label_separator, "multilabel"),
+            "a list in data.label": (isinstance(self.data.label, list) or None, "multilabel"),
+        }
+        for key, (value, kind) in needs.items():
+            if value is not None and self.kind != kind:
+                raise ValueError(f"{key} is for kind {kind}, not {self.kind}")
+        return self
 
     @property
     def two_sequences(self) -> bool:

@@ -3,47 +3,120 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from string import Formatter
 from typing import Any
 
 import pyarrow.parquet as pq
 
 from coresift.tasks.readers.record import Record, TaskDataError, read_lines, readable
-from coresift.tasks.readers.settings import TaskData
+from coresift.tasks.readers.settings import Pairs, TaskData
+from coresift.tasks.structure import coordinates_text, pairs_text
 
 #: Column names, and (line number, fields) of each row.
 _Table = tuple[list[str], Iterator[tuple[int, Sequence[Any]]]]
 
 
 def read(source: TaskData, path: str) -> Iterator[Record]:
-    """The configured columns of each row; the label may be a pattern of several.
+    """The configured columns of each row; the label may be made of several.
 
     Raises:
         TaskDataError: a column is missing, or a row has more or fewer fields than the header.
     """
-    fields = [name for _, name, _, _ in Formatter().parse(source.label) if name is not None]
-    pattern = source.label if fields else f"{{{source.label}}}"
-    optional = [source.sequence_b, source.mask]
-    wanted = [source.sequence, *(fields or [source.label]), *filter(None, optional)]
     columns, rows = _parquet(path) if path.endswith(".parquet") else _separated(path)
-    missing = [name for name in wanted if name not in columns]
+    fields, labelled = _label_of(source)
+    masks = [source.mask] if isinstance(source.mask, str) else list(source.mask or [])
+    wanted = [source.sequence, *fields, *masks, *([source.sequence_b] if source.sequence_b else [])]
+    if source.path is not None and _needs_split(source):
+        wanted.append(source.split)
+    missing = [name for name in dict.fromkeys(wanted) if name not in columns]
     if missing:
         raise TaskDataError(f"{path}: columns missing: {missing}; present: {columns}")
     for number, row in rows:
-        texts = {name: _text(value) for name, value in zip(columns, row, strict=True)}
-        absent = any(not texts[name] for name in fields or [source.label])
-        label = None if absent else pattern.format_map(texts)
-        if source.mask and label is not None:
-            label = _masked(label, texts[source.mask], f"{path}: line {number}")
+        values = dict(zip(columns, row, strict=True))
+        place = f"{path}: line {number}"
+        try:
+            label = labelled(values)
+            for mask in masks:
+                label = label and _masked(label, values[mask])
+        except ValueError as error:
+            raise TaskDataError(f"{place}: {error}") from error
         yield Record(
             f"line {number}",
             str(number),
-            texts[source.sequence],
+            _text(values[source.sequence]),
             label,
-            texts[source.sequence_b] if source.sequence_b else "",
-            texts.get(source.split) or None,
+            _text(values[source.sequence_b]) if source.sequence_b else "",
+            _text(values.get(source.split)) or None,
         )
+
+
+def _needs_split(source: TaskData) -> bool:
+    """Whether rows without a split are of no use: a misspelt column must not pass."""
+    return source.draw is None and source.default_split is None
+
+
+#: Values of a row by column -> the label's text, or None where it is absent.
+_Label = Callable[[Mapping[str, Any]], str | None]
+
+
+def _label_of(source: TaskData) -> tuple[list[str], _Label]:
+    """Columns of the label, and how to make its text of them."""
+    if source.pairs is not None:
+        pairs = source.pairs
+        fields = [name for name in (pairs.i, pairs.j, pairs.unknown) if name is not None]
+        return fields, lambda values: _pairs(pairs, values)
+    if source.coordinates is not None:
+        atoms = source.coordinates
+        return atoms, lambda values: coordinates_text([values[name] for name in atoms])
+    if isinstance(source.label, list):
+        several = source.label
+        return several, lambda values: " ".join(_text(values[name]) for name in several)
+    named = [name for _, name, _, _ in Formatter().parse(source.label) if name is not None]
+    pattern, fields = (source.label, named) if named else (f"{{{source.label}}}", [source.label])
+
+    def filled(values: Mapping[str, Any]) -> str | None:
+        texts = {name: _text(values[name]) for name in fields}
+        return pattern.format_map(texts) if all(texts.values()) else None
+
+    return fields, filled
+
+
+def _pairs(pairs: Pairs, values: Mapping[str, Any]) -> str | None:
+    first = _numbers(values[pairs.i])
+    if first is None:
+        return None
+    if pairs.j is None:
+        if len(first) % 2:
+            raise ValueError(f"{pairs.i}: {len(first)} numbers are no pairs")
+        first, second = first[::2], first[1::2]
+    else:
+        second = _numbers(values[pairs.j]) or []
+    if len(first) != len(second):
+        raise ValueError(f"{len(first)} residues in {pairs.i}, {len(second)} in {pairs.j}")
+    unknown = _numbers(values[pairs.unknown]) or [] if pairs.unknown else []
+    return pairs_text(first, second, unknown, pairs.base)
+
+
+def _numbers(value: Any) -> list[int] | None:
+    """Whole numbers of a list, of lists in a list, or of text with any brackets and separators.
+
+    An absent value is None; an empty list, or text of brackets alone, has no number.
+    """
+    if value is None or value == "":
+        return None
+    if isinstance(value, str):
+        found: list[Any] = re.sub(r"[\[\](){},;]", " ", value).split()
+    else:
+        found = [v for item in value for v in (item if isinstance(item, list) else [item])]
+    try:
+        numbers = [int(v) for v in found]
+        if any(float(v) != n for v, n in zip(found, numbers, strict=True)):
+            raise ValueError
+    except (TypeError, ValueError):
+        raise ValueError(f"not whole numbers: {str(value)[:60]!r}") from None
+    return numbers
 
 
 def _parquet(path: str) -> _Table:
@@ -97,13 +170,14 @@ def _text(value: Any) -> str:
     return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _masked(label: str, mask: str, place: str) -> str:
+def _masked(label: str, mask: Any) -> str:
     """Residue labels with '-' where the mask (numbers, 0 = not known) is 0."""
-    flags = mask.replace(",", " ").split()
+    text = _text(mask).replace(",", " ")
+    flags = list(text) if text.isdigit() and len(text) == len(label) else text.split()
     try:
         known = [float(flag) != 0 for flag in flags]
     except ValueError as error:
-        raise TaskDataError(f"{place}: mask: {error}") from error
+        raise ValueError(f"mask: {error}") from error
     if len(known) != len(label):
-        raise TaskDataError(f"{place}: a mask of {len(known)} for {len(label)} labels")
+        raise ValueError(f"a mask of {len(known)} for {len(label)} labels")
     return "".join(c if keep else "-" for c, keep in zip(label, known, strict=True))

@@ -1,0 +1,146 @@
+"""Labels of several columns: pairs, coordinates, masks, names; rows left out by their split."""
+
+import numpy as np
+import polars as pl
+import pytest
+from coresift.tasks.data import read_task
+from coresift.tasks.readers.record import TaskDataError
+from coresift.tasks.sample import MASKED
+from coresift.tasks.settings import Task
+from coresift.tasks.targets import make_targets
+
+SEQUENCES = ["GGAAACC", "GCAAAGC", "GAAAAUC"]
+ROWS = {"sequence": SEQUENCES, "split": ["train", "valid", "test"]}
+
+
+def load(path, kind, columns, data, **options):
+    pl.DataFrame(ROWS | columns).write_parquet(path / "t.parquet")
+    task = Task(kind=kind, data={"path": str(path / "t.parquet"), **data}, **options)
+    examples = read_task(task, "rna")
+    return make_targets(task, examples.frame, "rna"), examples
+
+
+@pytest.mark.parametrize("base", [0, 1])
+@pytest.mark.parametrize("together", [False, True])
+def test_pairs_in_columns(tmp_path, base, together):
+    pairs = [[[0, 6], [1, 5]], [], [[0, 6]]]
+    shifted = [[[i + base, j + base] for i, j in row] for row in pairs]
+    unknown = [[3 + base], [], []]
+    if together:
+        columns, keys = {"p": shifted}, {"i": "p"}
+    else:
+        columns = {name: [[p[k] for p in row] for row in shifted] for k, name in enumerate("ij")}
+        keys = {"i": "i", "j": "j"}
+    data = {"pairs": {**keys, "base": base, "unknown": "u"}}
+    targets, _ = load(tmp_path, "pairwise", columns | {"u": unknown}, data)
+    for row, found, missing in zip(pairs, targets.rows, ([3], [], []), strict=True):
+        expected = np.zeros((7, 7))
+        for i, j in row:
+            expected[i, j] = expected[j, i] = 1
+        expected[missing] = expected[:, missing] = MASKED
+        assert (found == expected).all()
+
+
+def test_pairs_as_text(tmp_path):
+    columns = {"p": ["[[1, 7], [2, 6]]", "[]", "1,7;2,6"]}
+    targets, _ = load(tmp_path, "pairwise", columns, {"pairs": {"i": "p", "base": 1}})
+    assert [int(row.sum()) for row in targets.rows] == [4, 0, 4]
+
+
+@pytest.mark.parametrize(
+    ("columns", "pairs", "message"),
+    [
+        ({"p": [[[0, 7]], [], []]}, {"i": "p"}, "2: residue 7 .* of 7; is pairs.base right"),
+        ({"p": [[[1, 7]], [], [[0, 1]]]}, {"i": "p", "base": 1}, "4: residue -1"),
+        ({"p": [[[2, 2]], [], []]}, {"i": "p"}, "2: residue 2 .* pairs with itself"),
+        ({"p": [[], [[1]], []]}, {"i": "p"}, "line 3: p: 1 numbers are no pairs"),
+        ({"p": [[1], [], []], "q": [[2, 3], [], []]}, {"i": "p", "j": "q"}, "line 2: 1 .* in p, 2"),
+        ({"p": ["0 x", "", ""]}, {"i": "p"}, "line 2: not whole numbers: '0 x'"),
+        ({"p": [[[0.5, 1.0]], [], []]}, {"i": "p"}, "line 2: not whole numbers"),
+        ({"p": [None, [[0, 1]], []]}, {"i": "p"}, "line 2: no label"),
+    ],
+)
+def test_pairs_that_cannot_be(tmp_path, columns, pairs, message):
+    with pytest.raises(TaskDataError, match=rf"t\.parquet:.*{message}"):
+        load(tmp_path, "pairwise", columns, {"pairs": {"base": 0} | pairs})
+
+
+def test_coordinates_in_columns(tmp_path):
+    rng = np.random.default_rng(0)
+    atoms = rng.normal(0, 5, (2, 3, 7, 3))
+    columns = {
+        name: [[None if i == 6 else float(v) for i, v in enumerate(x.ravel())] for x in of_atom]
+        for name, of_atom in zip("ab", atoms, strict=True)
+    }
+    data = {"coordinates": ["a", "b"]}
+    pairwise = {"target": "distance"}
+    targets, _ = load(tmp_path, "pairwise", columns, data, pairwise=pairwise)
+    both = atoms[:, 0]
+    between = np.linalg.norm(both[:, None, :, None] - both[None, :, None, :], axis=-1)
+    between[:, :, 2] = between[:, :, :, 2] = np.nan  # a number of residue 2 is missing
+    found = targets.rows[0]
+    known = np.arange(7) != 2
+    expected = between[:, :, known][..., known].min((0, 1))
+    np.testing.assert_allclose(found[np.ix_(known, known)], expected, rtol=1e-6)
+    assert (found[2] == MASKED).all()
+    assert (found == found.T).all()
+    pairwise = {"target": "contact", "contact_angstrom": 4.0}
+    contacts, _ = load(tmp_path, "pairwise", columns, data, pairwise=pairwise)
+    assert (contacts.rows[0] == np.where(found == MASKED, MASKED, found < 4)).all()
+    with pytest.raises(TaskDataError, match=r"coordinates is no label of .*structure"):
+        load(tmp_path, "pairwise", columns, data, pairwise={"target": "structure"})
+    short = {name: [values[0][:18], *values[1:]] for name, values in columns.items()}
+    with pytest.raises(TaskDataError, match=r"2: .*\(6, 6\) for a sequence of 7"):
+        load(tmp_path, "pairwise", short, data, pairwise={"target": "distance"})
+
+
+def test_masks_without_blanks_and_several(tmp_path):
+    columns = {"label": ["HHHEEEC"] * 3, "a": ["1111110"] * 3, "b": ["0 1 1 1 1 1 1"] * 3}
+    targets, _ = load(tmp_path, "token", columns, {"mask": ["a", "b"]}, classes=list("HEC"))
+    assert targets.rows[0].tolist() == [MASKED, 0, 0, 1, 1, 1, MASKED]
+    with pytest.raises(TaskDataError, match="line 2: a mask of 1 for 7 labels"):
+        load(tmp_path, "token", columns | {"a": ["11"] * 3}, {"mask": ["a"]})
+
+
+def test_named_labels(tmp_path):
+    columns = {"label": ["nucleus| cytoplasm", "nucleus", "cytoplasm"]}
+    data = {"label_separator": "|"}
+    targets, _ = load(tmp_path, "multilabel", columns, data)
+    assert targets.classes == ["cytoplasm", "nucleus"]
+    assert [row[0].tolist() for row in targets.rows] == [[1, 1], [0, 1], [1, 0]]
+    columns["label"][2] = "vacuole"
+    with pytest.raises(TaskDataError, match=r"labels \['vacuole'\] are not in"):
+        load(tmp_path, "multilabel", columns, data)
+    with pytest.raises(ValueError, match="label_separator is for kind multilabel, not class"):
+        load(tmp_path, "class", columns, data)
+
+
+def test_a_column_a_label(tmp_path):
+    columns = {"y_m2,2G": [1, 0, 0], "y_D": [0, 1, 0]}
+    targets, _ = load(tmp_path, "multilabel", columns, {"label": list(columns)})
+    assert targets.classes == list(columns)
+    assert [row[0].tolist() for row in targets.rows] == [[1, 0], [0, 1], [0, 0]]
+
+
+def test_rows_are_left_out_by_their_split_or_label_and_counted(tmp_path):
+    more = {
+        "sequence": [*SEQUENCES, "GGGG", "CCCC", "UUUU"],
+        "split": [*ROWS["split"], "none", "", "train"],
+        "label": ["a", "a", "a", "a", "a", "a|b"],
+    }
+    data = {"skip_splits": ["none", ""], "skip_labels": ["*|*"]}
+    _, examples = load(tmp_path, "class", more, data)
+    assert examples.frame.height == 3
+    assert examples.notes["skipped_splits"] == 2
+    assert examples.notes["skipped_labels"] == 1
+    with pytest.raises(TaskDataError, match=r"line 6: split is None, allowed"):
+        load(tmp_path, "class", more, data | {"skip_splits": ["none"]})
+
+
+def test_too_many_foreign_letters_are_an_error(tmp_path):
+    columns = {"sequence": ["MKVL", "GGIA", "CCGU"], "label": ["a", "a", "a"]}
+    data = {"foreign_letters": "unknown"}
+    with pytest.raises(TaskDataError, match=r"t.parquet: 16.7% of the residues .* \(most: L, I\)"):
+        load(tmp_path, "class", columns, data)
+    _, examples = load(tmp_path, "class", columns, data | {"max_foreign": 0.5})
+    assert examples.notes["sequences_with_foreign_letters"] == 2

@@ -1,0 +1,112 @@
+"""Each preset on the files that are to be had: the shipped overlays, counts and traps."""
+
+import numpy as np
+import pytest
+import yaml
+from coresift.tasks.baseline import baseline
+from coresift.tasks.data import read_task
+from coresift.tasks.sample import MASKED
+from coresift.tasks.settings import Task
+from coresift.tasks.targets import make_targets
+
+#: Task of config/shared_*.yaml -> modality, examples a split, and counts of what was left out.
+EXPECTED = {
+    "type_cls": ("rna", (None, None, 2600), {"skipped_splits": 2400, "dropped_in_test": 347}),
+    "modif": ("rna", None, {}),
+    "crispr_on": ("rna", (1453, 207, 416), {}),
+    "sec_struct": ("rna", (None, None, 473), {"skipped_splits": 8676}),
+    "contact_map": ("rna", (285, 30, 63), {"skipped_splits": 84}),
+    "dist_map": ("rna", (None, None, 42), {"dropped_in_test": 4}),
+    "rbp": ("rna", (None, None, 647), {}),
+    "localization": ("protein", None, {}),
+    "localization_multi": ("protein", None, {"skipped_labels": None}),
+    "sec_struct_3": ("protein", (None, None, 511), {"skipped_splits": 1444}),
+    "ppi_affinity": ("protein", None, {}),
+}
+SPLITS = ("train", "valid", "test")
+
+
+@pytest.fixture
+def shipped(root, shared_data, monkeypatch):
+    """Tasks of the shipped overlays; skips where the data are absent."""
+    monkeypatch.chdir(root)
+    texts = [(root / f"config/shared_{m}.yaml").read_text() for m in ("rna", "protein")]
+    return {
+        name: values for text in texts for name, values in yaml.safe_load(text)["tasks"].items()
+    }
+
+
+def test_every_task_is_expected(shipped):
+    assert set(shipped) == set(EXPECTED)
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_a_preset_reads_the_file(shipped, name):
+    modality, sizes, notes = EXPECTED[name]
+    task = Task(**shipped[name])
+    examples = read_task(task, modality)
+    found = tuple(examples.split(split).height for split in SPLITS)
+    assert min(found) > 0
+    for size, expected in zip(found, sizes or found, strict=True):
+        assert expected in (None, size)
+    for key, n in notes.items():
+        assert examples.notes.get(key) == n
+    targets = make_targets(task, examples.frame, modality)
+    assert targets.n_outputs >= 1
+
+
+def test_labels_mean_what_the_file_says(shipped):
+    def targets(name, modality):
+        task = Task(**shipped[name])
+        examples = read_task(task, modality)
+        return make_targets(task, examples.frame, modality), examples
+
+    modif, _ = targets("modif", "rna")
+    assert modif.classes[9] == "y_m2,2G"
+    assert modif.n_outputs == 12
+
+    contacts, examples = targets("contact_map", "rna")
+    masked = 0
+    for i in range(examples.frame.height):
+        values = contacts.rows[i]
+        assert (values == values.T).all()
+        assert set(np.unique(values)) <= {MASKED, 0, 1}
+        masked += (values == MASKED).all(1).sum()
+    assert masked > 0
+
+    distances, examples = targets("dist_map", "rna")
+    values = distances.rows[0]
+    assert (np.diag(values)[np.diag(values) != MASKED] == 0).all()
+    near = values[np.arange(len(values) - 1), np.arange(1, len(values))]
+    near = near[near > 0]
+    assert 4 < np.median(near) < 7  # neighbours' C1' atoms in a helix: 5 to 6 angstrom
+
+    places, _ = targets("localization_multi", "protein")
+    assert places.n_outputs == 10
+    assert max(row.sum() for row in places.rows) > 1
+
+    structure, examples = targets("sec_struct_3", "protein")
+    test = examples.indices("test")
+    assert sum(int((structure.rows[i] != MASKED).sum()) for i in test) == 83_427
+
+
+def test_swapped_files_are_found(shipped):
+    values = shipped["rbp"]
+    data = dict(values["data"])
+    data["fasta"], data["fasta_b"] = data["fasta_b"], data["fasta"]
+    with pytest.raises(ValueError, match=r"are outside the rna alphabet.*swapped"):
+        read_task(Task(**values | {"data": data}), "rna")
+
+
+def test_a_misspelt_column_is_named(shipped):
+    values = shipped["sec_struct"]
+    for key in ("sequence", "label", "split"):
+        data = values["data"] | {key: "misspelt"}
+        with pytest.raises(ValueError, match=r"columns missing: \['misspelt'\]; present: .*'id'"):
+            read_task(Task(**values | {"data": data}), "rna")
+
+
+@pytest.mark.parametrize("name", ["crispr_on", "contact_map", "dist_map", "modif"])
+def test_a_baseline_runs(shipped, name):
+    metrics, _ = baseline(Task(**shipped[name]), "rna")
+    assert np.isfinite(metrics["metrics"][metrics["primary"]]["mean"])
