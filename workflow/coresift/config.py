@@ -35,6 +35,9 @@ __all__ = [
     "source_name",
 ]
 
+#: Rows of the results that are neither a coreset's nor a checkpoint's, and held-out baselines.
+OTHER_ROWS = {"kmer", "cnn", "untrained", "unigram"}
+
 
 class Config(Section):
     """The whole configuration of one run."""
@@ -87,8 +90,9 @@ class Config(Section):
                 raise ValueError(
                     f"tasks.{name}: a {task.modality} task, modality is {self.modality}"
                 )
-        if "kmer" in self.evaluate.checkpoints:
-            raise ValueError("evaluate.checkpoints: kmer is the name of the baseline")
+        taken = sorted(OTHER_ROWS & set(self.evaluate.checkpoints))
+        if taken:
+            raise ValueError(f"evaluate.checkpoints: names of other rows: {', '.join(taken)}")
         if self.subset.fasta is not None:
             unknown = sorted(set(self.subset.fasta) - set(self.corpus.fasta))
             if unknown:
