@@ -9,7 +9,9 @@ MASKS = {
 }
 #: Models with a file in heldout/losses; none where no set is held out.
 HELD_OUT_MODELS = MODELS if CFG.heldout.sets else []
-READING = CFG.heldout.model_dump(include={"max_tokens", "tokens_per_batch", "precision"})
+READING = CFG.heldout.model_dump(
+    include={"max_tokens", "tokens_per_batch", "precision"}
+)
 
 
 rule untrained:

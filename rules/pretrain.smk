@@ -6,8 +6,6 @@ VALIDATED = CFG.heldout.share > 0 and CFG.pretrain.validation_points > 0
 
 
 rule pretrain:
-    wildcard_constraints:
-        name=CORESET_NAME,
     input:
         coreset=out("coresets/{name}/coreset.parquet"),
         pool=expand(out("corpus/pool/corpus/{bucket}.parquet"), bucket=BUCKETS),
@@ -24,6 +22,8 @@ rule pretrain:
         log_of("pretrain-{name}"),
     benchmark:
         bench("pretrain-{name}")
+    wildcard_constraints:
+        name=CORESET_NAME,
     conda:
         "../envs/torch.yaml"
     threads: CFG.pretrain.threads

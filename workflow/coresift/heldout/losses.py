@@ -152,22 +152,18 @@ def held_out_losses(
     asked = masks.questions(sets)
     sequences = asked.rows["sequence"].to_list()
     lengths = np.array([len(s) for s in sequences])
+    left_out = asked.of - len(sequences)
+    logger.info("%d sequences; %d without a canonical residue left out", asked.of, left_out)
     try:
         model, _, encoder = load_model(checkpoint, masks.modality, reading.max_tokens)
     except NoHeadError as error:
         logger.warning("no held-out loss: %s", error)
         unknown = np.full(len(sequences), np.nan)
-        return asked.table(unknown, unknown), {"cropped": count_cropped(lengths[:0], 0)}
+        counts = {"cropped": count_cropped(lengths[:0], 0, pieces=True), "left_out": left_out}
+        return asked.table(unknown, unknown), counts
     encoder.check_unknown(sequences)
     room = room_of(encoder, reading.max_tokens)
-    counts = {
-        "cropped": count_cropped(lengths, room, pieces=True),
-        "left_out": asked.of - len(sequences),
-    }
-    logger.info(
-        "%d held-out sequences; %d more without a canonical residue are left out",
-        len(sequences), counts["left_out"],
-    )  # fmt: skip
+    counts = {"cropped": count_cropped(lengths, room, pieces=True), "left_out": left_out}
     loss, accuracy = masked_losses(
         model.eval().to(device=device), encoder, sequences, asked.places, reading
     )
