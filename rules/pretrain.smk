@@ -33,11 +33,15 @@ rule pretrain:
         runtime=runtime(1440),
     params:
         modality=CFG.modality,
-        options=plain(CFG.pretrain),
+        options=CFG.pretrain.model_dump(exclude={"compute"}),
+        compute=lambda w: (
+            "equal_tokens"
+            if w.name.rsplit("-", 2)[0] in EQUAL_RESIDUES
+            else CFG.pretrain.compute
+        ),
         architecture=architecture(CFG.pretrain.preset),
         budget=lambda w: int(w.name.rsplit("-", 2)[1]),
         seed=lambda w: int(w.name.rsplit("-s", 1)[1]),
-        equal=lambda w: w.name.rsplit("-", 2)[0] in EQUAL_RESIDUES,
         heldout_seed=CFG.seed,
         device=CFG.device,
         work=out("work/pretrain/{name}"),

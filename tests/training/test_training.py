@@ -15,6 +15,7 @@ from coresift.models.tokenizer import Encoder, VocabularyError, build_tokenizer
 from coresift.settings import plain
 from coresift.training import mlm
 from coresift.training.mlm import IGNORE, learning_rate, mask_tokens, records_text, train_mlm
+from coresift.training.runs import training_residues
 from coresift.training.settings import Optimisation
 from coresift.training.stream import ResidueStream
 from hypothesis import given, settings
@@ -171,6 +172,13 @@ def test_validation_points_change_no_weight(tmp_path, precision):
     assert more == records
     encoder = Encoder.from_tokenizer(build_tokenizer("rna", 1024), "rna", 1024)
     assert values[-1] == validation().loss(validated, encoder)
+
+
+def test_equal_tokens_or_equal_epochs():
+    lengths = pl.Series([100, 30, 20], dtype=pl.Int32)
+    assert training_residues(lengths, 200.5, 2, "equal_epochs") == 300
+    assert training_residues(lengths, 200.5, 2, "equal_tokens") == 401
+    assert training_residues(lengths * 1000, 200.5, 2, "equal_tokens") == 401
 
 
 def test_points_are_even_and_the_last_step_is_one():

@@ -37,6 +37,12 @@ def test_a_new_damping_does_not_finetune(project):
     assert not planned & {"ingest", "subset", "base", "finetune", "fisher_part", "fisher"}
 
 
+def test_other_masks_train_nothing(project):
+    config = small_config()
+    config["heldout"]["n_masks"] = 2
+    assert project.planned(config) == LOSSES
+
+
 def test_a_new_grouping_scores_nothing(project):
     config = small_config()
     config["corpus"]["groups"] = {"rrna": {"regex": r"(\d+S) rRNA"}}
@@ -91,11 +97,12 @@ def test_a_new_variant_needs_its_own_sums_only(project):
 
 
 PAGE = {"results", "make_report"}
-TRAINED = {"pretrain", "evaluate_domain", *PAGE}
+TRAINED = {"pretrain", "heldout", "evaluate_domain", *PAGE}
 DRAWN = {"select", "coreset_fasta", "describe_coresets", "embed", *TRAINED}
 SCORED = {"score", "merge", "describe_scores", *DRAWN}
 TUNED = {"finetune", "fisher_part", "fisher", *SCORED}
-HELD_OUT = {"heldout_sets", "heldout_groups"}
+LOSSES = {"heldout", "heldout_unigram", "make_report"}
+HELD_OUT = {"heldout_sets", "heldout_groups", *LOSSES}
 #: What reads the pool proper.
 SPLIT = {
     *("split", "summarise_corpus", "check_budgets", "merge_groups", "features", "subset", "base"),
@@ -131,6 +138,7 @@ TABLES = [
     ),
     ("influence/tables.py", "SCORE", SCORED),
     ("selection/tables.py", "CORESET", DRAWN),
+    ("heldout/tables.py", "HELD_OUT_LOSS", LOSSES),
     ("tasks/tables.py", "PREDICTION", {"evaluate_domain", "baseline_domain", *PAGE}),
     ("report/tables.py", "EMBEDDING", {"embed", "make_report"}),
 ]
@@ -144,6 +152,8 @@ CODE = [
     ("corpus/labels.py", {"group", "merge_groups", "heldout_groups"}),
     ("corpus/heldout.py", HELD_OUT),
     ("corpus/features.py", {"features"}),
+    ("heldout/reading.py", TRAINED),
+    ("heldout/rows.py", LOSSES),
     ("cost/estimate.py", set()),
     ("config.py", set()),
 ]

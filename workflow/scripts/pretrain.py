@@ -12,20 +12,18 @@ from coresift.heldout.validation import held_out_validation
 from coresift.models.checkpoint import choose_device, configure_torch
 from coresift.selection.tables import CORESET
 from coresift.tables import read_table
-from coresift.training.runs import pretrain
+from coresift.training.runs import pretrain, training_residues
 
 params = snakemake.params
 options = dict(params.options)
 preset, precision = options.pop("preset"), options.pop("precision")
-epochs, compute = options.pop("epochs"), options.pop("compute")
+epochs = options.pop("epochs")
 points, size = options.pop("validation_points"), options.pop("validation_sequences")
 coreset = read_table(snakemake.input.coreset, CORESET)
 columns = ["seq_id", "sequence", "length"]
 rows = fetch_sequences(snakemake.input.pool, coreset["seq_id"].to_list(), columns)
 corpus = read_json(snakemake.input.corpus)
-residues = int(rows["length"].sum())
-if compute == "equal_tokens" or params.equal:
-    residues = params.budget * corpus["residues"] / corpus["pool"]
+mean = corpus["residues"] / corpus["pool"]
 validation = None
 if snakemake.input.heldout:
     validation = held_out_validation(
@@ -39,7 +37,7 @@ cut = pretrain(
     preset,
     params.modality,
     rows,
-    round(epochs * residues),
+    training_residues(rows["length"], params.budget * mean, epochs, params.compute),
     options,
     params.seed,
     choose_device(params.device),

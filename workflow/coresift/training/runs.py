@@ -18,6 +18,21 @@ from coresift.training.mlm import Record, finish, records_text, train_mlm
 from coresift.training.validation import Validation
 
 
+def training_residues(
+    lengths: pl.Series, budget_residues: float, epochs: float, compute: str
+) -> int:
+    """Residues that a coreset is trained on in all.
+
+    Args:
+        lengths: residues of each of its sequences.
+        budget_residues: those that a coreset of its budget has on average.
+        compute: equal_tokens, `epochs` times those of the budget, whatever the coreset's own are;
+            or equal_epochs, `epochs` times its own.
+    """
+    own = int(lengths.cast(pl.Int64).sum())
+    return round(epochs * (budget_residues if compute == "equal_tokens" else own))
+
+
 def pretrain(
     preset: str,
     modality: str,
