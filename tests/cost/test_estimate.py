@@ -211,7 +211,8 @@ def test_hours_are_operations_times_seconds():
     device = measured(Calibration(device="CPU x", kind="cpu", date="d", torch="t", rates=rates))
     stages = {s.name: s for s in Estimator(config, corpus, device).stages()}
     assert list(stages) == [
-        *("base", "finetune", "fisher unmasked diagonal", "score", "pretrain 50", "pretrain 80")
+        *("base", "finetune", "fisher unmasked diagonal", "score", "pretrain 50", "pretrain 80"),
+        "heldout",
     ]
     model, _ = make_model("tiny", "rna")
     score = flops(model.config, "head", Load(1000, 100_000, 100_000 * 100))
@@ -220,7 +221,13 @@ def test_hours_are_operations_times_seconds():
     assert stages["fisher unmasked diagonal"].hours == pytest.approx(expected / 10)
     assert stages["base"].hours == pytest.approx(2 * stages["finetune"].hours)
     assert stages["pretrain 80"].jobs == 4 * 2
-    assert stages["pretrain 80"].hours == pytest.approx(1.6 * stages["pretrain 50"].hours)
+    # A fiftieth of the pool is tested, here also eight times in training: 20 sequences.
+    forward = flops(model.config, "forward", Load(20, 2000, 2000 * 100))
+    tested = (2e-9 * forward.linear + 3e-9 * forward.attention + 20 * 1e-3) / 3600
+    assert stages["heldout"].hours == pytest.approx(tested)
+    assert stages["heldout"].jobs == (4 * 2 + 1) * 2
+    trained = [stages[f"pretrain {budget}"].hours - 8 * tested for budget in (50, 80)]
+    assert trained[1] == pytest.approx(1.6 * trained[0])
 
 
 def test_variants_share_a_pass_and_kinds_of_sums_do_not():

@@ -1,6 +1,7 @@
 """The real Snakefile in a copy of the project: a whole run, what reruns and why, kills."""
 
 import gzip
+import json
 import os
 import re
 import shlex
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import time
 
+import numpy as np
 import polars as pl
 import psutil
 import pytest
@@ -16,7 +18,9 @@ import yaml
 from coresift.corpus.fasta import read_fasta
 from coresift.dag.locks import hold
 from coresift.files import read_json
+from coresift.heldout.summary import read_held_out, summarise
 from coresift.influence.tables import SCORE
+from coresift.models.checkpoint import build_model, load_model, model_hash
 from coresift.selection.tables import CORESET
 from coresift.tables import read_table
 from markupsafe import escape
@@ -43,11 +47,61 @@ def test_whole_run(project):
     residues = [[re.search(r'"residues": (\d+)', line).group(1) for line in c] for c in curves]
     assert residues[0] == residues[1]  # equal tokens and steps
     table = pl.read_csv(out / "report/results.csv")
-    assert set(table["selection"]) == {"top_influence-40", "random_tokens-40", "constant", "kmer"}
+    rows = {"top_influence-40", "random_tokens-40", "untrained", "constant", "kmer"}
+    assert set(table["selection"]) == rows
     page = (out / "report/report.html").read_text()
     assert page.count("<svg") == 7
     assert all(list(out.glob(f"{kind}/*")) for kind in ("logs", "benchmarks"))
     assert not list(out.rglob("*.tmp"))
+
+
+def test_every_model_is_tested_on_the_held_out_sequences(project):
+    """The untrained model, where each training starts, among them; the curves have points."""
+    out = project.folder / "results/small"
+    sets = pl.read_parquet(out / "heldout/sets.parquet")
+    names = {"top_influence-40-s0", "random_tokens-40-s0", "untrained-s0", "unigram"}
+    paths = {path.stem: path for path in (out / "heldout/losses").iterdir()}
+    assert set(paths) == names
+    pool = read_held_out(paths, out / "heldout/groups.parquet")["pool"]
+    assert len(pool.n_masked) == sets.height
+    assert set(pool.groups) == {"source", "length_bin", "near"}
+    loss = dict(zip(pool.models, summarise(pool)["loss"][0], strict=True))
+    assert loss["unigram"] < np.log(4) < loss["untrained-s0"] < 1.5
+    model, _, _ = load_model(out / "models/untrained-s0/checkpoint", "rna", 1024)
+    assert model_hash(model) == model_hash(build_model("tiny", "rna", 0)[0])
+    for name in ("top_influence-40-s0", "random_tokens-40-s0"):
+        lines = (out / f"models/{name}/metrics.jsonl").read_text().splitlines()
+        records = [json.loads(line) for line in lines]
+        points = [r["validation_loss"] for r in records if "validation_loss" in r]
+        assert len(points) == 8
+        assert "validation_loss" in records[-1]
+        assert points[-1] == pytest.approx(loss[name], rel=1e-4)  # here of the same places
+
+
+def test_what_is_held_out_is_learnt_from_nowhere(project):
+    """Neither D_sub, on which base, fine-tuning and Fisher rest, nor scores or coresets have it."""
+    out = project.folder / "results/small"
+    pools, apart = (
+        {
+            of: set(pl.concat(map(pl.read_parquet, (out / folder / of).glob("*")))["seq_id"])
+            for of in ("corpus", "base")
+        }
+        for folder in ("corpus/pool", "corpus/heldout")
+    )
+    counts = read_json(out / "corpus/summary.json")
+    assert counts["held_out"]["sequences"] == len(apart["corpus"]) > 5
+    assert counts["pool"] == len(pools["corpus"])
+    assert apart["base"] == apart["corpus"]  # of the same files
+    sets = pl.read_parquet(out / "heldout/sets.parquet")
+    assert set(sets["seq_id"]) == apart["corpus"]
+    learnt = ["influence/subset.parquet", "influence/scores.parquet", "corpus/features.parquet"]
+    learnt += [str(path) for path in out.glob("coresets/*/coreset.parquet")]
+    assert len(learnt) == 5
+    for path in learnt:
+        found = set(pl.read_parquet(out / path)["seq_id"])
+        assert found <= pools["corpus"]
+        assert not found & apart["corpus"], path
+    assert not (pools["base"] | pools["corpus"]) & apart["corpus"]
 
 
 def test_the_terminal_is_quiet_and_ends_with_the_verdict(project):

@@ -127,7 +127,8 @@ class Estimator:
 
     def stages(self) -> list[Stage]:
         """Every stage that runs a model, in the order of the DAG."""
-        return [*self.finetuning(), *self.scoring(), *self.pretraining(), *self.evaluation()]
+        trained = [*self.finetuning(), *self.scoring(), *self.pretraining()]
+        return [*trained, *self.held_out(), *self.evaluation()]
 
     def hours(self, work: Work, load: Load, products: int = 1, rotations: int = 0) -> float:
         """Hours of a pass; see `flops`."""
@@ -203,9 +204,45 @@ class Estimator:
         stages = []
         for budget in config.selection.budgets:
             load = train_load(options, self.corpus, options.epochs * budget * self.corpus.mean)
+            hours = self.hours(work, load) + self.validation()
             host = self.host_gb(bucket + budget)
-            stages.append(Stage(f"pretrain {budget}", jobs, self.hours(work, load), memory, host))
+            stages.append(Stage(f"pretrain {budget}", jobs, hours, memory, host))
         return stages
+
+    def validation(self) -> float:
+        """Hours of the validation points of one training."""
+        options, share = self.config.pretrain, self.config.heldout.share
+        n = min(options.validation_sequences, round(share * self.corpus.sequences))
+        if not n * options.validation_points:
+            return 0.0
+        tokens = self.corpus.tokens(n, options.max_tokens)
+        load = batched_load(tokens, options.tokens_per_batch) * options.validation_points
+        evaluate = self.config.evaluate
+        return self.hours(Work(options.preset, "forward", "float32", evaluate.threads), load)
+
+    def held_out(self) -> list[Stage]:
+        """One forward of every mask of every held-out sequence, a job a model.
+
+        Files count as `heldout.size` sequences, and as long as the pool's. bf16 counts as float32.
+        """
+        config, options = self.config, self.config.heldout
+        n = min(options.size, round(options.share * self.corpus.sequences))
+        n += options.size * len(options.files)
+        if not n:
+            return []
+        tokens = np.repeat(self.corpus.tokens(n, options.max_tokens), options.n_masks)
+        work = Work(config.pretrain.preset, "forward", "float32", config.evaluate.threads)
+        hours = self.hours(work, batched_load(tokens, options.tokens_per_batch))
+        longest = self.longest(options.max_tokens)
+        memory = self.training_gb(replace(work, path="train"), longest, options.tokens_per_batch)
+        return [Stage("heldout", self.models, hours, memory, self.host_gb(n))]
+
+    @property
+    def models(self) -> int:
+        """Models that are tested: trained, untrained and given."""
+        selection, options = self.config.selection, self.config.evaluate
+        trained = len(selection.names) * len(selection.budgets) + options.untrained
+        return trained * len(selection.seeds) + len(options.checkpoints)
 
     def evaluation(self) -> list[Stage]:
         """One line a task whose files are here; a rough one.
@@ -213,9 +250,7 @@ class Estimator:
         Frozen: one forward of every sequence. Fine-tuned: every epoch that it may take, in every
         seed. The head is not counted.
         """
-        config, selection, options = self.config, self.config.selection, self.config.evaluate
-        jobs = len(selection.names) * len(selection.seeds) * len(selection.budgets)
-        jobs += len(options.checkpoints)
+        config, options = self.config, self.config.evaluate
         work = Work(config.pretrain.preset, "train", "float32", options.threads)
         forward = replace(work, path="forward")
         stages = []
@@ -234,7 +269,7 @@ class Estimator:
             batch = max(longest, min(options.tokens_per_batch, task.batch_size * longest))
             memory = self.training_gb(work, longest, batch)
             host = self.host_gb(sum(map(len, tokens.values())))
-            stages.append(Stage(f"evaluate {name}", jobs, hours, memory, host))
+            stages.append(Stage(f"evaluate {name}", self.models, hours, memory, host))
         return stages
 
 
@@ -295,7 +330,7 @@ def needed_work(config: Config) -> list[Work]:
         Work(base, "train", "float32", config.finetune.threads),
         Work(pretrain.preset, "train", pretrain.precision, pretrain.threads),
     ]
-    if config.tasks:
+    if config.tasks or config.heldout.sets:
         works.append(Work(pretrain.preset, "head", "float32", evaluate.threads))
     if any(task.mode == "finetune" for task in config.tasks.values()):
         works.append(Work(pretrain.preset, "train", "float32", evaluate.threads))

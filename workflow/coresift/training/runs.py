@@ -14,7 +14,23 @@ from coresift.files import write_text
 from coresift.models.checkpoint import atomic_directory, build_model, load_model, save_model
 from coresift.models.cropping import count_cropped, room_of
 from coresift.models.tokenizer import Encoder
-from coresift.training.mlm import finish, records_text, train_mlm
+from coresift.training.mlm import Record, finish, records_text, train_mlm
+from coresift.training.validation import Validation
+
+
+def training_residues(
+    lengths: pl.Series, budget_residues: float, epochs: float, compute: str
+) -> int:
+    """Residues that a coreset is trained on in all.
+
+    Args:
+        lengths: residues of each of its sequences.
+        budget_residues: those that a coreset of its budget has on average.
+        compute: equal_tokens, `epochs` times those of the budget, whatever the coreset's own are;
+            or equal_epochs, `epochs` times its own.
+    """
+    own = int(lengths.cast(pl.Int64).sum())
+    return round(epochs * (budget_residues if compute == "equal_tokens" else own))
 
 
 def pretrain(
@@ -29,6 +45,7 @@ def pretrain(
     metrics: str | Path,
     work: str | Path,
     precision: str = "float32",
+    validation: Validation | None = None,
 ) -> dict[str, Any]:
     """Train a preset from seeded random weights and save checkpoint and metrics.
 
@@ -37,6 +54,7 @@ def pretrain(
         total_residues: residues of all steps together.
         options: values of `training.settings.Optimisation`.
         out: checkpoint directory. metrics: JSON lines. work: folder of the resumable state.
+        validation: see `train_mlm`.
 
     Returns:
         Counts of the sequences that were cut into pieces, see `count_cropped`.
@@ -47,7 +65,7 @@ def pretrain(
     rows = sequences.sort("seq_id")["sequence"].to_list()
     cut = _count_cut(rows, encoder, options)
     records = train_mlm(
-        model, encoder, rows, total_residues, options, seed, device, work, precision
+        model, encoder, rows, total_residues, options, seed, device, work, precision, validation
     )
     _save(model, tokenizer, records, out, metrics, work)
     return cut
@@ -95,7 +113,7 @@ def _count_cut(rows: list[str], encoder: Encoder, options: dict[str, Any]) -> di
 def _save(
     model: Any,
     tokenizer: Any,
-    records: list[dict[str, float]],
+    records: list[Record],
     out: str | Path,
     metrics: str | Path,
     work: str | Path,
