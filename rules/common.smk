@@ -160,6 +160,10 @@ TASKS = {
 for name in sorted(set(CFG.tasks) - set(TASKS)):
     absent = [path for path in CFG.tasks[name].data.files() if not available(path)]
     notice(f"task {name}: left out, not here: {', '.join(absent)}")
+#: Tasks with a row of the supervised network: their input is one sequence.
+CNN_TASKS = [
+    name for name, task in TASKS.items() if CFG.evaluate.cnn and not task.two_sequences
+]
 for path in CFG.unused_downloads():
     notice(f"downloads: no key of the config names {path}")
 

@@ -5,6 +5,7 @@
 LATER = {
     *("base", "finetune", "fisher_part", "score", "select", "pretrain"),
     *(f"{kind}_{task}" for kind in ("baseline", "evaluate") for task in TASKS),
+    *(f"cnn_{task}" for task in CNN_TASKS),
 }
 
 

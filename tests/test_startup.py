@@ -32,7 +32,7 @@ FORBIDDEN = {
             ["base", "finetune", "pretrain", "score", "fisher_part", "fisher"],
             {"accelerate", "matplotlib", "sklearn", "pandas", "Bio"},
         ),
-        (["evaluate"], {"accelerate", "matplotlib"}),
+        (["evaluate", "cnn"], {"accelerate", "matplotlib"}),
         (["embed"], {"accelerate"}),
     ],
 }

@@ -67,6 +67,7 @@ summing(engine, "diagonal", ["head"])()
     "finetune": f'{TORCH}finetune("model", "rna", rows, 1, options, 0, cpu, "out", "log", "work")',
     "pretrain": f'{TORCH}pretrain("tiny", "rna", rows, 128, options, 0, cpu, "out", "log", "work")',
     "evaluate": f'{TORCH}{TASK}evaluate_task("model", task, "rna", [0], 512, cpu, "store")',
+    "cnn": f'{TORCH}{TASK}evaluate_cnn(task, "rna", [0], 512, cpu)',
     "embed": f'{TORCH}pooled_states("model", "rna", sequences, 64, 512, cpu, "store")',
     "baseline": f'{TASK}baseline(task, "rna")',
     "ingest": 'ingest("rna.fasta", "x", ["p"], "r", "rna", Limits(30, 1022, 0.1), 8, 1 << 20)',

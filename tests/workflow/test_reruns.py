@@ -41,7 +41,7 @@ def test_a_new_task_does_not_train(project):
     config = small_config()
     config["decontaminate"] = {"enabled": True}
     config["evaluate"]["seeds"] = [0, 1]
-    assert project.planned(config) == {"evaluate_domain", "results", "make_report"}
+    assert project.planned(config) == {"evaluate_domain", "cnn_domain", "results", "make_report"}
 
 
 def test_a_changed_map_beside_its_table_reruns_what_reads_it(project):
@@ -76,7 +76,9 @@ DRAWN = {"select", "coreset_fasta", "describe_coresets", "embed", *TRAINED}
 SCORED = {"score", "merge", "describe_scores", *DRAWN}
 TUNED = {"finetune", "fisher_part", "fisher", *SCORED}
 POOLED = {"decontaminate", "summarise_corpus", "check_budgets", "subset", "base", *TUNED}
-ALL = {"ingest", "deduplicate", "protected", "baseline_domain", *POOLED}
+#: Rows from sequence alone.
+ALONE = {"baseline_domain", "cnn_domain"}
+ALL = {"ingest", "deduplicate", "protected", *ALONE, *POOLED}
 
 #: Where a harmless key is added, and the rules that may come to another result by it.
 SETTINGS = [
@@ -89,9 +91,9 @@ SETTINGS = [
     ("training/settings.py", "Pretrain", TRAINED),
     ("influence/settings.py", "Influence", {"fisher_part", "fisher", *SCORED}),
     ("selection/settings.py", "Selection", DRAWN),
-    ("tasks/settings.py", "Task", {"evaluate_domain", "baseline_domain", *PAGE}),
-    ("tasks/settings.py", "Evaluate", {"evaluate_domain", "baseline_domain", *PAGE}),
-    ("tasks/readers/settings.py", "TaskData", {"protected", "baseline_domain", *POOLED}),
+    ("tasks/settings.py", "Task", {"evaluate_domain", *ALONE, *PAGE}),
+    ("tasks/settings.py", "Evaluate", {"evaluate_domain", *ALONE, *PAGE}),
+    ("tasks/readers/settings.py", "TaskData", {"protected", *ALONE, *POOLED}),
     ("report/settings.py", "Report", set()),
 ]
 #: Where a column is added to a table.
@@ -99,11 +101,11 @@ TABLES = [
     (
         "corpus/tables.py",
         "SEQUENCE",
-        {"ingest", "deduplicate", "protected", "baseline_domain", *POOLED},
+        {"ingest", "deduplicate", "protected", *ALONE, *POOLED},
     ),
     ("influence/tables.py", "SCORE", SCORED),
     ("selection/tables.py", "CORESET", DRAWN),
-    ("tasks/tables.py", "PREDICTION", {"evaluate_domain", "baseline_domain", *PAGE}),
+    ("tasks/tables.py", "PREDICTION", {"evaluate_domain", *ALONE, *PAGE}),
     ("report/tables.py", "EMBEDDING", {"embed", "make_report"}),
 ]
 #: Where a line of code is added.
@@ -127,7 +129,7 @@ def test_an_edited_model_preset_reruns_what_it_shapes(project):
     planned = project.planned(small_config())
     path.write_text(text)
     assert {"base", "finetune", "score", "select", "pretrain", "evaluate_domain"} <= planned
-    assert not planned & {"ingest", "subset", "baseline_domain"}
+    assert not planned & {"ingest", "subset", *ALONE}
 
 
 def test_an_edited_figure_of_the_paper_remakes_the_tables(project):
