@@ -166,6 +166,8 @@ TASKS = {
 for name in sorted(set(CFG.tasks) - set(TASKS)):
     absent = [path for path in CFG.tasks[name].data.files() if not available(path)]
     notice(f"task {name}: left out, not here: {', '.join(absent)}")
+#: Tasks with a row of the supervised network: their input is one sequence.
+CNN_TASKS = [name for name in CFG.cnn_tasks() if name in TASKS]
 for path in CFG.unused_downloads():
     notice(f"downloads: no key of the config names {path}")
 

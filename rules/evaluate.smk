@@ -94,3 +94,35 @@ for task_name, task in TASKS.items():
             code=code("baseline"),
         script:
             "../workflow/scripts/baseline.py"
+
+    if task_name in CNN_TASKS:
+
+        rule:
+            name:
+                f"cnn_{task_name}"
+            input:
+                data=[given(path) for path in task.data.files()],
+            output:
+                metrics=out(f"evaluation/{task_name}/cnn/metrics.json"),
+                predictions=out(f"evaluation/{task_name}/cnn/predictions.parquet"),
+            log:
+                log_of(f"cnn_{task_name}"),
+            benchmark:
+                bench(f"cnn_{task_name}")
+            conda:
+                "../envs/torch.yaml"
+            threads: CFG.evaluate.threads
+            resources:
+                **GPU,
+                mem_mb=memory(8000),
+                runtime=runtime(240),
+            params:
+                content=contents(task),
+                modality=CFG.modality,
+                task=plain(task),
+                seeds=CFG.evaluate.seeds,
+                tokens_per_batch=CFG.evaluate.tokens_per_batch,
+                device=CFG.device,
+                code=code("cnn"),
+            script:
+                "../workflow/scripts/cnn.py"

@@ -1,7 +1,11 @@
 """Tables, plots and the page."""
 
 EVALUATED = [*MODELS, *BASELINES]
-CELLS = [(task, name) for task in TASKS for name in EVALUATED]
+CELLS = [
+    (task, name)
+    for task in TASKS
+    for name in [*EVALUATED, *(["cnn"] if task in CNN_TASKS else [])]
+]
 #: What stands beside our figures is part of the tables.
 PAPER = hashed(os.path.join(ROOT, "resources/paper"))
 PLOTS = {

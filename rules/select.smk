@@ -14,6 +14,7 @@ LATER = {
         "heldout",
     ),
     *(f"{kind}_{task}" for kind in ("baseline", "evaluate") for task in TASKS),
+    *(f"cnn_{task}" for task in CNN_TASKS),
 }
 
 

@@ -39,7 +39,7 @@ FORBIDDEN = {
             ],
             {"accelerate", "matplotlib", "sklearn", "pandas", "Bio"},
         ),
-        (["evaluate"], {"accelerate", "matplotlib"}),
+        (["evaluate", "cnn"], {"accelerate", "matplotlib"}),
         (["embed"], {"accelerate"}),
     ],
 }

@@ -72,6 +72,7 @@ masks, reading = Masks("rna", 0.15, 1, 0), Reading(64, 512)
 held_out_losses("model", rows.with_columns(set=pl.lit("pool")), masks, reading, cpu)
 """,
     "evaluate": f'{TORCH}{TASK}evaluate_task("model", task, "rna", [0], 512, cpu, "store")',
+    "cnn": f'{TORCH}{TASK}evaluate_cnn(task, "rna", [0], 512, cpu)',
     "embed": f'{TORCH}pooled_states("model", "rna", sequences, 64, 512, cpu, "store")',
     "baseline": f'{TASK}baseline(task, "rna")',
     "ingest": 'ingest("rna.fasta", "x", ["p"], "r", "rna", Limits(30, 1022, 0.1), 8, 1 << 20)',

@@ -4,12 +4,15 @@ import numpy as np
 import pytest
 import torch
 from coresift.models.checkpoint import build_model, save_model
+from coresift.tables import conform
 from coresift.tasks.baseline import baseline
+from coresift.tasks.cnn import CNN, evaluate_cnn
 from coresift.tasks.evaluate import evaluate_task
-from coresift.tasks.heads import make_head
+from coresift.tasks.heads import form_of, make_head
 from coresift.tasks.metrics import METRICS
 from coresift.tasks.probe import Batches, Probe
 from coresift.tasks.settings import Task
+from coresift.tasks.tables import PREDICTION
 from coresift.tasks.targets import ScaledTargets, Targets
 
 RNG = np.random.default_rng(0)
@@ -46,31 +49,56 @@ CASES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("kind", "head"), CASES)
-def test_each_head_overfits_16_examples(kind, head):
+def task_of_kind(kind, **options):
+    """A task of a kind of label, and labels of N random sequences' lengths."""
     pairwise = kind in ("structure", "contact", "distance")
     task = Task(
         kind="pairwise" if pairwise else kind,
         data={"path": "x", **({"sequence_b": "b"} if kind.startswith("pair") else {})},
         pairwise={**SMALL, "target": kind if pairwise else "structure"},
-        head=head or "linear",
-        epochs=150 if pairwise else 200,
-        learning_rate=1e-2,
         weight_decay=0.0,
         batch_size=8,
         patience=300,
+        **options,
     )
     lengths = RNG.integers(5, 8, N)
     labels = [TARGETS[task.target if not pairwise else kind](n) for n in lengths]
+    return task, lengths, labels
+
+
+def overfitted(task, lengths, labels, features, tuned=None):
+    """The primary metric of a head on what it was fitted to, batched and stopped as ever."""
+    targets = ScaledTargets(task, Targets(labels, 3, []), lengths, 100, np.arange(N))
+    everything = np.arange(N)
+    width = features(everything)[0].shape[1]
+    net = make_head(task, width, 1 if task.target == "scalar" else 3)
+    probe = Probe(task, net, tuned, features, targets, Batches((lengths + 2) ** 2, 300))
+    probe.fit(everything, everything, seed=0)
+    return METRICS[task.metrics][task.primary](probe.sample(everything))
+
+
+@pytest.mark.parametrize(("kind", "head"), CASES)
+def test_each_head_overfits_16_examples(kind, head):
+    epochs = 200 if head else 150
+    options = {"head": head or "linear", "epochs": epochs, "learning_rate": 1e-2}
+    task, lengths, labels = task_of_kind(kind, **options)
     rows = {"pairwise": lengths + 2, "token": lengths}.get(task.kind, np.ones(N, dtype=int))
     states = [torch.from_numpy(RNG.normal(size=(n, FEATURES))).float() for n in rows]
-    targets = ScaledTargets(task, Targets(labels, 3, []), lengths, 100, np.arange(N))
-    net = make_head(task, FEATURES, 1 if task.target == "scalar" else 3)
-    batches = Batches((lengths + 2) ** 2, 300)
-    probe = Probe(task, net, None, lambda batch: [states[i] for i in batch], targets, batches)
-    everything = np.arange(N)
-    probe.fit(everything, everything, seed=0)
-    assert METRICS[task.metrics][task.primary](probe.sample(everything)) > 0.95
+    assert overfitted(task, lengths, labels, lambda batch: [states[i] for i in batch]) > 0.95
+
+
+ONE_SEQUENCE = ["class", "multilabel", "scalar", "token", "structure", "distance"]
+
+
+@pytest.mark.parametrize("kind", ONE_SEQUENCE)
+def test_the_network_overfits_16_examples(kind):
+    epochs = 60 if kind in ("structure", "distance") else 40
+    options = {"epochs": epochs, "learning_rate": 3e-3, "encoder_rate": 1.0}
+    task, lengths, labels = task_of_kind(kind, mode="finetune", **options)
+    sequences = [random_letters("ACGU", n) for n in lengths]
+    net = CNN("rna", form_of(task), 100)
+    features = lambda batch: net([sequences[i] for i in batch])  # noqa: E731
+    assert overfitted(task, lengths, labels, features, net) > 0.95
 
 
 def write_task(folder, rows, header="sequence,label,split"):
@@ -118,17 +146,44 @@ def shared_letter(folder):
     return {"kind": "pairwise", "pairwise": options, "data": write_task(folder, rows)}
 
 
-@pytest.mark.parametrize("synthetic", [motif_order, first_letter, shared_letter])
+SYNTHETIC = [motif_order, first_letter, shared_letter]
+
+
+def primary(found):
+    metrics, _ = found
+    return metrics["metrics"][metrics["primary"]]["mean"]
+
+
+@pytest.mark.parametrize("synthetic", SYNTHETIC)
 def test_a_trained_model_beats_the_baseline(tmp_path, synthetic):
     save_model(tmp_path / "m", *build_model("tiny", "rna", 0))
     values = synthetic(tmp_path)
     task = Task(**values, mode="finetune", encoder_rate=1.0, learning_rate=3e-3, epochs=25,
                 batch_size=16, patience=25)  # fmt: skip
-    simple, _ = baseline(task, "rna")
-    trained, _ = evaluate_task(
-        tmp_path / "m", task, "rna", [0], 4096, torch.device("cpu"), tmp_path / "store"
-    )
-    name = task.primary
-    scores = [found["metrics"][name]["mean"] for found in (simple, trained)]
-    assert scores[0] < 0.75
-    assert scores[1] > 0.9
+    cpu = torch.device("cpu")
+    assert primary(baseline(task, "rna")) < 0.75
+    assert primary(evaluate_task(tmp_path / "m", task, "rna", [0], 4096, cpu, tmp_path)) > 0.9
+
+
+@pytest.mark.parametrize(("synthetic", "epochs"), [*zip(SYNTHETIC, (3, 12, 18), strict=True)])
+def test_the_network_beats_the_baseline(tmp_path, synthetic, epochs):
+    """By its own rate: a task's is for an encoder that has learnt, here far too low."""
+    task = Task(**synthetic(tmp_path), learning_rate=1e-6, epochs=epochs, batch_size=4,
+                patience=epochs)  # fmt: skip
+    assert primary(baseline(task, "rna")) < 0.75
+    found = evaluate_cnn(task, "rna", [0], 4096, torch.device("cpu"))
+    assert primary(found) > 0.9
+
+
+def test_the_network_gives_the_same_twice_and_counts_what_it_does_not_read(tmp_path):
+    task = Task(**first_letter(tmp_path), epochs=1, max_tokens=22)
+    metrics, predictions = evaluate_cnn(task, "rna", [0, 1], 512, torch.device("cpu"))
+    again, same = evaluate_cnn(task, "rna", [0, 1], 512, torch.device("cpu"))
+    assert metrics == again
+    assert predictions.equals(same)
+    assert metrics["seeds"] == [0, 1]
+    assert metrics["cropped"] == {
+        "sequences": 150, "of": 150, "residues": 150 * 11, "of_residues": 150 * 31, "room": 20
+    }  # fmt: skip
+    assert predictions["position"].max() == 19
+    assert conform(predictions, PREDICTION).equals(predictions)

@@ -67,7 +67,7 @@ def test_a_new_task_does_not_train(project):
     config = small_config()
     config["decontaminate"] = {"enabled": True}
     config["evaluate"]["seeds"] = [0, 1]
-    assert project.planned(config) == {"evaluate_domain", "results", "make_report"}
+    assert project.planned(config) == {"evaluate_domain", "cnn_domain", "results", "make_report"}
 
 
 def test_a_changed_map_beside_its_table_reruns_what_reads_it(project):
@@ -101,6 +101,8 @@ TRAINED = {"pretrain", "heldout", "evaluate_domain", *PAGE}
 DRAWN = {"select", "coreset_fasta", "describe_coresets", "embed", *TRAINED}
 SCORED = {"score", "merge", "describe_scores", *DRAWN}
 TUNED = {"finetune", "fisher_part", "fisher", *SCORED}
+#: Rows from sequence alone.
+ALONE = {"baseline_domain", "cnn_domain"}
 LOSSES = {"heldout", "heldout_unigram", "make_report"}
 HELD_OUT = {"heldout_sets", "heldout_groups", *LOSSES}
 #: What reads the pool proper.
@@ -124,9 +126,9 @@ SETTINGS = [
     ("training/settings.py", "Pretrain", TRAINED),
     ("influence/settings.py", "Influence", {"fisher_part", "fisher", *SCORED}),
     ("selection/settings.py", "Selection", DRAWN),
-    ("tasks/settings.py", "Task", {"evaluate_domain", "baseline_domain", *PAGE}),
-    ("tasks/settings.py", "Evaluate", {"evaluate_domain", "baseline_domain", *PAGE}),
-    ("tasks/readers/settings.py", "TaskData", {"protected", "baseline_domain", *POOLED}),
+    ("tasks/settings.py", "Task", {"evaluate_domain", *ALONE, *PAGE}),
+    ("tasks/settings.py", "Evaluate", {"evaluate_domain", *ALONE, *PAGE}),
+    ("tasks/readers/settings.py", "TaskData", {"protected", *ALONE, *POOLED}),
     ("report/settings.py", "Report", set()),
 ]
 #: Where a column is added to a table.
@@ -134,12 +136,12 @@ TABLES = [
     (
         "corpus/tables.py",
         "SEQUENCE",
-        {"protected", "baseline_domain", *INGESTED},
+        {"protected", *ALONE, *INGESTED},
     ),
     ("influence/tables.py", "SCORE", SCORED),
     ("selection/tables.py", "CORESET", DRAWN),
     ("heldout/tables.py", "HELD_OUT_LOSS", LOSSES),
-    ("tasks/tables.py", "PREDICTION", {"evaluate_domain", "baseline_domain", *PAGE}),
+    ("tasks/tables.py", "PREDICTION", {"evaluate_domain", *ALONE, *PAGE}),
     ("report/tables.py", "EMBEDDING", {"embed", "make_report"}),
 ]
 #: Where a line of code is added.
@@ -168,7 +170,7 @@ def test_an_edited_model_preset_reruns_what_it_shapes(project):
     planned = project.planned(small_config())
     path.write_text(text)
     assert {"base", "finetune", "score", "select", "pretrain", "evaluate_domain"} <= planned
-    assert not planned & {"ingest", "subset", "baseline_domain"}
+    assert not planned & {"ingest", "subset", *ALONE}
 
 
 def test_an_edited_figure_of_the_paper_remakes_the_tables(project):

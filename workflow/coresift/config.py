@@ -95,6 +95,10 @@ class Config(Section):
         taken = sorted(OTHER_ROWS & set(self.evaluate.checkpoints))
         if taken:
             raise ValueError(f"evaluate.checkpoints: names of other rows: {', '.join(taken)}")
+        named = self.evaluate.cnn if isinstance(self.evaluate.cnn, list) else []
+        one = [name for name, task in self.tasks.items() if not task.two_sequences]
+        if unknown := sorted(set(named) - set(one)):
+            raise ValueError(f"evaluate.cnn: no task of one sequence is called {unknown}: {one}")
         allowed = ["hash", *self.corpus.groupings]
         if self.heldout.by not in (None, *allowed):
             hint = "; cluster needs corpus.cluster" if self.heldout.by == "cluster" else ""
@@ -126,6 +130,12 @@ class Config(Section):
     def held_out_by(self) -> str:
         """What `heldout.by` comes to: hash, or a grouping."""
         return self.heldout.by or ("cluster" if self.corpus.cluster is not None else "hash")
+
+    def cnn_tasks(self) -> list[str]:
+        """Tasks of one sequence that the small convolutional network is trained on."""
+        wanted = self.evaluate.cnn
+        names = (self.tasks if wanted is True else []) if isinstance(wanted, bool) else wanted
+        return [name for name in names if not self.tasks[name].two_sequences]
 
     def unused_downloads(self) -> list[str]:
         """Entries of `downloads` that no other key names: a misspelt path, or a leftover."""

@@ -12,15 +12,12 @@ import polars as pl
 import torch
 
 from coresift.models.checkpoint import load_model, model_hash
-from coresift.models.cropping import count_cropped
 from coresift.models.states import EncoderStates, StoredStates
-from coresift.tasks.data import SPLITS, Examples, encoded_columns, read_task
-from coresift.tasks.heads import form_of, make_head
-from coresift.tasks.kmers import kmer_frequencies
-from coresift.tasks.probe import Batches, Features, Probe
+from coresift.tasks.heads import form_of
+from coresift.tasks.probe import Features
+from coresift.tasks.problem import read_problem
 from coresift.tasks.result import result
 from coresift.tasks.settings import Task
-from coresift.tasks.targets import ScaledTargets, check_known, make_targets
 
 
 def evaluate_task(
@@ -43,58 +40,32 @@ def evaluate_task(
     Returns:
         Metrics (JSON-ready: by seed, mean, std) and predictions (columns of `PREDICTION`).
     """
-    examples = read_task(task, modality)
-    targets = make_targets(task, examples.frame, modality)
     model, _, encoder = load_model(checkpoint, modality, task.max_tokens, lm_head=False)
     digest = model_hash(model)
     states = EncoderStates(model.base_model.to(device), encoder, form_of(task), task.max_tokens)
-    train, valid, test = (examples.indices(split) for split in SPLITS)
-    lengths = examples.frame["sequence"].str.len_chars().to_numpy()
-    scaled = ScaledTargets(task, targets, lengths, states.room, train)
-    check_known(task, targets, scaled, {split: examples.indices(split) for split in SPLITS})
-    encoded, fixed = _columns(task, examples, modality, train)
-    for column in encoded:
+    problem = read_problem(task, modality, states.room, tokens_per_batch)
+    for column in problem.encoded:
         encoder.check_unknown(column)
-    read = [len(s) for column in encoded for s in column]
-    cropped = count_cropped(np.array(read), states.room)
-    longest = np.max([[len(s) for s in column] for column in encoded], axis=0)
-    tokens = longest.clip(max=states.room) + 2
-    if task.kind == "pairwise":
-        batches = Batches(tokens**2, task.pairwise.pairs_per_batch)
-    else:
-        batches = Batches(tokens, tokens_per_batch)
     frozen: list[Features] | None = None
     if task.mode == "frozen":
         states.requires_grad_(False)
-        stored = (StoredStates(states, digest, store, tokens_per_batch, c) for c in encoded)
+        train = problem.splits["train"]
+        stored = (StoredStates(states, digest, store, tokens_per_batch, c) for c in problem.encoded)
         frozen = [_frozen_features(column, train, device) for column in stored]
     runs = {}
     for seed in seeds:
         torch.manual_seed(seed)
-        tuned = None if frozen is not None else copy.deepcopy(states)
-        columns = [_live_features(tuned, c) for c in encoded] if tuned is not None else frozen
-        assert columns is not None
-        features = _side_by_side([*columns, *(_fixed_features(rows, device) for rows in fixed)])
-        width = features(train[:1])[0].shape[1]
-        head = make_head(task, width, targets.n_outputs).to(device)
-        probe = Probe(task, head, tuned, features, scaled, batches)
-        probe.fit(train, valid, seed)
-        runs[seed] = probe.sample(test)
+        if frozen is not None:
+            runs[seed] = problem.run(seed, device, frozen)
+        else:
+            runs[seed] = problem.run_live(seed, device, copy.deepcopy(states))
     return result(
-        task, examples, targets, runs, {"model": digest, "mode": task.mode, "cropped": cropped}
+        task,
+        problem.examples,
+        problem.targets,
+        runs,
+        {"model": digest, "mode": task.mode, "cropped": problem.cropped},
     )
-
-
-def _columns(
-    task: Task, examples: Examples, modality: str, train: np.ndarray
-) -> tuple[list[list[str]], list[np.ndarray]]:
-    """Sequences that the encoder reads, and (n, features) standardised rows of other partners."""
-    encoded = [examples.frame[c].to_list() for c in encoded_columns(task, modality)]
-    if len(encoded) == 2 or not task.two_sequences:
-        return encoded, []
-    rows = kmer_frequencies(examples.frame["partner"].to_list(), task.data.modality_b or modality)
-    mean, std = rows[train].mean(0), rows[train].std(0)
-    return encoded, [(rows - mean) / np.where(std > 0, std, 1)]
 
 
 def _frozen_features(stored: StoredStates, train: np.ndarray, device: torch.device) -> Features:
@@ -114,21 +85,3 @@ def _frozen_features(stored: StoredStates, train: np.ndarray, device: torch.devi
         return lambda batch: [standardised(i) for i in batch]
     pooled = [standardised(i) for i in range(len(stored))]
     return lambda batch: [pooled[i] for i in batch]
-
-
-def _live_features(states: EncoderStates, sequences: list[str]) -> Features:
-    return lambda batch: states([sequences[i] for i in batch])
-
-
-def _fixed_features(rows: np.ndarray, device: torch.device) -> Features:
-    return lambda batch: list(torch.from_numpy(rows[batch]).unsqueeze(1).to(device))
-
-
-def _side_by_side(columns: list[Features]) -> Features:
-    """Features of several columns next to each other (PEER's order: not symmetric)."""
-
-    def features(batch: np.ndarray) -> list[torch.Tensor]:
-        parts = [column(batch) for column in columns]
-        return [torch.cat(rows, dim=1) for rows in zip(*parts, strict=True)]
-
-    return features

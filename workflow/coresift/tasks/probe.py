@@ -34,14 +34,17 @@ class Batches:
     Attributes:
         costs: (examples,) tokens of an example, or their square for kind pairwise.
         budget: most padded cost of one forward pass.
+        max_padding: most padding in one forward pass, as a share of its padded cost.
     """
 
     costs: np.ndarray
     budget: int
+    max_padding: float = 1.0
 
     def cut(self, examples: np.ndarray) -> list[np.ndarray]:
-        """Example numbers in groups within the budget."""
-        return [examples[part] for part in token_budget_batches(self.costs[examples], self.budget)]
+        """Example numbers in groups of like cost within the budget."""
+        parts = token_budget_batches(self.costs[examples], self.budget, self.max_padding)
+        return [examples[part] for part in parts]
 
 
 def units(task: Task, target: np.ndarray) -> int:

@@ -161,6 +161,11 @@ class Evaluate(Section):
         description="a row `untrained`: pretrain.preset with the random weights that training "
         "starts from, one model a seed of selection.seeds",
     )
+    cnn: bool | list[str] = Field(
+        True,
+        description="a row of a small convolutional network, trained from scratch on each task of "
+        "one sequence, or on the tasks named (docs/tasks.md)",
+    )
     bootstrap: Positive = Field(1000, description="resamples of the test set")
     confidence: float = Field(
         0.95, gt=0, lt=1, description="of intervals; 1 - it = the level of the verdict"

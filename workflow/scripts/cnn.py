@@ -1,0 +1,26 @@
+"""Rules cnn_*."""
+
+from coresift.dag.logs import start
+
+start(snakemake.log[0])
+
+from coresift.files import write_json
+from coresift.models.checkpoint import choose_device, configure_torch
+from coresift.tables import write_table
+from coresift.tasks.cnn import evaluate_cnn
+from coresift.tasks.readers.record import naming
+from coresift.tasks.settings import Task
+from coresift.tasks.tables import PREDICTION
+
+params = snakemake.params
+configure_torch(snakemake.threads)
+with naming(snakemake.rule.removeprefix("cnn_")):
+    metrics, predictions = evaluate_cnn(
+        Task(**params.task),
+        params.modality,
+        params.seeds,
+        params.tokens_per_batch,
+        choose_device(params.device),
+    )
+write_table(snakemake.output.predictions, predictions, PREDICTION)
+write_json(snakemake.output.metrics, metrics)
