@@ -10,7 +10,6 @@ import numpy as np
 import polars as pl
 import pytest
 from coresift.corpus.blocks import sequence_id
-from coresift.influence.summary import score_summary
 from coresift.selection.allocation import capped_quotas, systematic_counts
 from coresift.selection.budgets import LENGTH_BINS, check_budgets
 from coresift.selection.cci import PRUNED, kept_by, pool_strata, scaled
@@ -60,6 +59,7 @@ def make_scores(n, seed=0, ties=False):
             "seq_id": sorted(sequence_id(f"{seed}-{i}") for i in range(n)),
             "length": rng.integers(30, 200, n).astype(np.int32),
             "influence": np.round(influence) + 1 if ties else influence,
+            "residue": 5 * influence,
             "loss": rng.random(n),
             "grad_norm": rng.random(n),
             "error_norm": rng.random(n),
@@ -590,12 +590,3 @@ def test_stratum_coverage_adds_up(score):
     assert dict(cci.select("stratum", "taken").rows()) == dict(
         draw(scores, names[0], 40).group_by("stratum").len().rows()
     )
-
-
-def test_score_summary():
-    scores = make_scores(50)
-    gc = scores.select("seq_id", composition=-pl.col("length") / 1000)
-    longer = scores.with_columns(influence=pl.col("length").cast(pl.Float64))
-    summary = score_summary(longer, gc)["influence"]
-    assert summary["spearman_length"] == pytest.approx(1)
-    assert summary["spearman_composition"] == pytest.approx(-1)
