@@ -36,12 +36,12 @@ rule pretrain:
         options=CFG.pretrain.model_dump(exclude={"compute"}),
         compute=lambda w: (
             "equal_tokens"
-            if w.name.rsplit("-", 2)[0] in EQUAL_RESIDUES
+            if parse_coreset(w.name)[0] in EQUAL_RESIDUES
             else CFG.pretrain.compute
         ),
         architecture=architecture(CFG.pretrain.preset),
-        budget=lambda w: int(w.name.rsplit("-", 2)[1]),
-        seed=lambda w: int(w.name.rsplit("-s", 1)[1]),
+        budget=lambda w: parse_coreset(w.name)[1],
+        seed=lambda w: parse_coreset(w.name)[2],
         heldout_seed=CFG.seed,
         device=CFG.device,
         work=out("work/pretrain/{name}"),
