@@ -29,7 +29,7 @@ FORBIDDEN = {
     # transformers' models bring torch._dynamo, sympy and scipy with them: 60 % of the start.
     "with torch": [
         (
-            ["base", "finetune", "pretrain", "score", "fisher_part", "fisher"],
+            ["base", "finetune", "pretrain", "score", "embeddings", "fisher_part", "fisher"],
             {"accelerate", "matplotlib", "sklearn", "pandas", "Bio"},
         ),
         (["evaluate"], {"accelerate", "matplotlib"}),
