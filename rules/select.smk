@@ -5,7 +5,7 @@ from dataclasses import asdict
 #: What trains, scores or draws waits for check_budgets (`onstart`) and does not depend on it: a new
 #: budget is no reason to score.
 LATER = {
-    *("base", "finetune", "fisher_part", "score", "select", "pretrain"),
+    *("base", "finetune", "fisher_part", "score", "embeddings", "select", "pretrain"),
     *(f"{kind}_{task}" for kind in ("baseline", "evaluate") for task in TASKS),
 }
 
@@ -25,6 +25,11 @@ def reference_coreset(wildcards):
         return []
     name = coreset_name(reference, wildcards.budget, wildcards.seed)
     return [out(f"coresets/{name}/coreset.parquet")]
+
+
+def reads_states(selection):
+    """Whether a selection compares embeddings."""
+    return STRATEGIES[CFG.selection.request(selection).strategy].states
 
 
 rule check_budgets:
@@ -57,6 +62,9 @@ rule select:
             [out("corpus/groups.parquet")] if drawn(w.selection)["by"] else []
         ),
         reference=reference_coreset,
+        states=lambda w: (
+            expand(EMBEDDINGS, shard=SHARDS) if reads_states(w.selection) else []
+        ),
     output:
         out("coresets/{selection}-{budget}-s{seed}/coreset.parquet"),
     log:
@@ -68,7 +76,7 @@ rule select:
     threads: 1
     resources:
         mem_mb=memory(16000),
-        runtime=runtime(30),
+        runtime=lambda w, attempt: (240 if reads_states(w.selection) else 30) * attempt,
     params:
         request=lambda w: drawn(w.selection),
         code=code("select"),
