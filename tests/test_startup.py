@@ -24,7 +24,7 @@ FORBIDDEN = {
         ),
         (
             ["summarise_corpus", "check_budgets", "merge", "select", "protected"],
-            {*LEARNING, *TABLES, "matplotlib"},
+            {*LEARNING, *TABLES, "matplotlib", "faiss"},
         ),
         (["make_report"], {*LEARNING, *TABLES}),
         (["merge_variants", "describe_scores", "describe_coresets"], {*LEARNING, "pandas", "Bio"}),

@@ -6,7 +6,6 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 
-import faiss
 import numpy as np
 
 logger = logging.getLogger(__name__)
@@ -105,6 +104,8 @@ def _labels(
     embeddings: Embeddings, rows: np.ndarray, ranks: np.ndarray, cell_rows: int, seed: int
 ) -> np.ndarray:
     """(k,) int64 k-means parts of rows: twice as many as would just hold them, to fill few."""
+    import faiss  # here, so that a selection without embeddings starts without it
+
     k = min(_BRANCHES, -(-2 * len(rows) // cell_rows), len(rows))
     size = min(len(rows), _SAMPLE * k)
     sample = np.sort(rows[np.argsort(ranks[rows], kind="stable")[:size]])

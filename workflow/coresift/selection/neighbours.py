@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import heapq
 
-import faiss
 import numpy as np
 
 from coresift.selection.cells import CHUNK
@@ -74,6 +73,8 @@ def nearest_neighbours(units: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarra
     Returns:
         (m, k) int64 rows and (m, k) float32 cosines, exact, the most similar first.
     """
+    import faiss  # here, so that a selection without embeddings starts without it
+
     k = min(k, len(units) - 1)
     cosines, rows = faiss.knn(units, units, k + 1, metric=faiss.METRIC_INNER_PRODUCT)
     # A row is not its own neighbour; among equal rows it may not even be in its list.
