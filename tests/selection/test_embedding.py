@@ -10,11 +10,13 @@ import polars as pl
 import pytest
 from coresift.hashing import uniform_hash
 from coresift.selection import embedding
+from coresift.selection.cci import draw_cci
+from coresift.selection.cells import Embeddings, partition
 from coresift.selection.draw import Draw
 from coresift.selection.errors import SelectionError
 from coresift.selection.neighbours import facility_location, nearest_before
 from coresift.selection.request import Request
-from coresift.selection.settings import Embedding, Selection
+from coresift.selection.settings import Cci, Embedding, Selection
 from coresift.selection.strategies import select
 from coresift.settings import plain
 from hypothesis import given, settings
@@ -25,10 +27,11 @@ STRATEGIES = {
     "facility_location": embedding.facility,
     "k_center": embedding.k_center,
     "d2": embedding.d2,
+    "kmeans_cci": embedding.kmeans_cci,
 }
 OPTIONS = plain(
     Embedding(cell_rows=40, threshold=0.9, neighbours=8, d2_neighbours=4, d2_gamma_reverse=0.3)
-)
+) | plain(Cci(n_strata=4, prune_hard=0.0))
 
 
 def make_pool(n, seed=0, draw_seed=0):
@@ -37,6 +40,7 @@ def make_pool(n, seed=0, draw_seed=0):
     ids = [f"{i:032x}" for i in range(n)]
     ranks = pl.Series(uniform_hash(ids, draw_seed, "select"), dtype=pl.UInt64)
     pool = pl.DataFrame({"seq_id": ids, "hash_rank": ranks, "score": rng.lognormal(size=n)})
+    pool = pool.with_columns(length=pl.lit(50, pl.Int32))
     states = rng.normal(size=(n, 6)) + 3
     states[rng.random(n) < 0.2] = states[0]
     return pool, states.astype(np.float16)
@@ -57,8 +61,9 @@ def test_budgets_are_exact_and_nested(strategy, n, share, seed, cell_rows, data)
     chosen = drawn(strategy, pool, [states], budget, cell_rows=cell_rows)
     assert len(chosen) == len(set(chosen)) == budget
     assert set(chosen) <= set(pool["seq_id"])
-    smaller = data.draw(st.integers(1, budget))
-    assert drawn(strategy, pool, [states], smaller, cell_rows=cell_rows) == chosen[:smaller]
+    if strategy != "kmeans_cci":  # which shares each budget anew
+        smaller = data.draw(st.integers(1, budget))
+        assert drawn(strategy, pool, [states], smaller, cell_rows=cell_rows) == chosen[:smaller]
     cut = data.draw(st.integers(0, n))
     parts = [states[:cut], states[cut:]]
     assert drawn(strategy, pool, parts, budget, cell_rows=cell_rows) == chosen
@@ -127,6 +132,20 @@ def test_merging_takes_the_largest_that_is_next(values):
     assert sorted(merged) == rows.tolist()
 
 
+def test_kmeans_cci_is_cci_in_cells():
+    pool, states = make_pool(160)
+    one = drawn("kmeans_cci", pool, [states], 40, cell_rows=160)
+    options = plain(Cci(n_strata=4, prune_hard=0.0))
+    assert set(one) == set(
+        draw_cci(Draw(pool, 40, 0, Request("cci", "cci", options=options)))["seq_id"]
+    )
+    cells = partition(Embeddings([states], True), pool["hash_rank"].to_numpy(), 40, 0)
+    chosen = np.isin(pool["seq_id"].to_numpy(), drawn("kmeans_cci", pool, [states], 40))
+    shares = [chosen[cell].sum() - len(cell) / 4 for cell in cells]
+    assert len(cells) > 4
+    assert np.abs(shares).max() < 1  # a quarter of each, rounded down or up
+
+
 def test_d2_raises_scores_below_zero():
     pool, states = make_pool(60)
     raised = pool.with_columns(score=pl.col("score") - pl.col("score").min())
@@ -153,7 +172,7 @@ def test_the_order_of_the_scores_does_not_matter(strategy):
     selection = Selection(strategies=[strategy], embedding={"cell_rows": 50})
     request = selection.request(strategy)
     assert selection.reads_states
-    assert request.score == ("influence" if strategy == "d2" else None)
+    assert request.score == ("influence" if strategy in ("d2", "kmeans_cci") else None)
     coreset = select(scores, request, 40, 0, states=[states])
     shuffled = scores.sample(fraction=1, shuffle=True, seed=1)
     assert select(shuffled, request, 40, 0, states=[states]).equals(coreset)

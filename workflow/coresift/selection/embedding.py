@@ -3,18 +3,20 @@
 Cells (`cells.partition`) share no pair, so a greedy choice in one changes no gain in another: the
 greedy order of the whole pool is the merger of the cells' own orders, and nothing larger than a
 cell is in memory beyond some 50 bytes a row. What cells cost is the pairs across their borders.
-Each order's prefixes are the smaller budgets' coresets. One thread: the bits, and so the ties of
+Prefixes of these orders are the smaller budgets' coresets. One thread: the bits, and so the ties of
 nearly equal sums, do not depend on the cores.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
 from threadpoolctl import threadpool_limits
 
+from coresift.selection.cci import draw_cci
 from coresift.selection.cells import Embeddings, partition, walk
 from coresift.selection.draw import Draw
 from coresift.selection.errors import SelectionError
@@ -25,6 +27,8 @@ from coresift.selection.neighbours import (
     nearest_before,
 )
 
+#: What `draw_cci` reads of a selection's options.
+CCI_OPTIONS = ("prune_hard", "n_strata", "scale", "strata")
 #: What is done in a cell: its unit vectors and rows of the pool -> their order, and a value each.
 Greedy = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
@@ -82,6 +86,25 @@ def d2(draw: Draw) -> pl.DataFrame:
     return _merged(
         draw, lambda units, rows: message_passing(units, scores[rows], k, forward, reverse)
     )
+
+
+def kmeans_cci(draw: Draw) -> pl.DataFrame:
+    """CCI inside k-means cells, the budget shared in proportion to what is kept of each.
+
+    As `cci.draw_cci` inside groups: a small pool that is one cell gives plain CCI. Not nested in
+    the budget. Time is that of the cells (`cells.partition`), memory O(n).
+    """
+    embeddings = _embeddings(draw)
+    with threadpool_limits(1):
+        cells = _cells(draw, embeddings)
+    number = np.empty(len(embeddings), np.uint32)
+    for i, cell in enumerate(cells):
+        number[cell] = i
+    first = draw.pool["hash_rank"].gather([int(cell[0]) for cell in cells])
+    pool = draw.pool.with_columns(group=pl.Series(number), group_rank=first.gather(number))
+    options = {key: draw.request.options[key] for key in CCI_OPTIONS}
+    request = replace(draw.request, by="k-means cell", options=options)
+    return draw_cci(replace(draw, pool=pool, request=request))
 
 
 def merge_orders(

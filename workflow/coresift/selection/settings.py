@@ -202,6 +202,8 @@ class Selection(Section):
         if strategy.arg == "target":
             score = f"target_{parts.arg}"
         options = {} if strategy.options is None else plain(self._options(parts))
+        if strategy.states:
+            options = {**plain(self.embedding), **options}
         if strategy.arg == "cci":
             kept = self.request(parts.arg or "cci")
             options, score = kept.options, kept.score

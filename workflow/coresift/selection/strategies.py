@@ -46,6 +46,7 @@ DRAWS: Mapping[str, Strategy] = {
     "facility_location": embedding.facility,
     "k_center": embedding.k_center,
     "d2": embedding.d2,
+    "kmeans_cci": embedding.kmeans_cci,
     "random": ranked.anything,
     "random_x10": ranked.ten_times,
     "pool": ranked.whole_pool,
