@@ -43,7 +43,7 @@ def test_defaults_are_valid():
         ("selection.strategies", ["cci.luck"], ["cci.luck ranks 'luck', no such score", "grad_"]),
         ("selection.strategies", ["cluster_sqrt"], ["cluster_sqrt needs clusters", "corpus.clus"]),
         ("selection.strategies", ["random_groups:cluster_cci"], ["cluster_cci needs clusters"]),
-        ("selection.score", "luck", ["selection.score: no score 'luck'; allowed: influence, los"]),
+        ("selection.score", "luck", ["selection.score: no score 'luck'; allowed: influence, res"]),
         ("selection.group", "family", ["no grouping 'family'; allowed: source"]),
         ("selection.group", "cluster", ["no grouping 'cluster'; allowed: source"]),
         ("selection.draws", "same", ["selection.draws", "'independent' or 'shared'"]),
@@ -242,7 +242,7 @@ def test_groupings_and_scores_are_those_that_the_other_stages_make():
             },
         }
     )
-    assert config.groupings[:2] == ["source", "cluster"]
+    assert config.corpus.groupings == ["source", "cluster"]
     assert config.selection.ranked == ["plain", "loss"]
     requests = config.selection.requests()
     assert requests["cci"].score == requests["cluster_cci.plain"].score == "plain"

@@ -107,10 +107,10 @@ class Config(Section):
 
     def _check_selection(self) -> None:
         """Hold what selections read to what the other stages make."""
-        if self.selection.group not in self.groupings:
+        if self.selection.group not in self.corpus.groupings:
             raise ValueError(
                 f"selection.group: no grouping {self.selection.group!r}; "
-                f"allowed: {', '.join(self.groupings)}"
+                f"allowed: {', '.join(self.corpus.groupings)}"
             )
         if self.selection.score not in self.scores:
             raise ValueError(
@@ -118,7 +118,7 @@ class Config(Section):
                 f"allowed: {', '.join(self.scores)}"
             )
         for name, request in self.selection.requests().items():
-            if request.by is not None and request.by not in self.groupings:
+            if request.by is not None and request.by not in self.corpus.groupings:
                 raise ValueError(
                     f"selection: {name} needs clusters: give corpus.cluster (corpus.cluster: {{}} "
                     "has its defaults)"
@@ -130,17 +130,10 @@ class Config(Section):
                 )
 
     @property
-    def groupings(self) -> list[str]:
-        """Columns of the groups that the corpus makes."""
-        cluster = [] if self.corpus.cluster is None else ["cluster"]
-        return ["source", *cluster, *getattr(self.corpus, "groups", {})]
-
-    @property
     def scores(self) -> list[str]:
         """Columns of the scores that a selection can rank."""
         numbers = [name for name, kind in SCORE.items() if kind == pl.Float64]
-        targets = [f"target_{name}" for name in getattr(self.influence, "targets", {})]
-        return [*numbers, *self.influence.variants, *targets]
+        return [*numbers, *self.influence.columns()]
 
     def paths(self) -> dict[str, str]:
         """Every file and folder that the run reads, by key, but those of optional tasks."""

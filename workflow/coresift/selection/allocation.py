@@ -42,9 +42,8 @@ def systematic_counts(quotas: np.ndarray, total: int, start: float) -> np.ndarra
     counts = np.floor(quotas).astype(np.int64)
     left = total - int(counts.sum())
     parts = np.flatnonzero(quotas > counts)
-    if left > 0:
-        ends = np.minimum(np.cumsum(quotas[parts] - counts[parts]), left)
-        ends[-1] = left
-        steps = np.floor(ends + start)
-        counts[parts] += np.diff(steps, prepend=np.floor(start)).astype(np.int64)
+    # A part is shorter than 1 and the steps are 1 apart: none is stepped on twice.
+    ends = np.cumsum(quotas[parts] - counts[parts])
+    stepped = np.searchsorted(ends[:-1], np.arange(left) + start, side="right")
+    counts[parts[stepped]] += 1
     return counts
