@@ -28,6 +28,7 @@ from coresift.models.settings import architecture
 from coresift.selection.names import (
     CORESET_NAME,
     SELECTION,
+    STRATEGIES,
     coreset_name,
     parse_coreset,
 )

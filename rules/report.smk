@@ -31,6 +31,10 @@ CROPPED = [
         for shard in range(CFG.influence.fisher_shards)
     ),
     *(("score", "", SCORE_CROPPED.format(shard=shard)) for shard in SHARDS),
+    *(
+        ("embed pool", "", EMBEDDINGS_CROPPED.format(shard=shard))
+        for shard in (SHARDS if CFG.selection.reads_states else [])
+    ),
     ("embed", "", out("cropped/embed.json")),
     *(("pretrain", n, out(f"cropped/pretrain/{n}.json")) for n in CORESETS),
     *(

@@ -5,16 +5,8 @@ from dataclasses import asdict
 #: What trains, scores or draws waits for check_budgets (`onstart`) and does not depend on it: a new
 #: budget is no reason to score.
 LATER = {
-    *(
-        "base",
-        "finetune",
-        "fisher_part",
-        "score",
-        "select",
-        "pretrain",
-        "untrained",
-        "heldout",
-    ),
+    *("base", "finetune", "fisher_part", "score", "embeddings", "select", "pretrain"),
+    *("untrained", "heldout"),
     *(f"{kind}_{task}" for kind in ("baseline", "evaluate") for task in TASKS),
     *(f"cnn_{task}" for task in CNN_TASKS),
 }
@@ -35,6 +27,11 @@ def reference_coreset(wildcards):
         return []
     name = coreset_name(reference, wildcards.budget, wildcards.seed)
     return [out(f"coresets/{name}/coreset.parquet")]
+
+
+def reads_states(selection):
+    """Whether a selection compares embeddings."""
+    return STRATEGIES[CFG.selection.request(selection).strategy].states
 
 
 rule check_budgets:
@@ -67,6 +64,9 @@ rule select:
             [out("corpus/groups.parquet")] if drawn(w.selection)["by"] else []
         ),
         reference=reference_coreset,
+        states=lambda w: (
+            expand(EMBEDDINGS, shard=SHARDS) if reads_states(w.selection) else []
+        ),
     output:
         out("coresets/{selection}-{budget}-s{seed}/coreset.parquet"),
     log:
@@ -78,7 +78,7 @@ rule select:
     threads: 1
     resources:
         mem_mb=memory(16000),
-        runtime=runtime(30),
+        runtime=lambda w, attempt: (240 if reads_states(w.selection) else 30) * attempt,
     params:
         request=lambda w: drawn(w.selection),
         code=code("select"),

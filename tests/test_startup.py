@@ -24,7 +24,7 @@ FORBIDDEN = {
         ),
         (
             ["summarise_corpus", "check_budgets", "merge", "select", "protected"],
-            {*LEARNING, *TABLES, "matplotlib"},
+            {*LEARNING, *TABLES, "matplotlib", "faiss"},
         ),
         (["make_report"], {*LEARNING, *TABLES}),
         (["describe_scores", "describe_coresets"], {*LEARNING, "pandas", "Bio"}),
@@ -34,7 +34,7 @@ FORBIDDEN = {
     "with torch": [
         (
             [
-                *("base", "finetune", "pretrain", "score", "fisher_part", "fisher"),
+                *("base", "finetune", "pretrain", "score", "embeddings", "fisher_part", "fisher"),
                 *("untrained", "heldout"),
             ],
             {"accelerate", "matplotlib", "sklearn", "pandas", "Bio"},

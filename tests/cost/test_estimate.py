@@ -230,6 +230,20 @@ def test_hours_are_operations_times_seconds():
     assert trained[1] == pytest.approx(1.6 * trained[0])
 
 
+def test_embeddings_cost_a_forward_pass_where_a_selection_reads_them():
+    def stages(*strategies):
+        selection = {"strategies": [*strategies], "controls": [], "budgets": [50]}
+        found = Estimator(
+            make_config(selection=selection), Corpus.given(1000, 98), assumed("h100", 1)
+        ).stages()
+        return {s.name: s for s in found}
+
+    assert "embeddings" not in stages("random", "cci")
+    found = stages("random", "d2")
+    assert found["embeddings"].jobs == 4
+    assert 0.3 < found["embeddings"].hours / found["score"].hours < 1.01
+
+
 def test_variants_share_a_pass_and_kinds_of_sums_do_not():
     influence = {"shards": 4, "fisher_shards": 2, "variants": {"k": {"curvature": "ekfac"}}}
     device = assumed("h100", 1)

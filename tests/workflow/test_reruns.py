@@ -3,6 +3,7 @@
 import re
 
 import numpy as np
+import polars as pl
 import pytest
 from project import small_config
 
@@ -27,6 +28,20 @@ def test_a_new_budget_scores_nothing(project):
     planned = project.planned(config)
     assert {"check_budgets", "select", "pretrain", "evaluate_domain", "results"} <= planned
     assert not planned & SCORING
+
+
+def test_a_selection_on_embeddings_embeds_the_pool_and_scores_nothing(project):
+    config = small_config()
+    config["selection"] |= {"strategies": ["semdedup", "d2.loss"], "controls": []}
+    names = [f"{name}-40-s0" for name in config["selection"]["strategies"]]
+    targets = [f"results/small/coresets/{name}/coreset.parquet" for name in names]
+    assert project.planned(config, *targets) == {"embeddings", "select"}
+    project.run(config, *targets)
+    first, second = (project.folder / path for path in targets)
+    assert pl.read_parquet(first)["seq_id"].n_unique() == 40
+    assert first.read_bytes() != second.read_bytes()
+    config["selection"]["embedding"] = {"threshold": 0.5}
+    assert project.planned(config, *targets) == {"select"}
 
 
 def test_a_new_damping_does_not_finetune(project):

@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import xxhash
 
 if TYPE_CHECKING:
@@ -173,3 +174,28 @@ def read_tensors(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, A
     if _checksum(tensors) != stored.get("checksum"):
         raise ValueError(f"{path}: damaged, the checksum differs")
     return tensors, stored["metadata"]
+
+
+def map_tensor(path: str | Path, name: str) -> np.ndarray:
+    """A float16 tensor of a file written by `write_tensors`, mapped into memory.
+
+    No value is read until it is used, and none is held to the checksum; torch is not imported. The
+    library's own handle copies runs of rows, and cannot take scattered ones.
+
+    Raises:
+        ValueError: the file is not a whole safetensors file, or has no such float16 tensor.
+    """
+    try:
+        with open(path, "rb") as file:
+            # The format: length of the header (8 bytes, little endian), the header as JSON, data.
+            size = int.from_bytes(file.read(8), "little")
+            header = file.read(min(size, os.path.getsize(path)))
+        entry = json.loads(header)[name]
+        start, end = entry["data_offsets"]
+        if entry["dtype"] != "F16":
+            raise ValueError(f"{name} is {entry['dtype']}")
+        if start == end:
+            return np.empty(entry["shape"], np.float16)
+        return np.memmap(path, np.float16, "r", 8 + size + start, tuple(entry["shape"]))
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise ValueError(f"{path}: no readable float16 tensor {name!r} ({error})") from error

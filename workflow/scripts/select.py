@@ -4,6 +4,7 @@ from coresift.dag.logs import start
 
 start(snakemake.log[0])
 
+from coresift.files import map_tensor
 from coresift.selection.request import Request
 from coresift.selection.strategies import select
 from coresift.selection.tables import CORESET
@@ -19,5 +20,6 @@ coreset = select(
     int(wildcards.seed),
     groups=read_columns(files.groups[0], ["seq_id", request.by]) if request.by else None,
     reference=read_table(files.reference[0], CORESET) if request.reference else None,
+    states=[map_tensor(path, "states") for path in files.states] or None,
 )
 write_table(snakemake.output[0], coreset, CORESET)

@@ -127,7 +127,7 @@ class Estimator:
 
     def stages(self) -> list[Stage]:
         """Every stage that runs a model, in the order of the DAG."""
-        trained = [*self.finetuning(), *self.scoring(), *self.pretraining()]
+        trained = [*self.finetuning(), *self.scoring(), *self.embedding(), *self.pretraining()]
         return [*trained, *self.held_out(), *self.evaluation()]
 
     def hours(self, work: Work, load: Load, products: int = 1, rotations: int = 0) -> float:
@@ -193,6 +193,24 @@ class Estimator:
             load = score_load(config, self.corpus, n, loss)
             hours += self.hours(work, load, len(rotated), int(True in rotated))
         return [*stages, Stage("score", influence.shards, hours, memory, self.host_gb(n))]
+
+    def embedding(self) -> list[Stage]:
+        """The pool's embeddings, a forward pass a shard, where a selection reads them.
+
+        Memory is that of scoring, an upper bound: the same batches with gradients.
+        """
+        config, influence = self.config, self.config.influence
+        if not config.selection.reads_states:
+            return []
+        model = config.base.checkpoint or config.base.preset
+        n = round(self.corpus.sequences / influence.shards)
+        size = max(1, min(n, round(self.corpus.sequences / config.corpus.blocks)))
+        most = influence.resolved().max_tokens
+        tokens = self.corpus.tokens(size, most)
+        load = batched_load(tokens, influence.tokens_per_batch) * (n / size)
+        hours = self.hours(Work(model, "forward", "float32", influence.threads), load)
+        memory = scoring_bytes(model, config.modality, influence, self.longest(most)) / 1e9
+        return [Stage("embeddings", influence.shards, hours, memory, self.host_gb(n))]
 
     def pretraining(self) -> list[Stage]:
         """One line a budget: every strategy and seed is a job."""
@@ -330,6 +348,8 @@ def needed_work(config: Config) -> list[Work]:
         Work(base, "train", "float32", config.finetune.threads),
         Work(pretrain.preset, "train", pretrain.precision, pretrain.threads),
     ]
+    if config.selection.reads_states:
+        works.append(Work(base, "head", "float32", influence.threads))
     if config.tasks or config.heldout.sets:
         works.append(Work(pretrain.preset, "head", "float32", evaluate.threads))
     if any(task.mode == "finetune" for task in config.tasks.values()):

@@ -30,6 +30,8 @@ def start(log: str) -> None:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         force=True,
     )
+    # It looks for builds for newer processors, and says of each that it could not be loaded.
+    logging.getLogger("faiss.loader").setLevel(logging.WARNING)
     terminal = logging.StreamHandler()
     terminal.setLevel(logging.WARNING)
     terminal.setFormatter(logging.Formatter(f"{Path(log).stem}: %(levelname)s: %(message)s"))

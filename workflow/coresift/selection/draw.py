@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -27,7 +26,8 @@ class Draw:
         seed: of every random choice.
         request: the selection.
         reference: the rows of the pool that are in the coreset to be matched, or None.
-        states: (n, d) embeddings of the pool in its order, or None.
+        states: (n_i, d) float16 arrays, embeddings of the pool in its order when laid end to end,
+            or None.
     """
 
     pool: pl.DataFrame
@@ -35,7 +35,7 @@ class Draw:
     seed: int
     request: Request
     reference: pl.DataFrame | None = None
-    states: Any = None
+    states: Sequence[np.ndarray] | None = None
 
     def generator(self) -> np.random.Generator:
         """A stream of random numbers of this selection and seed."""

@@ -30,7 +30,7 @@ class Strategy:
         by: reads groups: `cluster`, or `group` for the grouping that `selection.group` names.
         random: asks for nothing but chance, and so needs no matched control.
         options: the key of `selection` that holds its options.
-        states: reads the sequences' embeddings.
+        states: reads the sequences' embeddings, and the options of `selection.embedding`.
     """
 
     ranks: bool = False
@@ -65,6 +65,11 @@ STRATEGIES: dict[str, Strategy] = {
     "group_balanced": Strategy(by="group"),
     "group_sqrt": Strategy(by="group"),
     "group_cci": Strategy(ranks=True, by="group", options="cci"),
+    "semdedup": Strategy(states=True),
+    "facility_location": Strategy(states=True),
+    "k_center": Strategy(states=True),
+    "d2": Strategy(ranks=True, states=True),
+    "kmeans_cci": Strategy(ranks=True, options="cci", states=True),
     "random": Strategy(random=True),
     "random_x10": Strategy(random=True),
     "pool": Strategy(random=True),

@@ -77,6 +77,48 @@ class Cci(Section):
     )
 
 
+class Embedding(Section):
+    """Selections that compare mean-pooled states of the fine-tuned model (docs/selection.md)."""
+
+    cell_rows: Positive = Field(
+        8192,
+        description="most sequences of a k-means cell; pairs are compared within cells only. "
+        "Memory grows with it, time in proportion (SemDeDup's cells of LAION hold about 8800)",
+    )
+    centre: bool = Field(
+        True,
+        description="subtract the pool's mean first: states of a language model share a large "
+        "component (Ethayarajh 2019), and every cosine is near 1 with it",
+    )
+    threshold: float = Field(
+        0.95,
+        ge=-1,
+        le=1,
+        description="semdedup: cosine above which two sequences are duplicates (the paper's 1 - "
+        "epsilon, which it sets by the share to be left, as the budget does here)",
+    )
+    neighbours: Positive = Field(
+        32,
+        description="facility_location: most similar sequences that one can stand for beside "
+        "itself; not far below pool / budget",
+    )
+    d2_neighbours: Positive = Field(
+        5, description="d2: edges of a sequence (k of the authors' published commands)"
+    )
+    d2_gamma_forward: float = Field(
+        1.0,
+        ge=0,
+        description="d2: how fast a neighbour's difficulty counts less with distance (fixed at 1 "
+        "in the authors' code)",
+    )
+    d2_gamma_reverse: float = Field(
+        0.1,
+        ge=0,
+        description="d2: the same for what a sequence that is taken leaves to its neighbours "
+        "(gamma of the authors' published commands)",
+    )
+
+
 class Selection(Section):
     """Which coresets are drawn."""
 
@@ -114,6 +156,7 @@ class Selection(Section):
         default_factory=dict,
         description="more CCI selections by name, e.g. the ablation cci_hard0: {prune_hard: 0}",
     )
+    embedding: Embedding = Field(default_factory=Embedding)
 
     @property
     def names(self) -> list[str]:
@@ -128,6 +171,11 @@ class Selection(Section):
         """The scores that selections rank, that of `score` first."""
         scores = [request.score for request in self.requests().values()]
         return list(dict.fromkeys([self.score, *(s for s in scores if s is not None)]))
+
+    @property
+    def reads_states(self) -> bool:
+        """Whether a selection reads the sequences' embeddings."""
+        return any(STRATEGIES[request.strategy].states for request in self.requests().values())
 
     def requests(self) -> dict[str, Request]:
         """What is drawn by name: every selection, and those that only controls are matched to."""
@@ -154,6 +202,8 @@ class Selection(Section):
         if strategy.arg == "target":
             score = f"target_{parts.arg}"
         options = {} if strategy.options is None else plain(self._options(parts))
+        if strategy.states:
+            options = {**plain(self.embedding), **options}
         if strategy.arg == "cci":
             kept = self.request(parts.arg or "cci")
             options, score = kept.options, kept.score

@@ -7,12 +7,12 @@ what chance gives them. Memory is a few columns of the pool.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
 
+import numpy as np
 import polars as pl
 
-from coresift.selection import grouped, matched, ranked
+from coresift.selection import embedding, grouped, matched, ranked
 from coresift.selection.budgets import check_budgets
 from coresift.selection.cci import draw_cci
 from coresift.selection.draw import Draw, Strategy, draw_pool
@@ -42,6 +42,11 @@ DRAWS: Mapping[str, Strategy] = {
     "group_balanced": grouped.balanced,
     "group_sqrt": grouped.square_root,
     "group_cci": draw_cci,
+    "semdedup": embedding.semdedup,
+    "facility_location": embedding.facility,
+    "k_center": embedding.k_center,
+    "d2": embedding.d2,
+    "kmeans_cci": embedding.kmeans_cci,
     "random": ranked.anything,
     "random_x10": ranked.ten_times,
     "pool": ranked.whole_pool,
@@ -59,7 +64,7 @@ def select(
     seed: int,
     groups: pl.DataFrame | None = None,
     reference: pl.DataFrame | None = None,
-    states: Any = None,
+    states: Sequence[np.ndarray] | None = None,
 ) -> pl.DataFrame:
     """Draw a coreset (columns of `CORESET`, ordered by rank).
 
@@ -70,7 +75,8 @@ def select(
         seed: of the random strategies; it also breaks ties of the ranked ones.
         groups: columns seq_id and `request.by`, for strategies by group or cluster.
         reference: the coreset of `request.reference`, for matched strategies.
-        states: (n, d) embeddings in seq_id order, for strategies that read them.
+        states: (n_i, d) float16 arrays, embeddings in seq_id order when laid end to end, for
+            strategies that read them.
 
     Raises:
         SelectionError: unknown strategy, budget above what there is, scores that are not finite, a
