@@ -2,7 +2,7 @@
 
 import polars as pl
 import pytest
-from coresift.config import ConfigError, load_config
+from coresift.config import ConfigError, check_paths, load_config
 from coresift.corpus.blocks import sequence_id
 from coresift.corpus.fasta import CorpusError
 from coresift.corpus.groups import GroupError, count_groups, groups_of, merge_groups
@@ -164,6 +164,24 @@ def test_a_wrong_config_is_an_error(corpus, heldout, message):
     }  # fmt: skip
     with pytest.raises(ConfigError, match=message):
         load_config(config)
+
+
+def test_bad_files_are_named_before_any_job(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, text in (("a.fa", ">a\nA\n"), ("t.csv", "id,family\na,x\n"), ("m.fa", "")):
+        (tmp_path / name).write_text(text)
+    groups = {"taxon": {"table": "t.csv"}, "other": {"table": "."}}
+    values = {"run": "r", "modality": "rna", "corpus": {"fasta": ["a.fa"], "groups": groups}}
+    values["heldout"] = {"files": {"mine": "m.fa", "more": "absent.fa"}}
+    with pytest.raises(ConfigError) as caught:
+        check_paths(load_config(values))
+    assert str(caught.value).splitlines()[1:] == [
+        "  corpus.groups.taxon.table: t.csv: columns ['id', 'family']; a table of groups has id "
+        "and group",
+        "  corpus.groups.other.table: a folder, not a file: .",
+        "  heldout.files.mine: an empty file: m.fa",
+        "  heldout.files.more: no such file or folder, nor an entry of downloads: absent.fa",
+    ]
 
 
 def test_names_that_other_sections_may_use():
