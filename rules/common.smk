@@ -174,3 +174,4 @@ wildcard_constraints:
     seed=r"\d+",
     name="|".join([r"[a-z0-9_]+-\d+-s\d+", *map(re.escape, CFG.evaluate.checkpoints)]),
     task="[a-z0-9_]+",
+    split="train|valid",

@@ -19,7 +19,7 @@ FORBIDDEN = {
             {*LEARNING, *TABLES, "matplotlib", "pydantic"},
         ),
         (
-            ["summarise_corpus", "check_budgets", "merge", "select", "protected"],
+            ["summarise_corpus", "check_budgets", "merge", "select", "protected", "task_fasta"],
             {*LEARNING, *TABLES, "matplotlib"},
         ),
         (["make_report"], {*LEARNING, *TABLES}),
@@ -29,7 +29,10 @@ FORBIDDEN = {
     # transformers' models bring torch._dynamo, sympy and scipy with them: 60 % of the start.
     "with torch": [
         (
-            ["base", "finetune", "pretrain", "score", "fisher_part", "fisher"],
+            [
+                *("base", "finetune", "pretrain", "score", "fisher_part", "fisher"),
+                *("target", "identity"),
+            ],
             {"accelerate", "matplotlib", "sklearn", "pandas", "Bio"},
         ),
         (["evaluate"], {"accelerate", "matplotlib"}),

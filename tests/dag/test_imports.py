@@ -26,6 +26,7 @@ REACH = {
     "corpus": {"dag", "corpus"},
     "finetune": {"dag", "corpus", "models", "training"},
     "influence": {"dag", "corpus", "models", "influence"},
+    "targets": {"dag", "corpus", "models", "influence"},
     "select": {"dag", "corpus", "selection", "influence.tables"},
     "pretrain": {"dag", "corpus", "models", "training", "selection.tables"},
     "evaluate": {"dag", "corpus", "models", "tasks"},

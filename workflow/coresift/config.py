@@ -87,6 +87,12 @@ class Config(Section):
                 raise ValueError(
                     f"tasks.{name}: a {task.modality} task, modality is {self.modality}"
                 )
+        for name, target in self.influence.targets.items():
+            if target.task is not None and target.task not in self.tasks:
+                raise ValueError(
+                    f"influence.targets.{name}.task: no task {target.task!r}; allowed: "
+                    f"{', '.join(self.tasks) or 'none'}"
+                )
         if "kmer" in self.evaluate.checkpoints:
             raise ValueError("evaluate.checkpoints: kmer is the name of the baseline")
         if self.subset.fasta is not None:
@@ -96,13 +102,21 @@ class Config(Section):
         return self
 
     def paths(self) -> dict[str, str]:
-        """Every file and folder that the run reads, by key, but those of optional tasks."""
+        """Every file and folder that the run reads, by key, but those of optional tasks.
+
+        A task that a target names is not optional.
+        """
+        targets = self.influence.targets.items()
+        needed = {target.task for _, target in targets}
         found = {f"corpus.fasta.{i}": path for i, path in enumerate(self.corpus.fasta)}
         if self.base.checkpoint is not None:
             found["base.checkpoint"] = self.base.checkpoint
         for name, task in self.tasks.items():
-            if not task.optional:
+            if not task.optional or name in needed:
                 found |= {f"tasks.{name}.data.{k}": path for k, path in task.data.paths().items()}
+        for name, target in targets:
+            if target.fasta is not None:
+                found[f"influence.targets.{name}.fasta"] = target.fasta
         checkpoints = self.evaluate.checkpoints.items()
         return found | {f"evaluate.checkpoints.{name}": path for name, path in checkpoints}
 
@@ -158,7 +172,7 @@ def check_paths(config: Config) -> None:
             continue
         if not os.path.exists(path):
             lines.append(f"  {key}: no such file or folder, nor an entry of downloads: {path}")
-        elif key.startswith("corpus.fasta.") and os.path.isdir(path):
+        elif key.startswith(("corpus.fasta.", "influence.targets.")) and os.path.isdir(path):
             lines.append(f"  {key}: a folder, not a file: {path}")
         elif key.startswith(("base.", "evaluate.")) and not os.path.isdir(path):
             lines.append(f"  {key}: a file, not a checkpoint's folder: {path}")
