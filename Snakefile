@@ -13,6 +13,8 @@ if not (config or workflow.overwrite_configfiles):
 include: "rules/common.smk"
 include: "rules/download.smk"
 include: "rules/corpus.smk"
+include: "rules/groups.smk"
+include: "rules/split.smk"
 include: "rules/finetune.smk"
 include: "rules/influence.smk"
 include: "rules/targets.smk"
@@ -36,6 +38,9 @@ rule all:
     input:
         out("report/report.html"),
         out("coresets/budgets.json"),
+        out("corpus/features.parquet"),
+        out("corpus/groups.parquet"),
+        out("heldout/groups.parquet"),
 
 
 rule scores:

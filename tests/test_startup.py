@@ -15,7 +15,11 @@ TABLES = {"scipy", "pandas", "Bio"}
 FORBIDDEN = {
     "without torch": [
         (
-            ["ingest", "deduplicate", "subset", "decontaminate", "cluster", "coreset_fasta"],
+            [
+                *("ingest", "deduplicate", "subset", "decontaminate", "cluster", "coreset_fasta"),
+                *("label", "group", "merge_groups", "features", "split"),
+                *("heldout_sets", "heldout_groups"),
+            ],
             {*LEARNING, *TABLES, "matplotlib", "pydantic"},
         ),
         (

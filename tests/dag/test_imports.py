@@ -24,6 +24,8 @@ FLOORS = (
 REACH = {
     "download": {"dag"},
     "corpus": {"dag", "corpus"},
+    "groups": {"dag", "corpus"},
+    "split": {"dag", "corpus"},
     "finetune": {"dag", "corpus", "models", "training"},
     "influence": {"dag", "corpus", "models", "influence"},
     "targets": {"dag", "corpus", "models", "influence"},
