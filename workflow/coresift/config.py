@@ -17,6 +17,7 @@ from pydantic import Field, ValidationError, model_validator
 from coresift.corpus.settings import Corpus, Decontaminate, Heldout, Subset, source_name
 from coresift.dag.settings import Download
 from coresift.influence.settings import Influence
+from coresift.influence.tables import SCORE
 from coresift.report.settings import Report
 from coresift.selection.settings import Selection
 from coresift.settings import ConfigError, Modality, Section, plain
@@ -88,12 +89,17 @@ class Config(Section):
                 raise ValueError(
                     f"tasks.{name}: a {task.modality} task, modality is {self.modality}"
                 )
+        taken = sorted(set(self.influence.variants) & {*SCORE, *self.influence.target_columns()})
+        if taken:
+            raise ValueError(f"influence.variants: other columns of the scores have names {taken}")
         for name, target in self.influence.targets.items():
-            if target.task is not None and target.task not in self.tasks:
-                raise ValueError(
-                    f"influence.targets.{name}.task: no task {target.task!r}; allowed: "
-                    f"{', '.join(self.tasks) or 'none'}"
-                )
+            for key, allowed in (("task", list(self.tasks)), ("heldout", self.heldout.sets)):
+                value = getattr(target, key)
+                if value is not None and value not in allowed:
+                    raise ValueError(
+                        f"influence.targets.{name}.{key}: no {'set' if key == 'heldout' else key} "
+                        f"{value!r}; allowed: {', '.join(allowed) or 'none'}"
+                    )
         if "kmer" in self.evaluate.checkpoints:
             raise ValueError("evaluate.checkpoints: kmer is the name of the baseline")
         allowed = ["hash", *self.corpus.groupings]
