@@ -1,6 +1,7 @@
 """The corpus rules of the real Snakefile with the optional stages on."""
 
 import json
+import re
 import shutil
 
 import polars as pl
@@ -20,6 +21,9 @@ def test_mmseqs_decontamination_and_clusters_by_the_rules(root, tmp_path, run_ru
     for name, rows in (("a", kept[::2]), ("b", kept[1::2])):
         text = "".join(f">{header}\n{sequence}\n" for _, header, sequence in rows)
         (tmp_path / f"{name}.fasta").write_text(text)
+    new = "".join(f">{header}\n{sequence}\n" for _, header, sequence in records[300:310])
+    (tmp_path / "new.fasta").write_text(new)
+    (tmp_path / "t.csv").write_text(f"id,group\n{records[1][1].split()[0]},one\n")
     data = {
         "path": str(demo / "rna_tasks.fasta.gz"),
         "label_regex": r"domain=(\S+)",
@@ -33,12 +37,17 @@ def test_mmseqs_decontamination_and_clusters_by_the_rules(root, tmp_path, run_ru
             "blocks": 8,
             "buckets": 2,
             "cluster": {"threads": 2},
+            "groups": {"subunit": {"regex": r"(\d+S) "}, "few": {"table": "t.csv"}},
         },
-        "heldout": {"share": 0.2},
+        "heldout": {"share": 0.2, "files": {"new": "new.fasta"}},
+        "subset": {"fasta": ["a.fasta"], "size": 20},
         "decontaminate": {"method": "mmseqs2", "identity": 0.95},
         "tasks": {"domain": {"kind": "class", "data": data}},
     }
-    targets = ("corpus/summary.json", "corpus/groups.parquet", "heldout/groups.parquet")
+    targets = (
+        *("corpus/summary.json", "corpus/groups.parquet", "heldout/groups.parquet"),
+        "influence/subset.parquet",
+    )
     done = run_rules(config, *(f"results/r/{path}" for path in targets))
     assert done.returncode == 0, done.stderr[-4000:]
     out = tmp_path / "results/r/corpus"
@@ -60,4 +69,24 @@ def test_mmseqs_decontamination_and_clusters_by_the_rules(root, tmp_path, run_ru
     groups = pl.read_parquet(out / "groups.parquet")
     assert groups.select("seq_id", "cluster").rows() == [(i, of[i]) for i in pool["seq_id"]]
     tested = pl.read_parquet(tmp_path / "results/r/heldout/groups.parquet")
-    assert tested.select("seq_id", "cluster").rows() == [(i, of[i]) for i in heldout["seq_id"]]
+    of_pool = tested.filter(set="pool")
+    assert of_pool.select("seq_id", "cluster").rows() == [(i, of[i]) for i in heldout["seq_id"]]
+    assert tested.filter(set="new").height == 10
+    assert tested.columns[2:] == ["source", "cluster", "few", "subunit", "length_bin", "near"]
+    counts = json.loads((out / "groups.json").read_text())
+    assert counts["source"] == {"groups": 2, "without": 0}
+    assert counts["few"] == {"groups": 1, "without": pool.height - 1}
+    subunits = dict(groups.select("seq_id", "subunit").rows())
+    headers = {r[1].split()[0]: re.search(r"(\d+S) ", r[1]) for r in kept}
+    for seq_id, names in pool.select("seq_id", "source_ids").rows():
+        if len(names) == 1:
+            found = headers[names[0]]
+            assert subunits[seq_id] == (found and found[1])
+    # Set base, of one file, holds out the same sequences: its clusters are the corpus's.
+    base, base_apart = (
+        set(pl.concat(map(pl.read_parquet, (out / folder).glob("*.parquet")))["seq_id"])
+        for folder in ("pool/base", "heldout/base")
+    )
+    assert base_apart == (base | base_apart) & set(heldout["seq_id"]) != set()
+    assert base < set(pool["seq_id"])
+    assert set(pl.read_parquet(tmp_path / "results/r/influence/subset.parquet")["seq_id"]) <= base

@@ -14,6 +14,7 @@ from typing import Annotated, Any, get_args
 
 from pydantic import Field, ValidationError, model_validator
 
+from coresift.corpus.group_table import separator_of
 from coresift.corpus.settings import Corpus, Decontaminate, Heldout, Subset, source_name
 from coresift.dag.settings import Download
 from coresift.influence.settings import Influence
@@ -186,7 +187,8 @@ def check_paths(config: Config) -> None:
 
     Raises:
         ConfigError: one line a path, with its key, that is neither here nor in `downloads`, or is a
-            folder where a file is needed or the other way about.
+            folder where a file is needed or the other way about; or a table of groups without its
+            columns, or an empty held-out file.
     """
     lines = []
     for key, path in config.paths().items():
@@ -198,6 +200,13 @@ def check_paths(config: Config) -> None:
             lines.append(f"  {key}: a folder, not a file: {path}")
         elif key.startswith(("base.", "evaluate.")) and not os.path.isdir(path):
             lines.append(f"  {key}: a file, not a checkpoint's folder: {path}")
+        elif key.startswith("heldout.files.") and not os.path.getsize(path):
+            lines.append(f"  {key}: an empty file: {path}")
+        elif key.startswith("corpus.groups."):
+            try:
+                separator_of(path)
+            except ValueError as error:
+                lines.append(f"  {key}: {error}")
     if lines:
         raise ConfigError(f"wrong paths, seen from {os.getcwd()}:\n" + "\n".join(lines))
 

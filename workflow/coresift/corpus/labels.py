@@ -14,10 +14,10 @@ from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
-from xopen import xopen
 
 from coresift.corpus.blocks import hexadecimal
 from coresift.corpus.fasta import CorpusError, read_blocks
+from coresift.corpus.group_table import separator_of
 from coresift.corpus.groups import GroupError
 from coresift.corpus.ingest import Buckets, Judge
 from coresift.corpus.normalise import Limits
@@ -93,7 +93,8 @@ def by_table(path: str | Path) -> Labels:
     Raises:
         CorpusError: (when called) the file is no such table, or has an id of a record twice.
     """
-    table = _scan_table(path)
+    scanned = pl.scan_csv(str(path), separator=separator_of(path), infer_schema=False, glob=False)
+    table = scanned.select("id", "group")
 
     def labels(source: str, bucket: int, rows: pl.DataFrame) -> pl.Series:
         ids = rows.lazy().select(pl.col("source_id").unique())
@@ -112,20 +113,6 @@ def by_table(path: str | Path) -> Labels:
         return groups["group"].replace("", None)
 
     return labels
-
-
-def _scan_table(path: str | Path) -> pl.LazyFrame:
-    try:
-        with xopen(path, "rt", encoding="utf-8-sig") as handle:
-            head = handle.readline().rstrip("\r\n")
-    except (OSError, ValueError, EOFError) as error:
-        raise CorpusError(f"{path}: cannot be read ({error})") from error
-    separator = "\t" if "\t" in head else ","
-    columns = [name.strip('"') for name in head.split(separator)]
-    if not {"id", "group"} <= set(columns):
-        raise CorpusError(f"{path}: columns {columns}; a table of groups has id and group")
-    scanned = pl.scan_csv(str(path), separator=separator, infer_schema=False, glob=False)
-    return scanned.select("id", "group")
 
 
 def group_sequences(

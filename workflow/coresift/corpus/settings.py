@@ -116,7 +116,7 @@ class Corpus(Section):
     @property
     def groupings(self) -> list[str]:
         """Names of all groupings of the pool; other sections may name these only."""
-        return ["source", *(["cluster"] if self.cluster is not None else []), *self.groups]
+        return ["source", *(["cluster"] if self.cluster is not None else []), *sorted(self.groups)]
 
 
 class Decontaminate(Section):
