@@ -155,7 +155,7 @@ CODE = [
     ("training/mlm.py", {"base", *TUNED}),
     ("corpus/labels.py", {"group", "merge_groups", "heldout_groups"}),
     ("corpus/heldout.py", HELD_OUT),
-    ("corpus/features.py", {"features"}),
+    ("corpus/features.py", {"features", "describe_scores", "make_report"}),
     ("cost/estimate.py", set()),
     ("config.py", set()),
 ]
