@@ -42,7 +42,7 @@ rule scores:
         out("influence/scores.parquet"),
         out("influence/summary.json"),
         out("corpus/summary.json"),
-        [out("influence/agreement.csv")] if VARIANTS else [],
+        out("influence/agreement.csv"),
 
 
 rule coreset:

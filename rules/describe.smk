@@ -7,6 +7,8 @@ rule describe_scores:
         pool=expand(out("corpus/pool/corpus/{bucket}.parquet"), bucket=BUCKETS),
     output:
         summary=out("influence/summary.json"),
+        agreement=out("influence/agreement.csv"),
+        extremes=out("influence/extremes.csv"),
         plot=report(
             out("influence/scores.svg"),
             caption="../resources/captions/scores.rst",
@@ -23,6 +25,8 @@ rule describe_scores:
         mem_mb=memory(16000),
         runtime=runtime(30),
     params:
+        columns=CFG.influence.columns(),
+        budgets=CFG.selection.budgets,
         modality=CFG.modality,
         code=code("describe_scores"),
     script:

@@ -23,7 +23,7 @@ FORBIDDEN = {
             {*LEARNING, *TABLES, "matplotlib"},
         ),
         (["make_report"], {*LEARNING, *TABLES}),
-        (["merge_variants", "describe_scores", "describe_coresets"], {*LEARNING, "pandas", "Bio"}),
+        (["describe_scores", "describe_coresets"], {*LEARNING, "pandas", "Bio"}),
         (["results", "baseline"], {"torch", "transformers", "tokenizers"}),
     ],
     # transformers' models bring torch._dynamo, sympy and scipy with them: 60 % of the start.

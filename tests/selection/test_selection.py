@@ -6,7 +6,6 @@ import numpy as np
 import polars as pl
 import pytest
 from coresift.corpus.blocks import sequence_id
-from coresift.influence.summary import score_summary
 from coresift.selection.budgets import check_budgets
 from coresift.selection.cci import PRUNED, assign_strata, water_fill
 from coresift.selection.diagnostics import drift, overlap_matrix, stratum_coverage
@@ -210,12 +209,3 @@ def test_stratum_coverage_adds_up():
     assert dict(taken.select("stratum", "taken").rows()) == dict(
         coresets["cci"].group_by("stratum").len().rows()
     )
-
-
-def test_score_summary():
-    scores = make_scores(50)
-    gc = scores.select("seq_id", composition=-pl.col("length") / 1000)
-    longer = scores.with_columns(influence=pl.col("length").cast(pl.Float64))
-    summary = score_summary(longer, gc)["influence"]
-    assert summary["spearman_length"] == pytest.approx(1)
-    assert summary["spearman_composition"] == pytest.approx(-1)
