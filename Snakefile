@@ -13,10 +13,13 @@ if not (config or workflow.overwrite_configfiles):
 include: "rules/common.smk"
 include: "rules/download.smk"
 include: "rules/corpus.smk"
+include: "rules/groups.smk"
+include: "rules/split.smk"
 include: "rules/finetune.smk"
 include: "rules/influence.smk"
 include: "rules/select.smk"
 include: "rules/pretrain.smk"
+include: "rules/heldout.smk"
 include: "rules/evaluate.smk"
 include: "rules/describe.smk"
 include: "rules/report.smk"
@@ -35,6 +38,9 @@ rule all:
     input:
         out("report/report.html"),
         out("coresets/budgets.json"),
+        out("corpus/features.parquet"),
+        out("corpus/groups.parquet"),
+        out("heldout/groups.parquet"),
 
 
 rule scores:

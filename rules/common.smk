@@ -146,12 +146,16 @@ BUCKETS = range(CFG.corpus.buckets)
 SHARDS = range(CFG.influence.shards)
 # A pinned D_sub has its own pool even while the files are the same: adding one changes no path.
 BASE_SET = "corpus" if CFG.subset.fasta is None else "base"
+CORESET_NAME = r"[a-z0-9_]+-\d+-s\d+"
 CORESETS = [
     f"{strategy}-{budget}-s{seed}"
     for strategy in CFG.selection.names
     for budget in CFG.selection.budgets
     for seed in CFG.selection.seeds
 ]
+#: Where every training of a coreset starts: the same weights, untouched.
+UNTRAINED = [f"untrained-s{s}" for s in CFG.selection.seeds if CFG.evaluate.untrained]
+MODELS = [*CORESETS, *UNTRAINED, *CFG.evaluate.checkpoints]
 TASKS = {
     name: task
     for name, task in CFG.tasks.items()
@@ -172,5 +176,7 @@ wildcard_constraints:
     strategy="[a-z0-9_]+",
     budget=r"\d+",
     seed=r"\d+",
-    name="|".join([r"[a-z0-9_]+-\d+-s\d+", *map(re.escape, CFG.evaluate.checkpoints)]),
+    name="|".join(
+        [CORESET_NAME, r"untrained-s\d+", *map(re.escape, CFG.evaluate.checkpoints)]
+    ),
     task="[a-z0-9_]+",
