@@ -94,6 +94,12 @@ class Config(Section):
         taken = sorted(OTHER_ROWS & set(self.evaluate.checkpoints))
         if taken:
             raise ValueError(f"evaluate.checkpoints: names of other rows: {', '.join(taken)}")
+        for name, target in self.influence.targets.items():
+            if target.task is not None and target.task not in self.tasks:
+                raise ValueError(
+                    f"influence.targets.{name}.task: no task {target.task!r}; allowed: "
+                    f"{', '.join(self.tasks) or 'none'}"
+                )
         allowed = ["hash", *self.corpus.groupings]
         if self.heldout.by not in (None, *allowed):
             hint = "; cluster needs corpus.cluster" if self.heldout.by == "cluster" else ""
@@ -107,7 +113,12 @@ class Config(Section):
         return self
 
     def paths(self) -> dict[str, str]:
-        """Every file and folder that the run reads, by key, but those of optional tasks."""
+        """Every file and folder that the run reads, by key, but those of optional tasks.
+
+        A task that a target names is not optional.
+        """
+        targets = self.influence.targets.items()
+        needed = {target.task for _, target in targets}
         found = {f"corpus.fasta.{i}": path for i, path in enumerate(self.corpus.fasta)}
         for name, grouping in self.corpus.groups.items():
             if grouping.table is not None:
@@ -116,8 +127,11 @@ class Config(Section):
         if self.base.checkpoint is not None:
             found["base.checkpoint"] = self.base.checkpoint
         for name, task in self.tasks.items():
-            if not task.optional:
+            if not task.optional or name in needed:
                 found |= {f"tasks.{name}.data.{k}": path for k, path in task.data.paths().items()}
+        for name, target in targets:
+            if target.fasta is not None:
+                found[f"influence.targets.{name}.fasta"] = target.fasta
         checkpoints = self.evaluate.checkpoints.items()
         return found | {f"evaluate.checkpoints.{name}": path for name, path in checkpoints}
 
@@ -178,7 +192,7 @@ def check_paths(config: Config) -> None:
             continue
         if not os.path.exists(path):
             lines.append(f"  {key}: no such file or folder, nor an entry of downloads: {path}")
-        elif key.startswith(("corpus.", "heldout.")) and os.path.isdir(path):
+        elif key.startswith(("corpus.", "heldout.", "influence.")) and os.path.isdir(path):
             lines.append(f"  {key}: a folder, not a file: {path}")
         elif key.startswith(("base.", "evaluate.")) and not os.path.isdir(path):
             lines.append(f"  {key}: a file, not a checkpoint's folder: {path}")
