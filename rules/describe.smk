@@ -76,7 +76,8 @@ rule describe_coresets:
     input:
         scores=out("influence/scores.parquet"),
         coresets=expand(out("coresets/{name}/coreset.parquet"), name=CORESETS),
-        pool=expand(out("corpus/pool/corpus/{bucket}.parquet"), bucket=BUCKETS),
+        features=out("corpus/features.parquet"),
+        groups=out("corpus/groups.parquet"),
     output:
         overlap=out("coresets/overlap.csv"),
         drift=out("coresets/drift.csv"),
@@ -108,6 +109,8 @@ rule describe_coresets:
         runtime=runtime(30),
     params:
         names=CORESETS,
+        scores=CFG.selection.ranked,
+        groupings=CFG.corpus.groupings,
         modality=CFG.modality,
         cci=plain(CFG.selection.cci),
         code=code("describe_coresets"),

@@ -12,11 +12,13 @@ import os
 from types import UnionType
 from typing import Annotated, Any, get_args
 
+import polars as pl
 from pydantic import Field, ValidationError, model_validator
 
 from coresift.corpus.settings import Corpus, Decontaminate, Heldout, Subset, source_name
 from coresift.dag.settings import Download
 from coresift.influence.settings import Influence
+from coresift.influence.tables import SCORE
 from coresift.report.settings import Report
 from coresift.selection.settings import Selection
 from coresift.settings import ConfigError, Modality, Section, plain
@@ -110,7 +112,38 @@ class Config(Section):
             unknown = sorted(set(self.subset.fasta) - set(self.corpus.fasta))
             if unknown:
                 raise ValueError(f"subset.fasta: not in corpus.fasta: {unknown}")
+        self._check_selection()
         return self
+
+    def _check_selection(self) -> None:
+        """Hold what selections read to what the other stages make."""
+        if self.selection.group not in self.corpus.groupings:
+            raise ValueError(
+                f"selection.group: no grouping {self.selection.group!r}; "
+                f"allowed: {', '.join(self.corpus.groupings)}"
+            )
+        if self.selection.score not in self.scores:
+            raise ValueError(
+                f"selection.score: no score {self.selection.score!r}; "
+                f"allowed: {', '.join(self.scores)}"
+            )
+        for name, request in self.selection.requests().items():
+            if request.by is not None and request.by not in self.corpus.groupings:
+                raise ValueError(
+                    f"selection: {name} needs clusters: give corpus.cluster (corpus.cluster: {{}} "
+                    "has its defaults)"
+                )
+            if request.score is not None and request.score not in self.scores:
+                raise ValueError(
+                    f"selection: {name} ranks {request.score!r}, no such score; "
+                    f"allowed: {', '.join(self.scores)}"
+                )
+
+    @property
+    def scores(self) -> list[str]:
+        """Columns of the scores that a selection can rank."""
+        numbers = [name for name, kind in SCORE.items() if kind == pl.Float64]
+        return [*numbers, *self.influence.columns()]
 
     def paths(self) -> dict[str, str]:
         """Every file and folder that the run reads, by key, but those of optional tasks.
