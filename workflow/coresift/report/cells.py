@@ -31,7 +31,7 @@ class Cell:
         resamples: (S, R) bootstrap values of the primary metric by coreset seed, of the same
             examples for all rows of an outcome.
         n_examples: test examples, or held-out sequences.
-        drawn: a seed drew it (a coreset, random weights); a baseline or a given checkpoint is fixed.
+        drawn: a seed drew it (a coreset, random weights); not a baseline or a given checkpoint.
     """
 
     task: str
@@ -116,7 +116,11 @@ def _set_cells(name: str, held_out: HeldOut, n_resamples: int, seed: int) -> lis
 
 
 def held_out_cells(
-    names: Sequence[str], losses: Sequence[str | Path], groups: str | Path, n_resamples: int, seed: int
+    names: Sequence[str],
+    losses: Sequence[str | Path],
+    groups: str | Path,
+    n_resamples: int,
+    seed: int,
 ) -> list[Cell]:
     """The rows of every held-out set.
 

@@ -15,6 +15,7 @@ from coresift.report.difference import difference, holm
 from coresift.report.tables import COMPARISON
 from coresift.tasks.settings import LOWER_IS_BETTER
 
+
 def _outcome(cells: Sequence[Cell], level: float) -> list[dict[str, Any]]:
     """The comparisons of one outcome, without correction."""
     figures = {cell.selection: cell.figure() for cell in cells}

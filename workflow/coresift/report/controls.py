@@ -90,6 +90,11 @@ def short(control: str) -> str:
     return kind.removeprefix("random_")
 
 
+def explains(control: str) -> str:
+    """What a matched control has in common with its selection."""
+    return next(text for kind, text in MATCHED.items() if kind == row_of(control).kind)
+
+
 def absent(names: Iterable[str]) -> list[str]:
     """Controls that a run could have and has not."""
     rows = [row_of(name) for name in names]

@@ -7,8 +7,8 @@ many and the same for both rows. So a difference of means D has the variance
 
 s^2 being the variance between the seeds' figures, V_e that of D when examples are drawn anew and
 the seeds stay (a bootstrap, paired). D / sqrt(V) is held against Student's t with Satterthwaite's
-degrees of freedom, V^2 / sum(V_i^2 / df_i): the quasi-F of designs where subjects and items are both
-random (Clark 1973; Satterthwaite 1946). V counts the seeds' own noise on examples twice, so it is
+degrees of freedom, V^2 / sum(V_i^2 / df_i): the quasi-F of designs where subjects and items both
+are random (Clark 1973; Satterthwaite 1946). V counts the seeds' own noise on examples twice: it is
 too large rather than too small. Where seeds are two or three and V_e is small the t has too many
 degrees of freedom: at the level 0.002 it rejects 2 to 4 times too often with three seeds, 7 times
 with two. So the seeds by themselves are asked as well (Welch 1947, the same without V_e), and the

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -16,7 +17,7 @@ from coresift.report.controls import FLOORS, UNIGRAM, row_of
 #: Losses further above the unigram's than this share of the way from the best row to it are drawn
 #: at the edge: an untrained model would squeeze all others together.
 _BEYOND = 0.3
-_STYLES = {
+_STYLES: dict[str, dict[str, Any]] = {
     "selection": {"color": "#3b6ea5"},
     "control": {"color": "#8a6d3b", "markerfacecolor": "white"},
     "no training": {"color": "#888888", "markerfacecolor": "white"},
@@ -35,7 +36,7 @@ def _edge(best: float, unigram: float, worst: float) -> float:
     return min(worst, max(best, unigram) + _BEYOND * reach)
 
 
-def _draw_row(axes: Axes, y: int, cell: Cell, row: dict[str, float], edge: float) -> None:
+def _draw_row(axes: Axes, y: int, cell: Cell, row: dict[str, Any], edge: float) -> None:
     """A dot a seed and the interval of the mean; an arrow with the figure if beyond the edge."""
     kind = _style(cell.selection)
     style = _STYLES[kind]

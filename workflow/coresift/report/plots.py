@@ -29,7 +29,10 @@ def save(figure: Figure, path: str | Path) -> None:
 
 def colours_of(coresets: Iterable[str]) -> dict[str, tuple[float, ...]]:
     """Selection -> colour, shared by its seeds."""
-    return {s: mpl.colormaps["tab20"](i % 20) for i, s in enumerate(dict.fromkeys(map(without_seed, coresets)))}
+    return {
+        s: mpl.colormaps["tab20"](i % 20)
+        for i, s in enumerate(dict.fromkeys(map(without_seed, coresets)))
+    }
 
 
 def score_distribution(scores: pl.DataFrame) -> Figure:

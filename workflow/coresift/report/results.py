@@ -18,6 +18,7 @@ from coresift.report.markup import as_text, to_latex, to_markdown, wide
 from coresift.report.paper import beside_paper
 from coresift.report.tables import RESULT
 
+
 def results_table(cells: Iterable[Cell], confidence: float, seed: int) -> pl.DataFrame:
     """One row a metric and cell (columns of `RESULT`).
 

@@ -52,4 +52,4 @@ COMPARISON: Schema = {
 
 def read_csv(path: str | Path, schema: Schema) -> pl.DataFrame:
     """A table of the given schema from its CSV file."""
-    return pl.read_csv(path, schema_overrides=dict(schema)).select(schema)
+    return pl.read_csv(path, schema_overrides=dict(schema)).select(*schema)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from coresift.report.controls import MATCHED, REGIME, UNIGRAM, absent, row_of, short
+from coresift.report.controls import REGIME, UNIGRAM, absent, explains, row_of, short
 
 _SIGNS = {"better": "+", "no different": "=", "worse": "\N{MINUS SIGN}", "unknown": "?"}
 LEGEND = "+ better than the control, = no different, \N{MINUS SIGN} worse, ? one seed: nobody knows"
@@ -73,10 +73,9 @@ def _gain(rows: pl.DataFrame) -> str:
         )
     open_ = matched.filter(pl.col("mark") != "better")
     if not open_.height:
-        return f"{task}: {name} is better than random and than every control matched to it; {strongest}."
-    why = [
-        f"{row['control']} ({MATCHED[row_of(row['control']).kind]})" for row in open_.to_dicts()
-    ]
+        every = "better than random and than every control matched to it"
+        return f"{task}: {name} is {every}; {strongest}."
+    why = [f"{row['control']} ({explains(row['control'])})" for row in open_.to_dicts()]
     return (
         f"{task}: {name} is better than random, but not shown to be better than {_listed(why)}, "
         f"which may explain the gain; {strongest}."
@@ -127,10 +126,15 @@ def regime(comparisons: pl.DataFrame) -> list[str]:
     for control in _unique(rows, "control"):
         own = rows.filter(pl.col("control") == control)
         names, tasks = _unique(own, "selection"), _listed(_unique(own, "task"))
+        if (own["mark"] == "unknown").all():
+            lines.append(f"Whether this run could show redundancy is not known: one seed{without}.")
+            continue
         known = own.filter(pl.col("mark").is_in(["better", "worse"]))
         if known.height:
             found = [f"{r['selection']} is {r['mark']} on {r['task']}" for r in known.to_dicts()]
-            lines.append(f"More data at equal compute differ from {control}: {_listed(found)}{without}.")
+            lines.append(
+                f"More data at equal compute differ from {control}: {_listed(found)}{without}."
+            )
             continue
         subject = "Neither " + " nor ".join(names) if len(names) > 1 else f"No effect: {names[0]}"
         differs = "differs" if len(names) > 1 else "does not differ"
@@ -148,7 +152,9 @@ def resolution(comparisons: pl.DataFrame, level: float) -> list[str]:
     if not rows.height:
         return []
     if not known.height:
-        return ["One coreset seed: how far seeds scatter is not known, and no difference is judged."]
+        return [
+            "One coreset seed: how far seeds scatter is not known, and no difference is judged."
+        ]
     middle = known.group_by("task", maintain_order=True).agg(
         pl.col("detectable").median(), pl.col("metric").first()
     )

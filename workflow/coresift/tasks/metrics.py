@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
@@ -29,7 +29,7 @@ class RowMetric:
         return self.function(sample.targets, sample.predictions)
 
     def resample(self, sample: Sample, counts: np.ndarray) -> np.ndarray:
-        """(r,) values where each example is there as often as a row of (r, examples) counts says."""
+        """(r,) values of the examples, each as often as a row of (r, examples) `counts` says."""
         every = np.arange(len(sample.numbers))
         values = []
         for drawn in counts:
@@ -55,7 +55,7 @@ class SumMetric:
         return float(self.combine(self.statistics(sample).sum(0)))
 
     def resample(self, sample: Sample, counts: np.ndarray) -> np.ndarray:
-        """(r,) values where each example is there as often as a row of (r, examples) counts says."""
+        """(r,) values of the examples, each as often as a row of (r, examples) `counts` says."""
         terms = self.statistics(sample)
         cuts = range(_CHUNK, len(counts), _CHUNK)
         sums = [part.astype(np.float64) @ terms for part in np.split(counts, cuts)]
@@ -97,9 +97,7 @@ def _by_example(sample: Sample, terms: np.ndarray) -> np.ndarray:
 
 def _row_means(terms: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> SumMetric:
     """The mean over rows of `terms(targets, predictions)`."""
-    return SumMetric(
-        lambda s: _by_example(s, _mean_terms(terms(s.targets, s.predictions))), _ratio
-    )
+    return SumMetric(lambda s: _by_example(s, _mean_terms(terms(s.targets, s.predictions))), _ratio)
 
 
 def _class_counts(sample: Sample) -> np.ndarray:
@@ -286,7 +284,10 @@ _SCALAR: dict[str, Metric] = {
 METRICS: dict[str, dict[str, Metric]] = {
     "class": _CLASS,
     "scalar": _SCALAR,
-    "multilabel": {"mean_auc": RowMetric(_mean_auc), "mean_mcc": SumMetric(_label_counts, _label_mcc)},
+    "multilabel": {
+        "mean_auc": RowMetric(_mean_auc),
+        "mean_mcc": SumMetric(_label_counts, _label_mcc),
+    },
     "token": {
         "micro_accuracy": _CLASS["accuracy"],
         # PEER's accuracy of secondary structure: mean over proteins.
