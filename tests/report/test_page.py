@@ -75,7 +75,8 @@ def test_the_page_leads_with_the_verdict_and_held_out_loss(made):
     files, params = made
     page = render(files, files.plots, params)
     places = [page.index(text) for text in (
-        "<h2>Verdict</h2>", "cci-10 is better than random", "<td>random +, length +", "(Holm)",
+        "<h2>Verdict</h2>", "cci-10 is better than random",
+        '>random +</span>, <span class="mark better">length +', "(Holm)",
         "<h2>Held-out loss</h2>", "<h2>Results</h2>", "heldout_pool (loss)", "<h2>Tasks</h2>",
         "1,024 (ratio 1.0005)", "least influential",
     )]  # fmt: skip

@@ -41,7 +41,7 @@ def _draw_row(axes: Axes, y: int, cell: Cell, row: dict[str, Any], edge: float) 
     kind = _style(cell.selection)
     style = _STYLES[kind]
     if row["mean"] > edge:
-        axes.plot([edge], [y], ">", clip_on=False, **style)
+        axes.plot([edge], [y], ">", clip_on=False, label=kind, **style)
         axes.annotate(
             f"{row['mean']:.3f}", (edge, y), (-6, 0), textcoords="offset points",
             ha="right", va="center", fontsize=7,

@@ -16,7 +16,7 @@ from coresift.report.paper import SCALE, paper_table
 from coresift.report.scores import SHOWN, correlations, extremes, identity_line
 from coresift.report.tables import COMPARISON, RESULT, read_csv
 from coresift.report.template import PAGE
-from coresift.report.verdict import LEGEND, as_lines, marks_table, sentences
+from coresift.report.verdict import LEGEND, SIGNS, as_lines, marks_table, sentences
 
 #: Of the plots, the one that stands before the tables.
 FIRST = "Held-out loss"
@@ -33,6 +33,21 @@ def _table(frame: pl.DataFrame) -> Markup:
         for row in frame.iter_rows()
     ]
     return Markup(template.render(columns=frame.columns, rows=shown))
+
+
+def _coloured(marks: pl.DataFrame) -> pl.DataFrame:
+    """The table of marks with each mark unbroken and in its colour."""
+    colour = {sign: word.replace(" ", "-") for word, sign in SIGNS.items()}
+    span = Markup('<span class="mark {}">{}</span>')
+
+    def cell(text: str) -> Markup:
+        parts = [span.format(colour[part[-1]], part) for part in text.split(", ") if part]
+        return Markup(", ").join(parts)
+
+    outcomes = marks.columns[2:]
+    return marks.with_columns(
+        pl.Series(name, [cell(v) for v in marks[name]], dtype=pl.Object) for name in outcomes
+    )
 
 
 def _svg(path: str | Path) -> Markup:
@@ -118,7 +133,7 @@ def render(files: Any, plots: Sequence[str | Path], params: Any) -> str:
             level=f"{_level(params):.0%}",
             compute=f"the same number of {same}",
             verdict=sentences(results, comparisons, _level(params)),
-            marks=marks_table(comparisons),
+            marks=_coloured(marks_table(comparisons)),
             legend=LEGEND,
             results=pl.read_csv(files.wide, infer_schema=False),
             held_out=_held_out(results),

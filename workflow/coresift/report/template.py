@@ -14,6 +14,8 @@ svg{height:auto;max-width:max(100%,36rem)}
 .verdict{border-left:4px solid #3b6ea5;background:#eef3f8;padding:.5rem 1rem}
 .marks td{white-space:normal;min-width:9rem}.marks td:first-child{min-width:0;white-space:nowrap}
 .marks td:nth-child(2){min-width:0}
+.mark{white-space:nowrap}.better{color:#1b6b3a;font-weight:600}.worse{color:#a3271b}
+.no-different,.unknown{color:#5f6b76}
 pre{overflow-x:auto;font-size:.75rem;line-height:1.4;background:#f5f7f9;padding:.5rem}
 summary{cursor:pointer;color:#3b6ea5;margin:.4rem 0}
 </style></head><body>

@@ -8,7 +8,7 @@ import polars as pl
 
 from coresift.report.controls import REGIME, UNIGRAM, absent, explains, row_of, short
 
-_SIGNS = {"better": "+", "no different": "=", "worse": "\N{MINUS SIGN}", "unknown": "?"}
+SIGNS = {"better": "+", "no different": "=", "worse": "\N{MINUS SIGN}", "unknown": "?"}
 LEGEND = "+ better than the control, = no different, \N{MINUS SIGN} worse, ? one seed: nobody knows"
 #: Fewer coreset seeds than this are a caution.
 ENOUGH = 3
@@ -36,7 +36,7 @@ def marks_table(comparisons: pl.DataFrame) -> pl.DataFrame:
         cell=pl.format(
             "{} {}",
             pl.col("control").map_elements(short, pl.String),
-            pl.col("mark").replace_strict(_SIGNS, return_dtype=pl.String),
+            pl.col("mark").replace_strict(SIGNS, return_dtype=pl.String),
         )
     )
     joined = cells.group_by("selection", "task", maintain_order=True).agg(
