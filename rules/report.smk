@@ -4,16 +4,21 @@ EVALUATED = [*MODELS, "kmer"]
 CELLS = [(task, name) for task in TASKS for name in EVALUATED]
 #: What stands beside our figures is part of the tables.
 PAPER = hashed(os.path.join(ROOT, "resources/paper"))
-HELD_OUT_PLOT = {
-    "held_out": report(
-        out("report/heldout.svg"),
-        caption="../resources/captions/heldout.rst",
+#: Title, file and caption of the plots of results that this run can have.
+OUTCOMES = {
+    **({"held_out": ("Held-out loss", "heldout")} if HELD_OUT_LOSSES else {}),
+    **({"bars": ("Tasks", "tasks")} if CELLS else {}),
+}
+RESULT_PLOTS = {
+    key: report(
+        out(f"report/{name}.svg"),
+        caption=f"../resources/captions/{name}.rst",
         category="Results",
     )
+    for key, (_, name) in OUTCOMES.items()
 }
 PLOTS = {
-    **({"Held-out loss": out("report/heldout.svg")} if HELD_OUT_LOSSES else {}),
-    "Tasks": out("report/tasks.svg"),
+    **{title: out(f"report/{name}.svg") for title, name in OUTCOMES.values()},
     "Self-influence": out("influence/scores.svg"),
     "Coverage of the strata": out("coresets/strata.svg"),
     "Length and composition": out("coresets/drift.svg"),
@@ -54,7 +59,7 @@ rule results:
         metrics=[out(f"evaluation/{t}/{n}/metrics.json") for t, n in CELLS],
         predictions=[out(f"evaluation/{t}/{n}/predictions.parquet") for t, n in CELLS],
     output:
-        **(HELD_OUT_PLOT if HELD_OUT_LOSSES else {}),
+        **RESULT_PLOTS,
         csv=report(
             out("report/results.csv"),
             caption="../resources/captions/results.rst",
@@ -71,11 +76,6 @@ rule results:
         beside_latex=out("report/beside_paper.tex"),
         markdown=out("report/table.md"),
         latex=out("report/table.tex"),
-        bars=report(
-            out("report/tasks.svg"),
-            caption="../resources/captions/tasks.rst",
-            category="Results",
-        ),
     log:
         log_of("results"),
     benchmark:
