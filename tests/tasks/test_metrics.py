@@ -226,6 +226,11 @@ def mean_label_mcc(targets, scores):
     return np.mean([sk.matthews_corrcoef(t, p) for t, p in pairs])
 
 
+def mean_auc(targets, scores):
+    pairs = zip(targets.T, scores.T, strict=True)
+    return np.mean([sk.roc_auc_score(t, s) if np.ptp(t) else 0.5 for t, s in pairs])
+
+
 def known_f1(targets, classes):
     found = np.where(np.isnan(classes), -1, classes)
     labels = np.setdiff1d(np.union1d(targets, found), [-1])
@@ -237,7 +242,7 @@ def squared_correlation(targets, values):
     return 0.0 if constant else stats.pearsonr(targets, values)[0] ** 2
 
 
-#: Metrics that are sums over examples, by the library's function of rows.
+#: Metrics by the library's function of rows.
 BY_ROWS = {
     ("class", "accuracy"): sk.accuracy_score,
     ("class", "macro_f1"): known_f1,
@@ -248,12 +253,13 @@ BY_ROWS = {
     ("scalar", "mse"): sk.mean_squared_error,
     ("scalar", "mae"): sk.mean_absolute_error,
     ("scalar", "rmse"): sk.root_mean_squared_error,
+    ("multilabel", "mean_auc"): mean_auc,
     ("scalar", "spearman"): lambda t, p: np.nan_to_num(stats.spearmanr(t, p)[0]),
 }
 
 
 @pytest.mark.filterwarnings("ignore")
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(st.integers(0, 10**6), st.sampled_from(sorted(BY_ROWS)))
 def test_resamples_are_those_of_rows_drawn_one_by_one(seed, names):
     kind, name = names
@@ -267,7 +273,7 @@ def test_resamples_are_those_of_rows_drawn_one_by_one(seed, names):
             found[rng.random(size) < 0.2] = np.nan
     elif kind == "multilabel":
         targets = rng.integers(0, 2, (size, width)).astype(float)
-        found = rng.random((size, width))
+        found = rng.integers(0, 7, (size, width)) / 6
     else:
         targets, found = rng.integers(-2, 3, size) + 1000.0, rng.integers(-1, 2, size) / 3
     sample, metric = rows(targets, found, groups), METRICS[kind][name]

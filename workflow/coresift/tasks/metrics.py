@@ -2,40 +2,44 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
-from sklearn import metrics as sk
 
 from coresift.tasks.sample import MASKED, Sample
 
 #: Resamples that are summed at once, which bounds memory.
 _CHUNK = 64
+#: Weights of rows, resamples times rows, that are held at once.
+_WEIGHTS = 1 << 22
 #: A variance below this share of the mean square is none.
 _ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
-class RowMetric:
-    """A metric of all rows together: `function(targets, predictions)`."""
+class RankMetric:
+    """A metric of the order of all rows together.
 
-    function: Callable[[np.ndarray, np.ndarray], float]
+    Attributes:
+        function: (rows, ...) targets, predictions and (r, rows) weights, how often each row is
+            there -> (r,) values.
+    """
+
+    function: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
     def __call__(self, sample: Sample) -> float:
         """Its value on a sample."""
-        return self.function(sample.targets, sample.predictions)
+        return float(self.resample(sample, np.ones((1, sample.n_examples)))[0])
 
     def resample(self, sample: Sample, counts: np.ndarray) -> np.ndarray:
         """(r,) values of the examples, each as often as a row of (r, examples) `counts` says."""
-        every = np.arange(len(sample.numbers))
-        values = []
-        for drawn in counts:
-            rows = np.repeat(every, drawn[sample.numbers])
-            values.append(self.function(sample.targets[rows], sample.predictions[rows]))
-        return np.array(values)
+        step = max(1, _WEIGHTS // max(1, len(sample.numbers)))
+        values = [
+            self.function(sample.targets, sample.predictions, part[:, sample.numbers])
+            for part in np.split(counts.astype(np.float64), range(step, len(counts), step))
+        ]
+        return np.concatenate(values)
 
 
 @dataclass(frozen=True)
@@ -62,23 +66,7 @@ class SumMetric:
         return self.combine(np.concatenate(sums))
 
 
-Metric = RowMetric | SumMetric
-
-
-def _mean_auc(targets: np.ndarray, scores: np.ndarray) -> float:
-    """Unweighted mean over labels of ROC-AUC; a label with one class counts 0.5 (BEACON)."""
-    values = [
-        sk.roc_auc_score(t, s) if 0 < t.sum() < len(t) else 0.5
-        for t, s in zip(targets.T, scores.T, strict=True)
-    ]
-    return float(np.mean(values))
-
-
-def _correlation(targets: np.ndarray, values: np.ndarray) -> float:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        result = float(stats.spearmanr(targets, values)[0])
-    return result if np.isfinite(result) else 0.0  # constant predictions know nothing
+Metric = RankMetric | SumMetric
 
 
 def _ratio(sums: np.ndarray) -> np.ndarray:
@@ -148,6 +136,50 @@ def _label_counts(sample: Sample) -> np.ndarray:
 def _label_mcc(counts: np.ndarray) -> np.ndarray:
     """Mean of the labels' Matthews correlations."""
     return _mcc(counts.reshape(*counts.shape[:-1], -1, 6)).mean(-1)
+
+
+def _group_sums(values: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(r, u) sums of weights over equal values, in rising order, and (rows,) group of each row."""
+    _, group = np.unique(values, return_inverse=True)
+    order = np.argsort(group, kind="stable")
+    starts = np.flatnonzero(np.diff(group[order], prepend=-1))
+    return np.add.reduceat(weights[:, order], starts, axis=1), group
+
+
+def _middle_ranks(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """(r, rows) ranks of values that are there `weights` times; ties share their mean rank."""
+    sums, group = _group_sums(values, weights)
+    return (np.cumsum(sums, axis=1) - sums / 2)[:, group]
+
+
+def _spearman(targets: np.ndarray, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Pearson correlation of ranks; 0 where one side is constant: it knows nothing."""
+    n = weights.sum(1, keepdims=True)
+    ranks = [_middle_ranks(side, weights) - n / 2 for side in (targets, values)]
+    t, p = ranks  # their means are 0
+    spread = np.sqrt((weights * t * t).sum(1) * (weights * p * p).sum(1))
+    unread = weights[:, np.isnan(values)].any(1)
+    covariance = np.where(unread, 0.0, (weights * t * p).sum(1))
+    return _ratio(np.stack([covariance, spread], -1))
+
+
+def _known_spearman(targets: np.ndarray, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    known = targets != MASKED
+    return _spearman(targets[known], values[known], weights[:, known])
+
+
+def _auc(targets: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """ROC-AUC as the share of pairs in the right order (Hanley & McNeil 1982); ties count half."""
+    true, false = (_group_sums(scores, weights * (targets == side))[0] for side in (1, 0))
+    won = (true * (np.cumsum(false, axis=1) - false / 2)).sum(1)
+    pairs = true.sum(1) * false.sum(1)
+    return np.where(pairs > 0, _ratio(np.stack([won, pairs], -1)), 0.5)
+
+
+def _mean_auc(targets: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Unweighted mean over labels of ROC-AUC; a label with one class counts 0.5 (BEACON)."""
+    pairs = zip(targets.T, scores.T, strict=True)
+    return np.mean([_auc(t, s, weights) for t, s in pairs], axis=0)
 
 
 def _f1(counts: np.ndarray) -> np.ndarray:
@@ -274,7 +306,7 @@ _CLASS: dict[str, Metric] = {
     "mcc": SumMetric(_class_counts, _mcc),
 }
 _SCALAR: dict[str, Metric] = {
-    "spearman": RowMetric(_correlation),
+    "spearman": RankMetric(_spearman),
     "r2": SumMetric(_centred_moments, _squared_pearson),
     "mse": _row_means(lambda t, p: (t - p) ** 2),
     "mae": _row_means(lambda t, p: np.abs(t - p)),
@@ -285,7 +317,7 @@ METRICS: dict[str, dict[str, Metric]] = {
     "class": _CLASS,
     "scalar": _SCALAR,
     "multilabel": {
-        "mean_auc": RowMetric(_mean_auc),
+        "mean_auc": RankMetric(_mean_auc),
         "mean_mcc": SumMetric(_label_counts, _label_mcc),
     },
     "token": {
@@ -306,12 +338,7 @@ METRICS: dict[str, dict[str, Metric]] = {
     },
     "pairwise_distance": {
         "r2": SumMetric(_moments, _squared_pearson),  # BEACON's
-        "spearman": RowMetric(lambda t, p: _correlation(*_drop(t, p))),
+        "spearman": RankMetric(_known_spearman),
         "mse": SumMetric(_moments, _mse),
     },
 }
-
-
-def _drop(targets: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    known = targets != MASKED
-    return targets[known], values[known]
