@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from coresift.files import write_json
 from coresift.report import plots
-from coresift.report.curves import learning_curves, read_curve, read_curves
+from coresift.report.curves import learning_curves, read_curve, read_curves, thinned
 from coresift.report.page import render, unigram_loss, verdict_text
 from coresift.report.scores import SHOWN, correlations, extremes, identity_line
 from markupsafe import escape
@@ -110,6 +110,11 @@ def test_curves_have_validation_points_and_the_unigram_line(made):
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert labels == ["cci-10", "random-10", "letter frequencies, held-out"]
     plots.plt.close(figure)
+
+
+def test_a_long_training_is_drawn_by_means_of_its_steps():
+    np.testing.assert_allclose(thinned(np.arange(1000.0)), np.arange(2, 1000, 5))
+    np.testing.assert_array_equal(thinned(np.array([3.0, 4.0])), [3, 4])
 
 
 def test_scores_tell_what_they_lean_on():

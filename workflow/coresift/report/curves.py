@@ -15,6 +15,10 @@ from coresift.report.plots import colours_of
 from coresift.selection.names import without_seed
 
 
+#: Points of a training curve that are drawn; a step's own loss is noise, and a page has bounds.
+_POINTS = 200
+
+
 @dataclass(frozen=True)
 class Curve:
     """One training, step by step.
@@ -45,8 +49,13 @@ def read_curves(names: Sequence[str], metrics: Sequence[str | Path]) -> dict[str
     return {name: read_curve(file) for name, file in zip(names, metrics, strict=True)}
 
 
+def thinned(values: np.ndarray) -> np.ndarray:
+    """At most `_POINTS` means of runs of (steps,) values."""
+    return np.array([part.mean() for part in np.array_split(values, min(_POINTS, len(values)))])
+
+
 def learning_curves(curves: Mapping[str, Curve], unigram: float | None) -> Figure:
-    """Loss against residues seen, by selection: lines in training, dots held-out.
+    """Loss against residues seen, by selection: thin lines in training, dots held-out.
 
     Args:
         unigram: held-out loss of letter frequencies, nats; None without a held-out set.
@@ -55,7 +64,9 @@ def learning_curves(curves: Mapping[str, Curve], unigram: float | None) -> Figur
     colours = colours_of(curves)
     for name, curve in curves.items():
         colour = colours[without_seed(name)]
-        axes.plot(curve.residues, curve.loss, linewidth=0.5, alpha=0.5, color=colour)
+        axes.plot(
+            thinned(curve.residues), thinned(curve.loss), linewidth=0.5, alpha=0.5, color=colour
+        )
         there = np.isfinite(curve.validation)
         axes.plot(
             curve.residues[there], curve.validation[there], "o-", markersize=3, linewidth=0.8,
