@@ -14,7 +14,6 @@ from matplotlib.figure import Figure
 from coresift.report.plots import colours_of
 from coresift.selection.names import without_seed
 
-
 #: Points of a training curve that are drawn; a step's own loss is noise, and a page has bounds.
 _POINTS = 200
 
