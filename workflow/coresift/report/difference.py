@@ -10,7 +10,7 @@ the seeds stay (a bootstrap, paired). D / sqrt(V) is held against Student's t wi
 degrees of freedom, V^2 / sum(V_i^2 / df_i): the quasi-F of designs where subjects and items both
 are random (Clark 1973; Satterthwaite 1946). V counts the seeds' own noise on examples twice: it is
 too large rather than too small. Where seeds are two or three and V_e is small the t has too many
-degrees of freedom: at the level 0.002 it rejects 2 to 4 times too often with three seeds, 7 times
+degrees of freedom: at the level 0.002 it rejects 2 to 4 times too often with three seeds, 7 to 10
 with two. So the seeds by themselves are asked as well (Welch 1947, the same without V_e), and the
 larger of the two p-values counts, the wider of the two intervals: a difference must hold over new
 seeds, and over new seeds and examples. A bootstrap of seeds would reject at 5 % in 12 % (three
