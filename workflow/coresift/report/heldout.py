@@ -59,6 +59,8 @@ def _draw_set(axes: Axes, cells: Sequence[Cell], table: pl.DataFrame) -> None:
     means = [rows[cell.selection]["mean"] for cell in shown]
     unigram = rows[UNIGRAM]["mean"]
     edge = _edge(min(means), unigram, max([*means, unigram]) * 1.002)
+    near = [cell for cell in shown if rows[cell.selection]["mean"] <= edge]
+    edge = max([edge, *(max(c.by_seed("loss")) for c in near)])
     axes.axvline(unigram, color="#b03a2e", linewidth=1, linestyle="--", label="letter frequencies")
     for y, cell in enumerate(shown):
         _draw_row(axes, y, cell, rows[cell.selection], edge)
