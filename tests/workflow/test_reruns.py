@@ -130,7 +130,7 @@ SCORED = {"score", "merge", "describe_scores", *DRAWN}
 TUNED = {"finetune", "fisher_part", "fisher", "identity", *SCORED}
 #: Rows from sequence alone.
 ALONE = {"baseline_domain", "cnn_domain"}
-LOSSES = {"heldout", "heldout_unigram", "make_report"}
+LOSSES = {"heldout", "heldout_unigram", *PAGE}
 HELD_OUT = {"heldout_sets", "heldout_groups", *LOSSES}
 #: What reads the pool proper.
 SPLIT = {
@@ -171,7 +171,7 @@ TABLES = [
     ("selection/tables.py", "CORESET", DRAWN),
     ("heldout/tables.py", "HELD_OUT_LOSS", LOSSES),
     ("tasks/tables.py", "PREDICTION", {"evaluate_domain", *ALONE, *PAGE}),
-    ("report/tables.py", "EMBEDDING", {"embed", "make_report"}),
+    ("report/tables.py", "EMBEDDING", {"embed", *PAGE}),
 ]
 #: Where a line of code is added.
 CODE = [
