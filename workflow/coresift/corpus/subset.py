@@ -30,15 +30,20 @@ def sample_share(frame: pl.DataFrame, share: float, seed: int) -> pl.DataFrame:
     return frame.filter(pl.Series(ranks < share))
 
 
-def sample_pool(buckets: Sequence[str | Path], size: int, seed: int) -> pl.DataFrame:
+def sample_pool(
+    buckets: Sequence[str | Path], size: int, seed: int, purpose: str = "subset"
+) -> pl.DataFrame:
     """The `size` sequences of smallest seeded hash rank, or all, in hash order (`SEQUENCE`).
 
     The same whatever the buckets, and nested: a smaller sample is part of a larger one. Memory is
     that of one bucket and the sample.
+
+    Args:
+        purpose: samples of different purposes are independent.
     """
     best = pl.DataFrame(schema={**SEQUENCE, "rank": pl.UInt64})
     for frame in iter_pool(buckets, list(SEQUENCE)):
-        ranks = uniform_hash(frame["seq_id"].to_list(), seed, "subset")
+        ranks = uniform_hash(frame["seq_id"].to_list(), seed, purpose)
         ranked = frame.with_columns(pl.Series("rank", ranks, dtype=pl.UInt64))
         best = pl.concat([best, ranked]).sort("rank", "seq_id").head(size)
     return conform(best.sort("seq_id"), SEQUENCE)

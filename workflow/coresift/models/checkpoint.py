@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -54,8 +54,13 @@ VOCABULARIES = (
 POSITIONS = re.compile(r"(^|\.)(position_embeddings?|embed_positions|pos_embed\w*|wpe)$")
 
 
-def build_model(preset: str, modality: str, seed: int) -> tuple[PreTrainedModel, Any]:
-    """A model of a preset with seeded random weights, and its tokenizer.
+def build_model(
+    preset: str | Mapping[str, Any], modality: str, seed: int
+) -> tuple[PreTrainedModel, Any]:
+    """A model of a preset, or of values as `architecture` has them, with seeded random weights.
+
+    Returns:
+        The model and its tokenizer.
 
     Raises:
         ValueError: no such preset.
@@ -65,7 +70,7 @@ def build_model(preset: str, modality: str, seed: int) -> tuple[PreTrainedModel,
         vocab_size=len(vocabulary),
         pad_token_id=vocabulary.index("<pad>"),
         mask_token_id=vocabulary.index("<mask>"),
-        **architecture(preset),
+        **(architecture(preset) if isinstance(preset, str) else preset),
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

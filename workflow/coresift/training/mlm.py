@@ -7,7 +7,7 @@ import logging
 import math
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +83,7 @@ def train_mlm(
     device: torch.device,
     work: str | Path,
     precision: str = "float32",
+    left_out: Collection[int] = (),
 ) -> list[dict[str, float]]:
     """Train `model` in place; a killed run goes on from its last checkpoint, bit for bit on a CPU.
 
@@ -97,6 +98,8 @@ def train_mlm(
         options: values of `training.settings.Optimisation`.
         work: folder of the resumable checkpoint; removed by `finish`.
         precision: float32 or bf16 (autocast).
+        left_out: rows of `sequences` that take their turn and are not learnt from: steps, rates,
+            masks and dropout of the others stay as they are without (leave-one-out).
 
     Returns:
         One record a step: step, loss (nats a masked token), learning_rate, residues, tokens.
@@ -120,6 +123,7 @@ def train_mlm(
         "options": content_hash([total_residues, options]),
         "seed": seed,
         "precision": precision,
+        "left_out": sorted(left_out),
     }
     model.train().to(device=device)
     optimizer = make_optimizer(model, options["weight_decay"])
@@ -136,7 +140,9 @@ def train_mlm(
             group["lr"] = rate
         torch.manual_seed(int(seeded_generator(seed, "dropout", str(step)).integers(2**62)))
         rows = _step_rows(stream, step, sequences, encoder, options["mask_fraction"], seed)
-        n_masked = sum(int((labels != IGNORE).sum()) for _, labels in rows)
+        rows = [pair for row, pair in rows if row not in left_out]
+        # A step of left out sequences alone has no gradient: AdamW passes over it.
+        n_masked = max(1, sum(int((labels != IGNORE).sum()) for _, labels in rows))
         loss_sum = torch.zeros((), device=device)
         sizes = [len(ids) for ids, _ in rows]
         for batch in token_budget_batches(sizes, options["tokens_per_batch"]):
@@ -187,11 +193,15 @@ def _step_rows(
     encoder: Encoder,
     fraction: float,
     seed: int,
-) -> list[tuple[np.ndarray, np.ndarray]]:
+) -> list[tuple[int, tuple[np.ndarray, np.ndarray]]]:
+    """Row, and masked ids and labels (`mask_tokens`), of each piece of a step."""
     generator = seeded_generator(seed, "mlm", str(step))
     return [
-        mask_tokens(
-            encoder.encode(sequences[p.row][p.start : p.stop]), encoder, fraction, generator
+        (
+            p.row,
+            mask_tokens(
+                encoder.encode(sequences[p.row][p.start : p.stop]), encoder, fraction, generator
+            ),
         )
         for p in stream.step(step)
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from coresift.training.mlm import finish, records_text, train_mlm
 
 
 def pretrain(
-    preset: str,
+    preset: str | Mapping[str, Any],
     modality: str,
     sequences: pl.DataFrame,
     total_residues: int,
@@ -30,9 +31,10 @@ def pretrain(
     work: str | Path,
     precision: str = "float32",
 ) -> dict[str, Any]:
-    """Train a preset from seeded random weights and save checkpoint and metrics.
+    """Train a model from seeded random weights and save checkpoint and metrics.
 
     Args:
+        preset: its name, or the architecture's values.
         sequences: columns seq_id, sequence; trained on in seq_id order.
         total_residues: residues of all steps together.
         options: values of `training.settings.Optimisation`.

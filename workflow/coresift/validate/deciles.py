@@ -1,0 +1,101 @@
+"""The decile curve: held-out loss of models pretrained on each tenth of a score."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from coresift.heldout.summary import read_held_out, summarise
+from coresift.selection.names import DECILES, coreset_name
+from coresift.tables import Schema
+from coresift.validate.ranks import spearman, spearman_interval
+
+#: The row of models that saw a random draw of the same budget.
+CONTROL = "random"
+
+#: One pretrained model on one held-out set.
+DECILE: Schema = {
+    "set": pl.String,
+    "score": pl.String,
+    "decile": pl.Int32,  # 0 = the lowest tenth of the score; null for the random control
+    "seed": pl.Int32,
+    "loss": pl.Float64,  # nats a masked place
+    "unigram": pl.Float64,  # of the letters' own frequencies in the set
+}
+
+
+def decile_names(scores: Sequence[str], budget: int, seeds: Sequence[int]) -> list[str]:
+    """Coresets of the curve: every tenth of every score, and random draws of the same budget."""
+    selections = [f"{name}.{score}" for score in scores for name in DECILES]
+    wanted = [*selections, CONTROL] if selections else []
+    return [coreset_name(name, budget, seed) for name in wanted for seed in seeds]
+
+
+def decile_table(
+    losses: Mapping[str, str | Path],
+    unigram: str | Path,
+    groups: str | Path,
+    scores: Sequence[str],
+    budget: int,
+    seeds: Sequence[int],
+) -> pl.DataFrame:
+    """Held-out loss by set, score, decile and seed (`DECILE`).
+
+    Args:
+        losses: `HELD_OUT_LOSS` of each coreset of `decile_names`. unigram: of letter frequencies.
+        groups: as `read_held_out` takes them.
+    """
+    rows = []
+    for set_name, held_out in read_held_out({**losses, CONTROL: unigram}, groups).items():
+        values = dict(zip(held_out.models, summarise(held_out)["loss"][0], strict=True))
+        drawn = [(score, tenth, f"{name}.{score}") for score in scores for name, tenth in
+                 DECILES.items()]  # fmt: skip
+        for score, tenth, selection in [*drawn, (CONTROL, None, CONTROL)]:
+            rows += [
+                {
+                    **{"set": set_name, "score": score, "decile": tenth, "seed": seed},
+                    "loss": values[coreset_name(selection, budget, seed)],
+                    "unigram": values[CONTROL],
+                }
+                for seed in seeds
+            ]
+    return pl.DataFrame(rows, schema=dict(DECILE))
+
+
+def decile_order(
+    table: pl.DataFrame, n_resamples: int, confidence: float, seed: int
+) -> pl.DataFrame:
+    """Whether a score orders data by use: Spearman of decile and held-out loss over the models.
+
+    Positive = what scores higher teaches less of the held-out set.
+
+    Returns:
+        Columns set, score, models, spearman, low, high (bootstrap over models), best, worst
+        (decile, by mean over seeds), range (nats between them), seeds (standard deviation between
+        seeds of one decile, pooled; null with one seed), random (its mean loss), unigram.
+    """
+    rows = []
+    control = table.filter(pl.col("score") == CONTROL)
+    for (set_name, score), part in table.drop_nulls("decile").group_by(
+        "set", "score", maintain_order=True
+    ):
+        x, y = (part[c].to_numpy().astype(np.float64) for c in ("decile", "loss"))
+        low, high = spearman_interval(x, y, n_resamples, confidence, seed)
+        by = part.group_by("decile").agg(pl.col("loss").mean(), pl.col("loss").var().alias("var"))
+        means = by.sort("loss", "decile")
+        variance = by["var"].mean()
+        rows.append(
+            {
+                **{"set": set_name, "score": score, "models": len(y)},
+                **{"spearman": float(spearman(x, y)), "low": low, "high": high},
+                **{"best": means["decile"][0], "worst": means["decile"][-1]},
+                "range": means["loss"][-1] - means["loss"][0],
+                "seeds": None if variance is None else float(str(variance)) ** 0.5,
+                "random": control.filter(pl.col("set") == set_name)["loss"].mean(),
+                "unigram": part["unigram"][0],
+            }
+        )
+    return pl.DataFrame(rows).with_columns(pl.selectors.float().fill_nan(None))

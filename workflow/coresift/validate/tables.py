@@ -1,0 +1,43 @@
+"""Tables of the validation."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from coresift.tables import Schema
+
+#: Loss of a small model on one sequence; by run, seed, then seq_id.
+RETRAINED: Schema = {
+    "run": pl.Int32,  # lds: number of the subset; loo: row left out, -1 = none
+    "seed": pl.Int32,
+    "seq_id": pl.String,  # of the held-out set V; loo: of the tiny pool as well
+    "loss": pl.Float64,  # mean negative log likelihood of a masked place, nats
+}
+
+#: A way to compute an influence.
+WAY: Schema = {
+    "model": pl.String,  # pool | finetuned, see settings
+    "loss": pl.String,  # masked | unmasked
+    "parameters": pl.String,
+    "curvature": pl.String,
+    "damping": pl.Float64,  # relative; null for identity
+}
+
+#: What gradients say of one sequence of a small pool, by one way.
+PREDICTED: Schema = {
+    **WAY,
+    "seq_id": pl.String,
+    "n_tokens": pl.Int32,  # tokens that the loss is averaged over
+    "self": pl.Float64,  # self-influence g^T C g
+    "target": pl.Float64,  # influence on the held-out set, g_V^T C g
+    "own_loss": pl.Float64,  # mean loss of a token, nats
+}
+
+#: Scores of one setting, in seq_id order.
+SETTING_SCORE: Schema = {
+    "seq_id": pl.String,
+    "length": pl.Int32,
+    "influence": pl.Float64,
+    "residue": pl.Float64,  # n_tokens x influence
+    "masked": pl.Float64,  # as influence, by the masked loss
+}
