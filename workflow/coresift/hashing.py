@@ -28,3 +28,11 @@ def seeded_generator(seed: int, purpose: str, key: str = "") -> np.random.Genera
 def content_hash(value: Any) -> str:
     """32 hex digits of a JSON-ready value."""
     return xxhash.xxh3_128_hexdigest(json.dumps(value, sort_keys=True).encode())
+
+
+def seeded_subsets(
+    n: int, size: int, n_subsets: int, seed: int, purpose: str, key: str
+) -> np.ndarray:
+    """(n_subsets, size) sorted indices below `n`: independent subsets by (seed, purpose, key)."""
+    draws = seeded_generator(seed, purpose, key).random((n_subsets, n))
+    return np.sort(np.argsort(draws, axis=1, kind="stable")[:, :size], axis=1)

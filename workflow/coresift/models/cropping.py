@@ -27,7 +27,7 @@ def count_cropped(lengths: np.ndarray, room: int, pieces: bool = False) -> dict[
     Args:
         lengths: (n,) residues of the sequences.
         room: residues that the model reads at once.
-        pieces: longer sequences are cut into pieces that are all read (training): nothing is lost.
+        pieces: longer sequences are cut into pieces that are all read: nothing is lost.
 
     Returns:
         sequences (longer than `room`), of, residues (not read), of_residues, room.
@@ -44,7 +44,7 @@ def count_cropped(lengths: np.ndarray, room: int, pieces: bool = False) -> dict[
     }
     longer = f"{n} of {len(lengths)} sequences are longer than the {room} residues that the model"
     if pieces:
-        logger.info("%s reads at once: they are trained on in pieces", longer)
+        logger.info("%s reads at once: they are read in pieces", longer)
     else:
         warned = n > WARNED_SHARE * len(lengths)
         logger.log(
