@@ -139,8 +139,8 @@ def train_mlm(
         for group in optimizer.param_groups:
             group["lr"] = rate
         torch.manual_seed(int(seeded_generator(seed, "dropout", str(step)).integers(2**62)))
-        rows = _step_rows(stream, step, sequences, encoder, options["mask_fraction"], seed)
-        rows = [pair for row, pair in rows if row not in left_out]
+        pieces = _step_rows(stream, step, sequences, encoder, options["mask_fraction"], seed)
+        rows = [masked for row, masked in pieces if row not in left_out]
         # A step of left out sequences alone has no gradient: AdamW passes over it.
         n_masked = max(1, sum(int((labels != IGNORE).sum()) for _, labels in rows))
         loss_sum = torch.zeros((), device=device)

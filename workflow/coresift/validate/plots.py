@@ -116,12 +116,15 @@ def stability(table: pl.DataFrame, scores: Sequence[str]) -> Figure:
     Args:
         table: `stability.STABILITY`.
     """
-    first = table.filter((pl.col("top") == table["top"].min()) & pl.col("score").is_in(scores))
+    first = table.filter(
+        (pl.col("top") == pl.col("top").min()) & pl.col("score").is_in(scores)
+    )
+    smallest = float(first["top"][0])
     labels = _changes(first).unique(maintain_order=True).to_list()
     measures = {
         "spearman": "Spearman",
         "spearman_given_length": "Spearman, length taken out",
-        "overlap": f"overlap of the top {table['top'].min():.0%}",
+        "overlap": f"overlap of the top {smallest:.0%}",
     }
     figure, grid = plt.subplots(
         1, len(measures), figsize=(3.2 * len(measures), 1.4 + 0.3 * len(labels)), sharey=True

@@ -57,9 +57,9 @@ class SampleFishers(Fishers):
     def kronecker(self) -> Kronecker:
         """See `Fishers`."""
         found = eigenbases(self._sums("kronecker"))
-        place = {"device": self._engine.device, "dtype": self._engine.dtype}
+        device, dtype = self._engine.device, self._engine.dtype
         bases = {
-            key: Basis(basis.inputs.to(**place), basis.outputs.to(**place))
+            key: Basis(basis.inputs.to(device, dtype), basis.outputs.to(device, dtype))
             for key, basis in found.bases.items()
         }
         return Kronecker(bases, found.eigenvalues)

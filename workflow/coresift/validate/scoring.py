@@ -1,4 +1,4 @@
-"""The scores of one setting: what `influence` would give with another D_sub, base or fine-tuning."""
+"""The scores of one setting: with another D_sub, base or fine-tuning than the run's own."""
 
 from __future__ import annotations
 

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-
 from coresift.tables import Schema
 from coresift.validate.ranks import partial_spearman, rank_bins, spearman, top_overlap
 
