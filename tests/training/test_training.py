@@ -1,20 +1,25 @@
 """Exact steps, the MLM collator, and resume after a kill, bit for bit."""
 
+import copy
 from collections import Counter
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
+from coresift.heldout.losses import Reading
+from coresift.heldout.masks import Masks
+from coresift.heldout.validation import held_out_validation
 from coresift.models.checkpoint import build_model, load_model, model_hash, save_model
 from coresift.models.tokenizer import Encoder, VocabularyError, build_tokenizer
 from coresift.settings import plain
 from coresift.training import mlm
-from coresift.training.mlm import IGNORE, learning_rate, mask_tokens, train_mlm
+from coresift.training.mlm import IGNORE, learning_rate, mask_tokens, records_text, train_mlm
 from coresift.training.settings import Optimisation
 from coresift.training.stream import ResidueStream
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import AutoModelForMaskedLM, AutoTokenizer
+from transformers import AutoModelForMaskedLM, AutoTokenizer, EsmForMaskedLM
 
 CPU = torch.device("cpu")
 
@@ -29,14 +34,15 @@ def corpus(n=60, seed=0):
     return ["".join(rng.choice(list("ACGU"), rng.integers(20, 60))) for _ in range(n)]
 
 
-def train(tmp_path, sequences=None, total=4000, precision="float32", **values):
+def train(tmp_path, sequences=None, total=4000, precision="float32", validation=None, **values):
     torch.set_num_threads(1)
     model, tokenizer = build_model("tiny", "rna", 0)
     encoder = Encoder.from_tokenizer(tokenizer, "rna", 1024)
     work = tmp_path / "work"
     records = train_mlm(
-        model, encoder, sequences or corpus(), total, options(**values), 3, CPU, work, precision
-    )
+        model, encoder, sequences or corpus(), total, options(**values), 3, CPU, work, precision,
+        validation,
+    )  # fmt: skip
     return model, records
 
 
@@ -81,6 +87,98 @@ def test_mask_tokens_follow_bert():
     ).sum() == 1
 
 
+def test_ambiguity_codes_are_no_targets():
+    """Letters of a sequence with codes: the draws are those of the canonical residues alone."""
+    encoder = Encoder.from_tokenizer(build_tokenizer("rna", 1024), "rna", 4096)
+    ids = encoder.encode("NACGURYACGUN" * 100)
+    inputs, labels = mask_tokens(ids, encoder, 0.5, np.random.default_rng(0))
+    canonical = encoder.is_canonical(ids)
+    assert (labels[~canonical] == IGNORE).all()
+    assert (inputs[~canonical] == ids[~canonical]).all()
+    assert (labels[canonical] != IGNORE).mean() == pytest.approx(0.5, abs=0.05)
+    plain, _ = mask_tokens(encoder.encode("ACGUACGU" * 100), encoder, 0.5, np.random.default_rng(0))
+    assert (inputs[canonical] == plain[1:-1]).all()
+    inputs, labels = mask_tokens(encoder.encode("NNNN"), encoder, 0.5, np.random.default_rng(0))
+    assert (labels == IGNORE).all()
+    assert (inputs == encoder.encode("NNNN")).all()
+
+
+def untrained(scale=8):
+    """A model that reads its input back and knows nothing else: its embedding is its decoder."""
+    torch.set_num_threads(1)
+    model, tokenizer = build_model("tiny", "rna", 0)
+    model.config.hidden_dropout_prob = model.config.attention_probs_dropout_prob = 0.0
+    model = EsmForMaskedLM(model.config)
+    with torch.no_grad():
+        model.get_input_embeddings().weight *= scale
+    return model, Encoder.from_tokenizer(tokenizer, "rna", 1024)
+
+
+def test_the_loss_is_that_of_masked_places_and_the_objective_is_berts(tmp_path):
+    """By hand in float64; the first step sees the untrained weights."""
+    model, encoder = untrained()
+    exact = copy.deepcopy(model).double().eval()
+    sequences = corpus(40)
+    (record,) = train_mlm(
+        model, encoder, sequences, 1600, options(tokens_per_step=1600), 3, CPU, tmp_path
+    )
+    stream = ResidueStream(np.array([len(s) for s in sequences]), 1600, 1600, 1022, 3)
+    letters = encoder.letter_ids.tolist()
+    whole, hidden, kept = [], [], []
+    for ids, labels in mlm._step_rows(stream, 0, sequences, encoder, 0.15, 3):
+        with torch.no_grad():
+            logits = exact(input_ids=torch.from_numpy(ids)[None]).logits[0].numpy()
+        for place in np.flatnonzero(labels != IGNORE):
+            row, target = logits[place], labels[place]
+            whole.append(np.log(np.exp(row).sum()) - row[target])
+            four = np.log(np.exp(row[letters]).sum()) - row[target]
+            (hidden if ids[place] == encoder.mask_id else kept).append(four)
+    assert record["targets"] == len(whole)
+    assert record["masked"] == len(hidden)
+    assert record["loss"] == pytest.approx(np.mean(hidden), rel=1e-5)
+    assert record["objective"] == pytest.approx(np.mean(whole), rel=1e-5)
+    # The 10 % that stand there as they are make the mean look trained: why they do not count.
+    assert np.mean(hidden) > np.log(4) - 0.02
+    assert np.mean(hidden + kept) < np.mean(hidden) - 0.03
+
+
+def test_a_step_without_a_masked_place_has_no_loss(tmp_path):
+    """The last step is one residue: an N, which is no target."""
+    sequences = ["ACGUACGUN"]
+    records = train(tmp_path, sequences, total=9, tokens_per_step=8)[1]
+    assert len(records) == 2
+    assert records[1]["targets"] == records[1]["masked"] == 0
+    assert records[1]["loss"] is None
+    assert records[1]["objective"] == 0
+    assert '"loss": null' in records_text(records)
+
+
+def validation(points=3):
+    sequences = pl.DataFrame({"seq_id": ["a", "b"], "sequence": ["ACGU" * 9, "GGCAN" * 5]})
+    masks = Masks("rna", 0.3, 1, 0)
+    return held_out_validation(sequences, masks, Reading(1024, 300), points)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_validation_points_change_no_weight(tmp_path, precision):
+    plain, records = train(tmp_path / "a", precision=precision)
+    validated, more = train(tmp_path / "b", precision=precision, validation=validation())
+    states = [model.state_dict() for model in (plain, validated)]
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+    assert [r["step"] for r in more if "validation_loss" in r] == [3, 6, 9]
+    values = [r.pop("validation_loss", None) for r in more]
+    assert more == records
+    encoder = Encoder.from_tokenizer(build_tokenizer("rna", 1024), "rna", 1024)
+    assert values[-1] == validation().loss(validated, encoder)
+
+
+def test_points_are_even_and_the_last_step_is_one():
+    assert validation(4).steps(10) == {2, 4, 7, 9}
+    assert validation(1).steps(10) == {9}
+    assert validation(0).steps(10) == set()
+    assert validation(20).steps(3) == {0, 1, 2}
+
+
 def test_learning_rate_rises_then_falls():
     rates = [learning_rate(k, 100, 1.0, 0.1) for k in range(100)]
     assert rates[9] == 1.0
@@ -90,12 +188,13 @@ def test_learning_rate_rises_then_falls():
 
 
 def test_training_lowers_the_loss_and_is_deterministic(tmp_path):
-    sequences = ["ACGU" * 12] * 30
+    sequences = ["AAAAAAAC" * 6] * 30
     first, records = train(tmp_path / "a", sequences, total=12_000, learning_rate=3e-3)
     second, again = train(tmp_path / "b", sequences, total=12_000, learning_rate=3e-3)
     assert records == again
     assert model_hash(first) == model_hash(second)
-    assert records[-1]["loss"] < 0.8 * records[0]["loss"]
+    for name in ("loss", "objective"):
+        assert records[-1][name] < 0.5 * records[0][name]
     assert {r["residues"] for r in records} == {400}
 
 
@@ -106,7 +205,8 @@ def test_micro_batches_do_not_change_the_gradient(tmp_path):
 
 
 def test_a_killed_run_resumes_bit_for_bit(tmp_path, monkeypatch):
-    whole, records = train(tmp_path / "whole")
+    points = validation()
+    whole, records = train(tmp_path / "whole", validation=points)
     original = mlm.learning_rate
 
     def killed(step, *arguments):
@@ -116,10 +216,10 @@ def test_a_killed_run_resumes_bit_for_bit(tmp_path, monkeypatch):
 
     monkeypatch.setattr(mlm, "learning_rate", killed)
     with pytest.raises(KeyboardInterrupt):
-        train(tmp_path / "cut")
+        train(tmp_path / "cut", validation=points)
     steps = []
     monkeypatch.setattr(mlm, "learning_rate", lambda k, *a: steps.append(k) or original(k, *a))
-    resumed, again = train(tmp_path / "cut")
+    resumed, again = train(tmp_path / "cut", validation=points)
     assert steps == [4, 5, 6, 7, 8, 9]
     assert again == records
     assert model_hash(resumed) == model_hash(whole)

@@ -22,10 +22,15 @@ from coresift.hashing import content_hash, seeded_generator
 from coresift.models.batching import pad, token_budget_batches
 from coresift.models.checkpoint import machine, origin
 from coresift.models.cropping import room_of
+from coresift.models.letters import letter_losses
 from coresift.models.tokenizer import Encoder
 from coresift.training.stream import ResidueStream
+from coresift.training.validation import Validation
 
 logger = logging.getLogger(__name__)
+
+#: What is known of one step.
+Record = dict[str, float | None]
 
 #: Label of tokens outside the loss.
 IGNORE = -100
@@ -36,14 +41,15 @@ def mask_tokens(
 ) -> tuple[np.ndarray, np.ndarray]:
     """BERT masking of one `<cls> residues <eos>` row: 80 % <mask>, 10 % random, 10 % kept.
 
-    Special tokens are never chosen; at least one residue always is, so every row has a loss.
+    Canonical residues alone are chosen, no ambiguity code and no special token: at least one, so
+    every row that has one has a loss.
 
     Returns:
         Input ids and labels (IGNORE where not chosen), int64.
     """
-    n = len(ids) - 2
-    count = max(1, int(generator.binomial(n, fraction)))
-    chosen = 1 + generator.permutation(n)[:count]
+    places = np.flatnonzero(encoder.is_canonical(ids))
+    count = min(len(places), max(1, int(generator.binomial(len(places), fraction))))
+    chosen = places[generator.permutation(len(places))[:count]]
     labels = np.full_like(ids, IGNORE)
     labels[chosen] = ids[chosen]
     inputs = ids.copy()
@@ -83,14 +89,19 @@ def train_mlm(
     device: torch.device,
     work: str | Path,
     precision: str = "float32",
+    validation: Validation | None = None,
     left_out: Collection[int] = (),
-) -> list[dict[str, float]]:
+) -> list[Record]:
     """Train `model` in place; a killed run goes on from its last checkpoint, bit for bit on a CPU.
 
     Order, masks and dropout of step k are functions of (seed, k) alone, so a checkpoint is weights,
     moments and a step number. It belongs to a run: starting weights, architecture, tokenizer, data,
-    options, precision, seed and machine; that of another run, or a damaged one, is not used. The
-    loss of a step is the mean over its masked tokens, however they are cut into forward passes.
+    options, precision, seed, machine, validation and what is left out; that of another run, or a
+    damaged one, is not used. Losses of a step are means over its tokens, however they are cut into forward passes.
+
+    What is minimised is BERT's: it counts the chosen residues that stand in the input as they are,
+    or as another letter. Those that stand there are easy, so the loss that tells what a model knows
+    is on the places that read <mask> alone, as on held-out sequences.
 
     Args:
         sequences: normalised sequences, in a fixed order.
@@ -98,11 +109,15 @@ def train_mlm(
         options: values of `training.settings.Optimisation`.
         work: folder of the resumable checkpoint; removed by `finish`.
         precision: float32 or bf16 (autocast).
+        validation: what is measured after some steps.
         left_out: rows of `sequences` that take their turn and are not learnt from: steps, rates,
-            masks and dropout of the others stay as they are without (leave-one-out).
+            masks and dropout of the others stay as they are with them (leave-one-out).
 
     Returns:
-        One record a step: step, loss (nats a masked token), learning_rate, residues, tokens.
+        One record a step: step; loss, of `letter_losses`, nats a place that reads <mask> (None
+        where the step has none); objective, what was minimised, nats a target; learning_rate;
+        residues; targets, residues that the objective counts; masked, those of them that read
+        <mask>; after some steps validation_loss, in the nats of loss.
 
     Raises:
         FloatingPointError: the loss is not finite.
@@ -123,10 +138,15 @@ def train_mlm(
         "options": content_hash([total_residues, options]),
         "seed": seed,
         "precision": precision,
+        "validation": None
+        if validation is None
+        else content_hash([validation.points, validation.key]),
         "left_out": sorted(left_out),
     }
     model.train().to(device=device)
     optimizer = make_optimizer(model, options["weight_decay"])
+    letter_ids = torch.from_numpy(encoder.letter_ids).to(device)
+    validated = set() if validation is None else validation.steps(len(stream))
     records = _restore(Path(work), run, model, optimizer)
     start = shown = time.monotonic()
     first = len(records)
@@ -139,46 +159,53 @@ def train_mlm(
         for group in optimizer.param_groups:
             group["lr"] = rate
         torch.manual_seed(int(seeded_generator(seed, "dropout", str(step)).integers(2**62)))
-        pieces = _step_rows(stream, step, sequences, encoder, options["mask_fraction"], seed)
-        rows = [masked for row, masked in pieces if row not in left_out]
-        # A step of left out sequences alone has no gradient: AdamW passes over it.
-        n_masked = max(1, sum(int((labels != IGNORE).sum()) for _, labels in rows))
-        loss_sum = torch.zeros((), device=device)
+        rows = _step_rows(
+            stream, step, sequences, encoder, options["mask_fraction"], seed, left_out
+        )
+        n_targets = sum(int((labels != IGNORE).sum()) for _, labels in rows)
+        n_masked = sum(int((ids == encoder.mask_id).sum()) for ids, _ in rows)
+        sums = torch.zeros(2, device=device)  # of the objective and of the loss
         sizes = [len(ids) for ids, _ in rows]
         for batch in token_budget_batches(sizes, options["tokens_per_batch"]):
             ids, attention = pad([rows[i][0] for i in batch], encoder.pad_id)
             labels, _ = pad([rows[i][1] for i in batch], IGNORE)
             with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
                 logits = model(input_ids=ids.to(device), attention_mask=attention.to(device)).logits
-            chosen = (labels != IGNORE).to(device)
-            loss = F.cross_entropy(
-                logits[chosen].float(), labels.to(device)[chosen], reduction="sum"
-            )
-            (loss / n_masked).backward()
-            loss_sum += loss.detach()
+            chosen = labels != IGNORE
+            logits, targets = logits[chosen.to(device)], labels[chosen].to(device)
+            objective = F.cross_entropy(logits.float(), targets, reduction="sum")
+            (objective / max(1, n_targets)).backward()
+            hidden = (ids[chosen] == encoder.mask_id).to(device)
+            losses, _ = letter_losses(logits.detach()[hidden], targets[hidden], letter_ids)
+            sums += torch.stack([objective.detach(), losses.sum()])
         nn.utils.clip_grad_norm_(model.parameters(), options["clip_norm"])
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        value = float(loss_sum) / n_masked
-        if not math.isfinite(value):
-            raise FloatingPointError(f"the loss is {value} at step {step}; lower learning_rate")
-        residues = sum(sizes) - 2 * len(sizes)
-        records.append(
-            {
-                "step": step,
-                "loss": value,
-                "learning_rate": rate,
-                "residues": residues,
-                "masked": n_masked,
-            }
-        )
+        objective_sum, loss_sum = sums.tolist()
+        record = {
+            "step": step,
+            "loss": loss_sum / n_masked if n_masked else None,
+            "objective": objective_sum / max(1, n_targets),
+            "learning_rate": rate,
+            "residues": sum(sizes) - 2 * len(sizes),
+            "targets": n_targets,
+            "masked": n_masked,
+        }
+        if not math.isfinite(objective_sum):
+            raise FloatingPointError(
+                f"the loss is {record['objective']} at step {step}; lower learning_rate"
+            )
+        if validation is not None and step in validated:
+            record["validation_loss"] = validation.loss(model.eval(), encoder)
+            model.train()
+        records.append(record)
         if time.monotonic() - shown > 10:
             shown = time.monotonic()
             speed = (step + 1 - first) / (shown - start)
             left = (len(stream) - step - 1) / speed
             logger.info(
-                "step %d/%d, loss %.4f, %.2f steps/s, %.0f s left",
-                step + 1, len(stream), value, speed, left,
+                "step %d/%d, objective %.4f, %.2f steps/s, %.0f s left",
+                step + 1, len(stream), record["objective"], speed, left,
             )  # fmt: skip
         if (step + 1) % options["checkpoint_steps"] == 0 and step + 1 < len(stream):
             _save(Path(work), run, model, optimizer, records)
@@ -193,18 +220,15 @@ def _step_rows(
     encoder: Encoder,
     fraction: float,
     seed: int,
-) -> list[tuple[int, tuple[np.ndarray, np.ndarray]]]:
-    """Row, and masked ids and labels (`mask_tokens`), of each piece of a step."""
+    left_out: Collection[int],
+) -> list[tuple[np.ndarray, np.ndarray]]:
     generator = seeded_generator(seed, "mlm", str(step))
-    return [
-        (
-            p.row,
-            mask_tokens(
-                encoder.encode(sequences[p.row][p.start : p.stop]), encoder, fraction, generator
-            ),
-        )
-        for p in stream.step(step)
+    pieces = [
+        (p.row, encoder.encode(sequences[p.row][p.start : p.stop])) for p in stream.step(step)
     ]
+    # Masks are drawn for what is left out as well, so that the others' stay the same.
+    masked = [(row, mask_tokens(ids, encoder, fraction, generator)) for row, ids in pieces]
+    return [inputs for row, inputs in masked if row not in left_out]
 
 
 def _save(
@@ -212,7 +236,7 @@ def _save(
     run: dict[str, Any],
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
-    records: list[dict[str, float]],
+    records: list[Record],
 ) -> None:
     """Write weights, moments and records as one file: a checkpoint is whole or absent."""
     tensors = {f"model.{n}": t.clone() for n, t in model.state_dict().items()}
@@ -223,7 +247,7 @@ def _save(
 
 def _restore(
     work: Path, run: dict[str, Any], model: nn.Module, optimizer: torch.optim.Optimizer
-) -> list[dict[str, float]]:
+) -> list[Record]:
     """Load the checkpoint of the same run, if there is one; returns its records."""
     path = work / "checkpoint.safetensors"
     if not path.is_file():
@@ -279,6 +303,6 @@ def finish(work: str | Path) -> None:
     shutil.rmtree(work, ignore_errors=True)
 
 
-def records_text(records: Sequence[dict[str, float]]) -> str:
+def records_text(records: Sequence[Record]) -> str:
     """Records as JSON lines."""
     return "".join(json.dumps(record, sort_keys=True) + "\n" for record in records)

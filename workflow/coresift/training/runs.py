@@ -15,7 +15,8 @@ from coresift.files import write_text
 from coresift.models.checkpoint import atomic_directory, build_model, load_model, save_model
 from coresift.models.cropping import count_cropped, room_of
 from coresift.models.tokenizer import Encoder
-from coresift.training.mlm import finish, records_text, train_mlm
+from coresift.training.mlm import Record, finish, records_text, train_mlm
+from coresift.training.validation import Validation
 
 
 def pretrain(
@@ -30,6 +31,7 @@ def pretrain(
     metrics: str | Path,
     work: str | Path,
     precision: str = "float32",
+    validation: Validation | None = None,
 ) -> dict[str, Any]:
     """Train a model from seeded random weights and save checkpoint and metrics.
 
@@ -39,6 +41,7 @@ def pretrain(
         total_residues: residues of all steps together.
         options: values of `training.settings.Optimisation`.
         out: checkpoint directory. metrics: JSON lines. work: folder of the resumable state.
+        validation: see `train_mlm`.
 
     Returns:
         Counts of the sequences that were cut into pieces, see `count_cropped`.
@@ -49,7 +52,7 @@ def pretrain(
     rows = sequences.sort("seq_id")["sequence"].to_list()
     cut = _count_cut(rows, encoder, options)
     records = train_mlm(
-        model, encoder, rows, total_residues, options, seed, device, work, precision
+        model, encoder, rows, total_residues, options, seed, device, work, precision, validation
     )
     _save(model, tokenizer, records, out, metrics, work)
     return cut
@@ -97,7 +100,7 @@ def _count_cut(rows: list[str], encoder: Encoder, options: dict[str, Any]) -> di
 def _save(
     model: Any,
     tokenizer: Any,
-    records: list[dict[str, float]],
+    records: list[Record],
     out: str | Path,
     metrics: str | Path,
     work: str | Path,

@@ -62,3 +62,12 @@ class Pretrain(Optimisation):
         "residues and steps (epochs x budget x mean length of the pool)",
     )
     precision: Literal["float32", "bf16"] = Field("float32", description="bf16 = autocast (GPU)")
+    validation_points: int = Field(
+        8,
+        ge=0,
+        description="steps, evenly spaced and the last one included, after which the loss on "
+        "held-out sequences of the pool is measured, at mask_fraction; 0 = none",
+    )
+    validation_sequences: Positive = Field(
+        256, description="held-out sequences that a validation point reads, a seeded sample"
+    )
