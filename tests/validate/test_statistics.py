@@ -128,7 +128,9 @@ def retrained(losses, seq_id="v", start=0):
     """`RETRAINED` of (seeds, runs) losses of one held-out sequence."""
     seeds, runs = np.indices(losses.shape)
     rows = {"run": runs.ravel() + start, "seed": seeds.ravel(), "loss": losses.ravel()}
-    return pl.DataFrame({**rows, "seq_id": seq_id}, schema_overrides=RETRAINED).select(*RETRAINED)
+    return pl.DataFrame({**rows, "seq_id": seq_id, "set": "V"}, schema_overrides=RETRAINED).select(
+        *RETRAINED
+    )
 
 
 def only(table, **values):
@@ -215,13 +217,16 @@ def test_changes_of_leave_one_out():
         *[(-1, 0, "b", 0.5), (0, 0, "b", 9.0), (1, 0, "b", 0.4)],
         *[(-1, 1, "b", 0.5), (0, 1, "b", 9.0), (1, 1, "b", 0.8)],
     ]
-    table = pl.DataFrame(rows, schema=dict(RETRAINED), orient="row")
+    columns = ["run", "seed", "seq_id", "loss"]
+    table = pl.DataFrame(rows, schema=columns, orient="row").with_columns(
+        set=pl.when(pl.col("seq_id") == "v").then(pl.lit("V")).otherwise(pl.lit("own"))
+    )
     changes = leave_one_out_changes(table.sample(fraction=1, shuffle=True, seed=0), ids)
     np.testing.assert_allclose(changes["V"], [[0.5, -0.1], [0.1, 0.0]])
     np.testing.assert_allclose(changes["own"], [[0.3, -0.1], [0.1, 0.3]])
     noise = only(noise_of(changes), of="V")
     assert noise["mean"] == pytest.approx(0.125)
-    assert noise["between_sequences"] == pytest.approx(np.std([0.3, -0.05], ddof=1))
+    assert noise["between_runs"] == pytest.approx(np.std([0.3, -0.05], ddof=1))
     assert noise["between_seeds"] == pytest.approx(((0.08 + 0.005) / 2) ** 0.5)
 
 

@@ -97,7 +97,8 @@ def train_mlm(
     Order, masks and dropout of step k are functions of (seed, k) alone, so a checkpoint is weights,
     moments and a step number. It belongs to a run: starting weights, architecture, tokenizer, data,
     options, precision, seed, machine, validation and what is left out; that of another run, or a
-    damaged one, is not used. Losses of a step are means over its tokens, however they are cut into forward passes.
+    damaged one, is not used. Losses of a step are means over its tokens, however they are cut into
+    forward passes.
 
     What is minimised is BERT's: it counts the chosen residues that stand in the input as they are,
     or as another letter. Those that stand there are easy, so the loss that tells what a model knows

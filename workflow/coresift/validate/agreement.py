@@ -15,7 +15,7 @@ sum n_z I(z; V) / sum n_z, of one sequence left out n_z I(z; V).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,7 @@ import polars as pl
 
 from coresift.tables import Schema
 from coresift.validate.ranks import mean_reliability, reliability, spearman, spearman_interval
+from coresift.validate.small import subsets_of
 from coresift.validate.tables import WAY
 
 #: How far one prediction and the retrainings agree.
@@ -124,13 +125,13 @@ def leave_one_out_changes(retrained: pl.DataFrame, seq_ids: list[str]) -> dict[s
     Returns:
         V: of the held-out set's mean loss. own: of the loss of the sequence that is left out.
     """
-    held_out = retrained.filter(~pl.col("seq_id").is_in(seq_ids))
-    runs, losses = losses_by_run(held_out)
+    runs, losses = losses_by_run(retrained.filter(pl.col("set") == "V"))
     if runs.tolist() != list(range(-1, len(seq_ids))):
         raise ValueError(f"runs {runs.tolist()}, expected -1 to {len(seq_ids) - 1}")
     left_out = pl.DataFrame({"seq_id": seq_ids}).with_row_index("run").cast({"run": pl.Int32})
-    own = retrained.join(left_out, on=["run", "seq_id"]).sort("seed", "run")
-    whole = retrained.filter(pl.col("run") == -1).join(
+    of_pool = retrained.filter(pl.col("set") == "own")
+    own = of_pool.join(left_out, on=["run", "seq_id"]).sort("seed", "run")
+    whole = of_pool.filter(pl.col("run") == -1).join(
         left_out.rename({"run": "row"}), on="seq_id"
     ).sort("seed", "row")  # fmt: skip
     own_change = own["loss"].to_numpy() - whole["loss"].to_numpy()
@@ -176,6 +177,11 @@ def _predictions(
         yield way, "length", "sequences", tokens, tokens
 
 
+def _pooled(repeats: np.ndarray) -> float | None:
+    """Standard deviation of the repeats of one run, pooled over runs."""
+    return float(repeats.var(0, ddof=1).mean() ** 0.5) if len(repeats) > 1 else None
+
+
 def _noise(repeats: np.ndarray) -> dict[str, float]:
     single = reliability(repeats)
     whole = mean_reliability(single, len(repeats))
@@ -183,24 +189,48 @@ def _noise(repeats: np.ndarray) -> dict[str, float]:
 
 
 def noise_of(changes: dict[str, np.ndarray]) -> pl.DataFrame:
-    """How noisy leave-one-out is: spread between sequences and between seeds, nats.
+    """How noisy retraining is: spread between runs and between seeds, nats.
+
+    Args:
+        changes: (seeds, runs) losses or changes of a loss by what they are of.
 
     Returns:
-        Columns of, seeds, between_sequences (standard deviation of the seeds' means),
-        between_seeds (of one sequence's repeats, pooled; null with one seed), mean (change),
-        reliability.
+        Columns of, seeds, mean, between_runs (standard deviation of the seeds' means),
+        between_seeds (of one run's repeats, pooled; null with one seed), reliability.
     """
     rows = [
         {
             "of": name,
             "seeds": len(values),
             "mean": float(values.mean()),
-            "between_sequences": float(values.mean(0).std(ddof=1)),
-            "between_seeds": float(values.var(0, ddof=1).mean() ** 0.5)
-            if len(values) > 1
-            else None,
+            "between_runs": float(values.mean(0).std(ddof=1)),
+            "between_seeds": _pooled(values),
             "reliability": reliability(values),
         }
         for name, values in changes.items()
     ]
     return pl.DataFrame(rows).with_columns(pl.selectors.float().fill_nan(None))
+
+
+def agreement_tables(
+    check: str,
+    seq_ids: list[str],
+    retrained: pl.DataFrame,
+    predicted: pl.DataFrame,
+    options: Mapping[str, Any],
+    seed: int,
+    how: Intervals,
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Table (`AGREEMENT`) and noise (`noise_of`) of a check.
+
+    Args:
+        check: lds | loo.
+        seq_ids: of the small pool, in order.
+        options: values of the check's section. seed: of the subsets.
+    """
+    if check == "lds":
+        subsets = subsets_of(len(seq_ids), options, seed)
+        table = datamodel_table(retrained, subsets, predicted, how)
+        return table, noise_of({"V": losses_by_run(retrained)[1]})
+    changes = leave_one_out_changes(retrained, seq_ids)
+    return leave_one_out_table(changes, predicted, how), noise_of(changes)

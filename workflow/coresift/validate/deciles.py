@@ -11,10 +11,12 @@ import polars as pl
 from coresift.heldout.summary import read_held_out, summarise
 from coresift.selection.names import DECILES, coreset_name
 from coresift.tables import Schema
+from coresift.validate.agreement import Intervals
 from coresift.validate.ranks import spearman, spearman_interval
+from coresift.validate.settings import CONTROL
 
-#: The row of models that saw a random draw of the same budget.
-CONTROL = "random"
+#: Letter frequencies, as a model among the others.
+UNIGRAM = "unigram"
 
 #: One pretrained model on one held-out set.
 DECILE: Schema = {
@@ -25,13 +27,6 @@ DECILE: Schema = {
     "loss": pl.Float64,  # nats a masked place
     "unigram": pl.Float64,  # of the letters' own frequencies in the set
 }
-
-
-def decile_names(scores: Sequence[str], budget: int, seeds: Sequence[int]) -> list[str]:
-    """Coresets of the curve: every tenth of every score, and random draws of the same budget."""
-    selections = [f"{name}.{score}" for score in scores for name in DECILES]
-    wanted = [*selections, CONTROL] if selections else []
-    return [coreset_name(name, budget, seed) for name in wanted for seed in seeds]
 
 
 def decile_table(
@@ -45,29 +40,28 @@ def decile_table(
     """Held-out loss by set, score, decile and seed (`DECILE`).
 
     Args:
-        losses: `HELD_OUT_LOSS` of each coreset of `decile_names`. unigram: of letter frequencies.
+        losses: `HELD_OUT_LOSS` of each coreset of `Validate.deciles`. unigram: of letter frequencies.
         groups: as `read_held_out` takes them.
     """
     rows = []
-    for set_name, held_out in read_held_out({**losses, CONTROL: unigram}, groups).items():
+    for set_name, held_out in read_held_out({**losses, UNIGRAM: unigram}, groups).items():
         values = dict(zip(held_out.models, summarise(held_out)["loss"][0], strict=True))
-        drawn = [(score, tenth, f"{name}.{score}") for score in scores for name, tenth in
-                 DECILES.items()]  # fmt: skip
+        drawn = [
+            (score, tenth, f"{name}.{score}") for score in scores for name, tenth in DECILES.items()
+        ]
         for score, tenth, selection in [*drawn, (CONTROL, None, CONTROL)]:
             rows += [
                 {
                     **{"set": set_name, "score": score, "decile": tenth, "seed": seed},
                     "loss": values[coreset_name(selection, budget, seed)],
-                    "unigram": values[CONTROL],
+                    "unigram": values[UNIGRAM],
                 }
                 for seed in seeds
             ]
     return pl.DataFrame(rows, schema=dict(DECILE))
 
 
-def decile_order(
-    table: pl.DataFrame, n_resamples: int, confidence: float, seed: int
-) -> pl.DataFrame:
+def decile_order(table: pl.DataFrame, how: Intervals) -> pl.DataFrame:
     """Whether a score orders data by use: Spearman of decile and held-out loss over the models.
 
     Positive = what scores higher teaches less of the held-out set.
@@ -83,7 +77,7 @@ def decile_order(
         "set", "score", maintain_order=True
     ):
         x, y = (part[c].to_numpy().astype(np.float64) for c in ("decile", "loss"))
-        low, high = spearman_interval(x, y, n_resamples, confidence, seed)
+        low, high = spearman_interval(x, y, how.n_resamples, how.confidence, how.seed)
         by = part.group_by("decile").agg(pl.col("loss").mean(), pl.col("loss").var().alias("var"))
         means = by.sort("loss", "decile")
         variance = by["var"].mean()

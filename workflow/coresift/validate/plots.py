@@ -10,7 +10,7 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from coresift.validate.deciles import CONTROL
+from coresift.validate.settings import CONTROL
 
 #: Of `weights`.
 _MARKERS = {"sequences": "o", "residues": "s"}
@@ -116,9 +116,7 @@ def stability(table: pl.DataFrame, scores: Sequence[str]) -> Figure:
     Args:
         table: `stability.STABILITY`.
     """
-    first = table.filter(
-        (pl.col("top") == pl.col("top").min()) & pl.col("score").is_in(scores)
-    )
+    first = table.filter((pl.col("top") == pl.col("top").min()) & pl.col("score").is_in(scores))
     smallest = float(first["top"][0])
     labels = _changes(first).unique(maintain_order=True).to_list()
     measures = {

@@ -21,10 +21,11 @@ from coresift.corpus.blocks import bounds
 from coresift.hashing import content_hash
 from coresift.heldout.losses import Reading, masked_losses
 from coresift.heldout.masks import Masks, Questions
-from coresift.models.checkpoint import build_model, machine
+from coresift.models.checkpoint import build_model, machine, origin
 from coresift.models.tokenizer import Encoder
 from coresift.tables import conform, read_table, write_table
 from coresift.training.mlm import finish, train_mlm
+from coresift.validate.small import subsets_of
 from coresift.validate.tables import RETRAINED
 
 logger = logging.getLogger(__name__)
@@ -60,6 +61,31 @@ def leave_one_out_runs(n: int, seeds: Sequence[int]) -> list[Run]:
     """
     rows = tuple(range(n))
     return [Run(i, seed, rows, (i,) if i >= 0 else ()) for seed in seeds for i in range(-1, n)]
+
+
+def runs_of(check: str, n: int, options: Mapping[str, Any], seed: int) -> list[Run]:
+    """The retrainings of a check over a small pool of n sequences.
+
+    Args:
+        options: values of the check's section, `settings.Datamodel` or `settings.LeaveOneOut`.
+        seed: of the subsets.
+    """
+    if check == "lds":
+        return datamodel_runs(subsets_of(n, options, seed), options["seeds"])
+    return leave_one_out_runs(n, options["seeds"])
+
+
+def tested(check: str, target: pl.DataFrame, pool: pl.DataFrame) -> pl.DataFrame:
+    """Sequences whose loss is asked for: V, and for leave-one-out the tiny pool's own.
+
+    Returns:
+        Columns set (V or own), seq_id, sequence.
+    """
+    own = pool.head(0) if check == "lds" else pool
+    sets = {"V": target, "own": own}
+    return pl.concat(
+        rows.select(pl.lit(name).alias("set"), "seq_id", "sequence") for name, rows in sets.items()
+    )
 
 
 def part_of_runs(runs: Sequence[Run], part: int, n_parts: int) -> Sequence[Run]:
@@ -109,17 +135,17 @@ class Bench:
         return pl.concat(parts)
 
     def _losses(self, run: Run, questions: Questions, cache: Path) -> pl.DataFrame:
-        key = self._key(run)
+        preset = self.options["preset"]
+        model, tokenizer = build_model(preset, self.modality, run.seed)
+        limit = min(self.options["max_tokens"], tokenizer.model_max_length)
+        encoder = Encoder.from_tokenizer(tokenizer, self.modality, limit)
+        key = content_hash([origin(model, encoder), self._key(run)])
         path = cache / f"{key}.parquet"
         if path.is_file():
             try:
                 return read_table(path, RETRAINED)
             except ValueError as error:
                 logger.warning("trained again: %s", error)
-        preset = self.options["preset"]
-        model, tokenizer = build_model(preset, self.modality, run.seed)
-        limit = min(self.options["max_tokens"], tokenizer.model_max_length)
-        encoder = Encoder.from_tokenizer(tokenizer, self.modality, limit)
         kept = self.pool["sequence"].gather(list(run.rows)).to_list()
         work = cache / key
         train_mlm(
@@ -130,7 +156,7 @@ class Bench:
         loss, _ = masked_losses(
             model.eval(), encoder, questions.rows["sequence"].to_list(), questions.places, reading
         )
-        table = questions.rows.select("seq_id").with_columns(
+        table = questions.rows.select("set", "seq_id").with_columns(
             pl.lit(run.number).alias("run"),
             pl.lit(run.seed).alias("seed"),
             pl.Series("loss", loss),
@@ -140,12 +166,10 @@ class Bench:
         finish(work)
         return table
 
-    def _key(self, run: Run) -> str:
-        """Hash of all that a run's losses depend on but the code."""
-        return content_hash(
-            [
-                *(self.modality, dict(self.options), self.residues, machine(self.device)),
-                *(run.number, run.seed, run.rows, run.left_out),
-                *(self.pool["seq_id"].to_list(), self.tested["seq_id"].to_list(), vars(self.masks)),
-            ]
-        )
+    def _key(self, run: Run) -> list[Any]:
+        """All that a run's losses depend on, but the untrained model and the code."""
+        return [
+            *(dict(self.options), self.residues, machine(self.device), vars(self.masks)),
+            *(run.number, run.seed, run.rows, run.left_out),
+            *(self.pool["seq_id"].to_list(), self.tested.select("set", "seq_id").rows()),
+        ]

@@ -9,8 +9,12 @@ from pydantic import Field, model_validator
 
 from coresift.influence.settings import Curvature, Loss, Parameters
 from coresift.models.settings import Preset
+from coresift.selection.names import DECILES
 from coresift.settings import Fraction, Positive, Section
 from coresift.training.settings import Optimisation
+
+#: The selection that the decile curve is held against.
+CONTROL = "random"
 
 Seeds = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
 
@@ -94,30 +98,27 @@ class Stability(Section):
         20, description="bins of equal count, where length is taken out of a comparison"
     )
 
-    def settings(
+    def changes(
         self, reference: Setting, from_scratch: bool
-    ) -> dict[str, list[tuple[Setting, float]]]:
-        """Settings other than the reference by what they change, with the changed value.
+    ) -> list[tuple[str, float, Setting]]:
+        """What is changed, to what value, and the setting that it makes; the run's own left out.
 
         Args:
+            reference: the run's own setting.
             from_scratch: whether the base is made here, and can be made in another width.
         """
-        given = vars(reference)
-        sizes = {value: max(1, round(value * reference.size)) for value in self.sizes}
-        changes: dict[str, list[tuple[str, float, float]]] = {
-            "seed": [("seed", seed, seed) for seed in self.seeds],
-            "subset size": [("size", size, value) for value, size in sizes.items()],
-            "fine-tuning epochs": [("epochs", value, value) for value in self.epochs],
-            "base width": [("width", value, value) for value in self.widths if from_scratch],
-        }
-        return {
-            factor: [
-                (Setting(**{**given, key: value}), shown)
-                for key, value, shown in rows
-                if value != given[key]
-            ]
-            for factor, rows in changes.items()
-        }
+        own = vars(reference)
+        wanted: list[tuple[str, float, dict[str, float]]] = [
+            *(("seed", seed, {"seed": seed}) for seed in self.seeds),
+            *(
+                ("subset size", size, {"size": max(1, round(size * reference.size))})
+                for size in self.sizes
+            ),
+            *(("fine-tuning epochs", epochs, {"epochs": epochs}) for epochs in self.epochs),
+            *(("base width", width, {"width": width}) for width in self.widths if from_scratch),
+        ]
+        made = [(factor, value, Setting(**{**own, **change})) for factor, value, change in wanted]
+        return [row for row in made if row[2] != reference]
 
 
 class Validate(Section):
@@ -184,13 +185,21 @@ class Validate(Section):
                 raise ValueError(f"{key} has a value twice: {values}")
         return self
 
-    def small(self, check: str) -> Datamodel | LeaveOneOut:
-        """The section of a check that retrains: lds or loo.
+    def decile_budget(self, budgets: list[int]) -> int:
+        """Sequences in a coreset of the decile curve, of the budgets of `selection`."""
+        return min(budgets) if self.budget is None else self.budget
 
-        Raises:
-            ValueError: it is left out, or there is no such check.
-        """
-        section = {"lds": self.lds, "loo": self.loo}.get(check)
-        if section is None:
-            raise ValueError(f"validate.{check} is null: nothing to retrain")
-        return section
+    def deciles(self) -> list[str]:
+        """Selections of the decile curve: every tenth of every score, then the random control."""
+        tenths = [f"{name}.{score}" for score in self.scores for name in DECILES]
+        return [*tenths, CONTROL] if tenths else []
+
+    def samples(self) -> dict[str, int]:
+        """Sequences in the sample of the pool of each check that is not left out."""
+        found = {"lds": self.lds, "loo": self.loo, "stability": self.stability}
+        return {name: section.sequences for name, section in found.items() if section is not None}
+
+    def retrained(self) -> dict[str, Datamodel | LeaveOneOut]:
+        """The checks that train small models anew, those left out aside."""
+        found: dict[str, Datamodel | LeaveOneOut | None] = {"lds": self.lds, "loo": self.loo}
+        return {name: section for name, section in found.items() if section is not None}

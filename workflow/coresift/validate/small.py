@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import polars as pl
 
 from coresift.corpus.subset import PoolError, sample_pool
 from coresift.corpus.tables import HELD_OUT
-from coresift.hashing import uniform_hash
+from coresift.hashing import seeded_subsets, uniform_hash
 from coresift.tables import read_table
 
 
@@ -62,3 +64,18 @@ def check_deciles(pool_size: int, budget: int) -> None:
 def residues_of(pool: pl.DataFrame, epochs: float, share: float = 1.0) -> int:
     """Residues of one retraining: passes over a mean part of the small pool, of that share."""
     return max(1, round(epochs * share * int(pool["length"].cast(pl.Int64).sum())))
+
+
+def subsets_of(n: int, options: Mapping[str, Any], seed: int) -> np.ndarray:
+    """(subsets, n) bool: random subsets of round(share * n) of n sequences.
+
+    Subset i is the same however many there are.
+
+    Args:
+        options: values of `settings.Datamodel`.
+    """
+    size = max(1, round(options["share"] * n))
+    members = seeded_subsets(n, size, options["subsets"], seed, "validate_subsets", str(size))
+    subsets = np.zeros((options["subsets"], n), dtype=bool)
+    np.put_along_axis(subsets, members, True, axis=1)
+    return subsets

@@ -6,11 +6,12 @@ import polars as pl
 
 from coresift.tables import Schema
 
-#: Loss of a small model on one sequence; by run, seed, then seq_id.
+#: Loss of a small model on one sequence; by seed, run, set, then seq_id.
 RETRAINED: Schema = {
     "run": pl.Int32,  # lds: number of the subset; loo: row left out, -1 = none
     "seed": pl.Int32,
-    "seq_id": pl.String,  # of the held-out set V; loo: of the tiny pool as well
+    "set": pl.String,  # V, or own = the tiny pool of leave-one-out
+    "seq_id": pl.String,
     "loss": pl.Float64,  # mean negative log likelihood of a masked place, nats
 }
 
