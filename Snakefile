@@ -13,6 +13,8 @@ if not (config or workflow.overwrite_configfiles):
 include: "rules/common.smk"
 include: "rules/download.smk"
 include: "rules/corpus.smk"
+include: "rules/groups.smk"
+include: "rules/split.smk"
 include: "rules/finetune.smk"
 include: "rules/influence.smk"
 include: "rules/select.smk"
@@ -35,6 +37,9 @@ rule all:
     input:
         out("report/report.html"),
         out("coresets/budgets.json"),
+        out("corpus/features.parquet"),
+        out("corpus/groups.parquet"),
+        out("heldout/groups.parquet"),
 
 
 rule scores:
@@ -42,7 +47,7 @@ rule scores:
         out("influence/scores.parquet"),
         out("influence/summary.json"),
         out("corpus/summary.json"),
-        [out("influence/agreement.csv")] if VARIANTS else [],
+        out("influence/agreement.csv"),
 
 
 rule coreset:

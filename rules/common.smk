@@ -24,6 +24,12 @@ from coresift.dag.provenance import Fingerprints, code_digest
 from coresift.dag.readonly import read_only_records
 from coresift.files import read_yaml
 from coresift.models.settings import architecture
+from coresift.selection.names import (
+    CORESET_NAME,
+    SELECTION,
+    coreset_name,
+    parse_coreset,
+)
 from snakemake.exceptions import WorkflowError
 
 export_library()
@@ -66,14 +72,6 @@ def memory(mb):
 def runtime(minutes):
     """Minutes that grow with each retry."""
     return lambda wildcards, attempt: minutes * attempt
-
-
-def reference_coreset(wildcards):
-    """The coreset a matched random strategy is matched to."""
-    if wildcards.strategy in ("random_tokens", "random_length"):
-        name = f"top_influence-{wildcards.budget}-s{wildcards.seed}"
-        return [out(f"coresets/{name}/coreset.parquet")]
-    return []
 
 
 def checkpoint_of(wildcards):
@@ -147,8 +145,8 @@ SHARDS = range(CFG.influence.shards)
 # A pinned D_sub has its own pool even while the files are the same: adding one changes no path.
 BASE_SET = "corpus" if CFG.subset.fasta is None else "base"
 CORESETS = [
-    f"{strategy}-{budget}-s{seed}"
-    for strategy in CFG.selection.names
+    coreset_name(selection, budget, seed)
+    for selection in CFG.selection.names
     for budget in CFG.selection.budgets
     for seed in CFG.selection.seeds
 ]
@@ -169,8 +167,8 @@ wildcard_constraints:
     bucket=r"\d+",
     shard=r"\d+",
     set="corpus|base",
-    strategy="[a-z0-9_]+",
+    selection=SELECTION,
     budget=r"\d+",
     seed=r"\d+",
-    name="|".join([r"[a-z0-9_]+-\d+-s\d+", *map(re.escape, CFG.evaluate.checkpoints)]),
+    name="|".join([CORESET_NAME, *map(re.escape, CFG.evaluate.checkpoints)]),
     task="[a-z0-9_]+",

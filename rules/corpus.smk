@@ -1,10 +1,21 @@
-"""Raw FASTA to a pool of distinct, decontaminated sequences in hash buckets."""
+"""Raw FASTA to distinct, decontaminated sequences in hash buckets."""
 
 DECONTAMINATE = CFG.decontaminate.model_dump(
     exclude={
         "kmer": {"enabled", "splits", "identity", "coverage"},
         "mmseqs2": {"enabled", "splits", "k", "containment"},
     }[CFG.decontaminate.method]
+)
+
+
+#: What decides what becomes of a record.
+INGEST = CFG.corpus.model_dump(
+    exclude={
+        **dict.fromkeys(("fasta", "buckets", "sample", "cluster", "groups"), True),
+        "low_complexity": (
+            {"share"} if CFG.corpus.low_complexity.action == "keep" else {}
+        ),
+    }
 )
 
 
@@ -28,7 +39,7 @@ rule ingest:
     params:
         content=lambda w: fingerprint(SOURCES[w.source]),
         modality=CFG.modality,
-        corpus=CFG.corpus.model_dump(exclude={"fasta", "buckets", "sample", "cluster"}),
+        corpus=INGEST,
         code=code("ingest"),
     script:
         "../workflow/scripts/ingest.py"
@@ -65,7 +76,7 @@ rule decontaminate:
         bucket=out("corpus/distinct/{set}/{bucket}.arrow"),
         protected=out("tasks/protected.parquet"),
     output:
-        pool=out("corpus/pool/{set}/{bucket}.parquet"),
+        clean=out("corpus/clean/{set}/{bucket}.parquet"),
         removed=out("corpus/removed/{set}/{bucket}.parquet"),
     log:
         log_of("decontaminate-{set}-{bucket}"),
@@ -87,16 +98,13 @@ rule decontaminate:
         "../workflow/scripts/decontaminate.py"
 
 
-if CFG.corpus.cluster is None:
-    CLUSTERS = []
-else:
-    CLUSTERS = [out("corpus/clusters.parquet")]
+if CFG.corpus.cluster is not None:
 
     rule cluster:
         input:
-            expand(out("corpus/pool/corpus/{bucket}.parquet"), bucket=BUCKETS),
+            expand(out("corpus/clean/corpus/{bucket}.parquet"), bucket=BUCKETS),
         output:
-            CLUSTERS,
+            out("corpus/clusters.parquet"),
         log:
             log_of("cluster"),
         benchmark:
@@ -122,7 +130,7 @@ rule summarise_corpus:
         distinct=expand(out("corpus/distinct/corpus/{bucket}.arrow"), bucket=BUCKETS),
         pool=expand(out("corpus/pool/corpus/{bucket}.parquet"), bucket=BUCKETS),
         removed=expand(out("corpus/removed/corpus/{bucket}.parquet"), bucket=BUCKETS),
-        clusters=CLUSTERS,
+        heldout=expand(out("corpus/heldout/corpus/{bucket}.parquet"), bucket=BUCKETS),
     output:
         summary=out("corpus/summary.json"),
         rejects=out("corpus/rejects.parquet"),

@@ -7,6 +7,8 @@ rule describe_scores:
         pool=expand(out("corpus/pool/corpus/{bucket}.parquet"), bucket=BUCKETS),
     output:
         summary=out("influence/summary.json"),
+        agreement=out("influence/agreement.csv"),
+        extremes=out("influence/extremes.csv"),
         plot=report(
             out("influence/scores.svg"),
             caption="../resources/captions/scores.rst",
@@ -23,6 +25,8 @@ rule describe_scores:
         mem_mb=memory(16000),
         runtime=runtime(30),
     params:
+        columns=CFG.influence.columns(),
+        budgets=CFG.selection.budgets,
         modality=CFG.modality,
         code=code("describe_scores"),
     script:
@@ -33,7 +37,8 @@ rule describe_coresets:
     input:
         scores=out("influence/scores.parquet"),
         coresets=expand(out("coresets/{name}/coreset.parquet"), name=CORESETS),
-        pool=expand(out("corpus/pool/corpus/{bucket}.parquet"), bucket=BUCKETS),
+        features=out("corpus/features.parquet"),
+        groups=out("corpus/groups.parquet"),
     output:
         overlap=out("coresets/overlap.csv"),
         drift=out("coresets/drift.csv"),
@@ -65,6 +70,8 @@ rule describe_coresets:
         runtime=runtime(30),
     params:
         names=CORESETS,
+        scores=CFG.selection.ranked,
+        groupings=CFG.corpus.groupings,
         modality=CFG.modality,
         cci=plain(CFG.selection.cci),
         code=code("describe_coresets"),

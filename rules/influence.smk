@@ -7,14 +7,14 @@ FISHER_KEYS = {
     "curvature",
     "damping",
     "damping_mode",
+    "per",
     "variants",
+    "targets",
     "shards",
     "fisher_shards",
 }
 FISHERS = CFG.influence.fishers()
-VARIANTS = list(CFG.influence.variants)
 SCORE_SHARDS = out(f"influence/scores/{CFG.influence.shards}/{{shard}}.parquet")
-VARIANT_SHARDS = out(f"influence/variants/{CFG.influence.shards}/{{shard}}.parquet")
 SCORE_CROPPED = out(f"cropped/score/{CFG.influence.shards}/{{shard}}.json")
 FISHER_CROPPED = out(
     f"cropped/fisher/{{loss}}/{{kind}}/{CFG.influence.fisher_shards}/{{shard}}.json"
@@ -110,7 +110,6 @@ rule score:
             ),
         ),
     output:
-        **({"variants": VARIANT_SHARDS} if VARIANTS else {}),
         scores=SCORE_SHARDS,
         cropped=SCORE_CROPPED,
     log:
@@ -153,31 +152,7 @@ rule merge:
         mem_mb=memory(16000),
         runtime=runtime(30),
     params:
+        columns=CFG.influence.columns(),
         code=code("merge"),
     script:
         "../workflow/scripts/merge.py"
-
-
-rule merge_variants:
-    input:
-        scores=out("influence/scores.parquet"),
-        variants=expand(VARIANT_SHARDS, shard=SHARDS),
-    output:
-        scores=out("influence/scores_variants.parquet"),
-        agreement=out("influence/agreement.csv"),
-    log:
-        log_of("merge_variants"),
-    benchmark:
-        bench("merge_variants")
-    conda:
-        "../envs/torch.yaml"
-    threads: 1
-    resources:
-        mem_mb=memory(16000),
-        runtime=runtime(30),
-    params:
-        names=VARIANTS,
-        budgets=CFG.selection.budgets,
-        code=code("merge_variants"),
-    script:
-        "../workflow/scripts/merge_variants.py"

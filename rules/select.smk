@@ -1,4 +1,6 @@
-"""Coresets: strategy x budget x seed."""
+"""Coresets: selection x budget x seed."""
+
+from dataclasses import asdict
 
 #: What trains, scores or draws waits for check_budgets (`onstart`) and does not depend on it: a new
 #: budget is no reason to score.
@@ -6,6 +8,23 @@ LATER = {
     *("base", "finetune", "fisher_part", "score", "select", "pretrain"),
     *(f"{kind}_{task}" for kind in ("baseline", "evaluate") for task in TASKS),
 }
+
+
+def drawn(selection):
+    """What a draw of a selection depends on, as plain data."""
+    request = asdict(CFG.selection.request(selection))
+    if request["strategy"] == "pool":  # as much as training can see
+        request["options"] = {"epochs": CFG.pretrain.epochs}
+    return request
+
+
+def reference_coreset(wildcards):
+    """The coreset a matched selection is matched to: of the same budget and seed."""
+    reference = CFG.selection.request(wildcards.selection).reference
+    if reference is None:
+        return []
+    name = coreset_name(reference, wildcards.budget, wildcards.seed)
+    return [out(f"coresets/{name}/coreset.parquet")]
 
 
 rule check_budgets:
@@ -24,7 +43,7 @@ rule check_budgets:
         mem_mb=memory(1000),
         runtime=runtime(10),
     params:
-        selections={name: CFG.selection.resolve(name) for name in CFG.selection.names},
+        requests=[drawn(name) for name in CFG.selection.requests()],
         budgets=CFG.selection.budgets,
         code=code("check_budgets"),
     script:
@@ -34,13 +53,16 @@ rule check_budgets:
 rule select:
     input:
         scores=out("influence/scores.parquet"),
+        groups=lambda w: (
+            [out("corpus/groups.parquet")] if drawn(w.selection)["by"] else []
+        ),
         reference=reference_coreset,
     output:
-        out("coresets/{strategy}-{budget}-s{seed}/coreset.parquet"),
+        out("coresets/{selection}-{budget}-s{seed}/coreset.parquet"),
     log:
-        log_of("select-{strategy}-{budget}-s{seed}"),
+        log_of("select-{selection}-{budget}-s{seed}"),
     benchmark:
-        bench("select-{strategy}-{budget}-s{seed}")
+        bench("select-{selection}-{budget}-s{seed}")
     conda:
         "../envs/corpus.yaml"
     threads: 1
@@ -48,7 +70,7 @@ rule select:
         mem_mb=memory(16000),
         runtime=runtime(30),
     params:
-        strategy=lambda w: CFG.selection.resolve(w.strategy),
+        request=lambda w: drawn(w.selection),
         code=code("select"),
     script:
         "../workflow/scripts/select.py"

@@ -3,6 +3,7 @@
 import pytest
 from coresift.config import check_paths, load_config
 from coresift.corpus.settings import source_name
+from coresift.selection.request import Request
 from coresift.settings import ConfigError, plain
 from coresift.tasks.settings import METRIC_NAMES, Task, task_presets
 
@@ -28,6 +29,25 @@ def test_defaults_are_valid():
     ("path", "value", "expected"),
     [
         ("selection.strategies", ["best"], ["selection.strategies.0", "top_influence", "'best'"]),
+        ("selection.strategies", ["cci", "Cci"], ["strategies.1", "'Cci' is no selection's name"]),
+        ("selection.strategies", ["random_length"], ["random_length:SELECTION", ":top_influence"]),
+        ("selection.strategies", ["random_tokens"], ["random_tokens:SELECTION"]),
+        ("selection.strategies", ["target"], ["influence.targets", "target:TARGET"]),
+        ("selection.strategies", ["target:x"], ["target:x ranks 'target_x', no such", "allowed"]),
+        ("selection.strategies", ["random.loss"], ["random takes no .SCORE", "top_influence, "]),
+        ("selection.strategies", ["cci:loss"], ["cci takes nothing after a colon, not :loss"]),
+        ("selection.strategies", ["random_length:best"], ["no strategy 'best'; allowed: top_inf"]),
+        ("selection.strategies", ["random_kept:loss"], ["random_kept takes a CCI selection"]),
+        ("selection.strategies", ["cci_x"], ["no CCI variant 'cci_x'; in selection.cci_variants"]),
+        ("selection.strategies", ["cci", "cci.influence"], ["are the same selection"]),
+        ("selection.strategies", ["cci.luck"], ["cci.luck ranks 'luck', no such score", "grad_"]),
+        ("selection.strategies", ["cluster_sqrt"], ["cluster_sqrt needs clusters", "corpus.clus"]),
+        ("selection.strategies", ["random_groups:cluster_cci"], ["cluster_cci needs clusters"]),
+        ("selection.score", "luck", ["selection.score: no score 'luck'; allowed: influence, res"]),
+        ("selection.group", "family", ["no grouping 'family'; allowed: source"]),
+        ("selection.group", "cluster", ["no grouping 'cluster'; allowed: source"]),
+        ("selection.draws", "same", ["selection.draws", "'independent' or 'shared'"]),
+        ("selection.controls", ["random"], ["selection.controls.0", "'random_length'"]),
         ("influence.damping", 0, ["influence.damping", "greater than 0"]),
         ("influence.dampening", 1, ["influence.dampening: unknown key", "damping_mode"]),
         ("selection.budgets", [10, 10], ["selection", "twice"]),
@@ -167,9 +187,64 @@ def test_source_name():
 
 def test_cci_variants_are_named_selections():
     config = load_config(changed("selection.cci_variants", {"cci_hard0": {"prune_hard": 0}}))
-    assert config.selection.names[-1] == "cci_hard0"
-    assert config.selection.resolve("cci_hard0")[1]["prune_hard"] == 0
-    assert config.selection.resolve("cci")[1]["prune_hard"] == 0.1
-    assert config.selection.resolve("random") == ("random", {})
+    selection = config.selection
+    assert "cci_hard0" in selection.names
+    assert selection.request("cci_hard0").options["prune_hard"] == 0
+    assert selection.request("cci_hard0.loss").score == "loss"
+    assert selection.request("random_kept:cci_hard0").options["prune_hard"] == 0
+    assert selection.request("random_kept").options["prune_hard"] == 0.1
+    assert selection.request("cci").options["prune_hard"] == 0.1
+    random = Request("random", "random", salt="random")
+    assert selection.request("random") == random
     with pytest.raises(ConfigError, match=r"selection\.cci_variants"):
         load_config(changed("selection.cci_variants", {"top": {}}))
+
+
+def test_controls_are_added_for_what_is_not_random():
+    def names(**values):
+        return load_config({**GOOD, "selection": values}).selection.names
+
+    asked = ["cci.loss", "random", "pool", "random_kept", "loss"]
+    assert names(strategies=asked) == [*asked, "random_length:cci.loss", "random_length:loss"]
+    assert names(strategies=asked, controls=[]) == asked
+    both = ["random_length:cci", "random_groups:cci"]
+    assert names(strategies=["cci", both[0]], controls=["random_length", "random_groups"]) == [
+        "cci",
+        *both,
+    ]
+    with_variant = names(strategies=["random"], cci_variants={"cci_a": {"n_strata": 9}})
+    assert with_variant == ["random", "cci_a", "random_length:cci_a"]
+
+
+def test_what_is_drawn_for_a_control_only_is_checked_too():
+    config = load_config(changed("selection.strategies", ["random_length:random_groups:decile_3"]))
+    requests = config.selection.requests()
+    assert [*requests] == [
+        "random_length:random_groups:decile_3",
+        "random_groups:decile_3",
+        "decile_3",
+    ]
+    assert requests["random_groups:decile_3"].by == "source"
+    assert requests["decile_3"].score == "influence"
+
+
+def test_groupings_and_scores_are_those_that_the_other_stages_make():
+    config = load_config(
+        {
+            **GOOD,
+            "corpus": {"fasta": ["a.fa"], "cluster": {}},
+            "influence": {"variants": {"plain": {"curvature": "identity"}}},
+            "selection": {
+                "strategies": ["cci", "cci.loss", "cluster_cci.plain", "group_sqrt"],
+                "score": "plain",
+                "group": "cluster",
+                "draws": "shared",
+            },
+        }
+    )
+    assert config.corpus.groupings == ["source", "cluster"]
+    assert config.selection.ranked == ["plain", "loss"]
+    requests = config.selection.requests()
+    assert requests["cci"].score == requests["cluster_cci.plain"].score == "plain"
+    assert requests["group_sqrt"].by == "cluster"
+    assert {request.salt for request in requests.values()} == {""}

@@ -15,7 +15,11 @@ TABLES = {"scipy", "pandas", "Bio"}
 FORBIDDEN = {
     "without torch": [
         (
-            ["ingest", "deduplicate", "subset", "decontaminate", "cluster", "coreset_fasta"],
+            [
+                *("ingest", "deduplicate", "subset", "decontaminate", "cluster", "coreset_fasta"),
+                *("label", "group", "merge_groups", "features", "split"),
+                *("heldout_sets", "heldout_groups"),
+            ],
             {*LEARNING, *TABLES, "matplotlib", "pydantic"},
         ),
         (
@@ -23,7 +27,7 @@ FORBIDDEN = {
             {*LEARNING, *TABLES, "matplotlib"},
         ),
         (["make_report"], {*LEARNING, *TABLES}),
-        (["merge_variants", "describe_scores", "describe_coresets"], {*LEARNING, "pandas", "Bio"}),
+        (["describe_scores", "describe_coresets"], {*LEARNING, "pandas", "Bio"}),
         (["results", "baseline"], {"torch", "transformers", "tokenizers"}),
     ],
     # transformers' models bring torch._dynamo, sympy and scipy with them: 60 % of the start.

@@ -251,8 +251,8 @@ def test_a_file_that_is_mostly_rejected_is_warned_of(poor_pool):
     assert "letters: 1, first record 4 (d): 1 characters outside the rna alphabet: !" in logged
     assert [problem.startswith(text) for problem in summary["problems"]] == [True]
     assert as_text(summary).splitlines() == [
-        "corpus: 5 records, 1 accepted, 1 distinct, 0 not sampled, 0 close to tasks' examples: "
-        "a pool of 1 sequences, 8 residues",
+        "corpus: 5 records, 1 accepted, 1 distinct, 0 not sampled, 0 close to tasks' examples, "
+        "0 held out: a pool of 1 sequences, 8 residues",
         f"  {path}: 1 of 5 records accepted, rejected: 2 aligned, 1 letters, 1 too_short",
     ]
 

@@ -7,11 +7,10 @@ import polars as pl
 import pytest
 from coresift.corpus import mmseqs as module
 from coresift.corpus.blocks import sequence_id
+from coresift.corpus.groups import count_groups, merge_groups
 from coresift.corpus.mmseqs import MmseqsError, cluster, mmseqs, similar
-from coresift.corpus.summary import summarise
-from coresift.corpus.tables import CLUSTER, SEQUENCE
-from coresift.files import write_json
-from coresift.tables import to_arrow, write_arrow, write_table
+from coresift.corpus.tables import CLUSTER, SEQUENCE, group_schema
+from coresift.tables import write_table
 
 needs_mmseqs = pytest.mark.skipif(
     shutil.which("mmseqs") is None, reason="needs mmseqs on PATH (Debian package mmseqs2)"
@@ -144,15 +143,10 @@ def test_clusters_hold_near_duplicates(tmp_path, modality):
     assert all(len(group) == 1 for group in groups)
     assert len(set.union(*groups)) == len(families)
     write_table(tmp_path / "clusters.parquet", tables[0], CLUSTER)
-    counts = {"records": 45, "accepted": 45, "rejected": {}}
-    report = {"source": "x", "path": "x.fasta", **counts, "first_rejected": {}, "problems": []}
-    write_json(tmp_path / "x.json", report)
-    write_arrow(tmp_path / "distinct.arrow", to_arrow(pool), SEQUENCE)
-    summary = summarise(
-        [tmp_path / "x.json"], [tmp_path / "distinct.arrow"], paths,
-        [tmp_path / "clusters.parquet"], 0, 0,
-    )  # fmt: skip
-    assert summary["clusters"] == 15
+    merged = pl.concat(merge_groups(paths, {"cluster": tmp_path / "clusters.parquet"}))
+    write_table(tmp_path / "groups.parquet", merged, group_schema(["cluster"]))
+    counts = count_groups(tmp_path / "groups.parquet", ["cluster"])
+    assert counts == {"cluster": {"groups": 15, "without": 0}}
 
 
 def test_lost_rows_are_an_error(tmp_path, monkeypatch):

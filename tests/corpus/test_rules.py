@@ -34,10 +34,12 @@ def test_mmseqs_decontamination_and_clusters_by_the_rules(root, tmp_path, run_ru
             "buckets": 2,
             "cluster": {"threads": 2},
         },
+        "heldout": {"share": 0.2},
         "decontaminate": {"method": "mmseqs2", "identity": 0.95},
         "tasks": {"domain": {"kind": "class", "data": data}},
     }
-    done = run_rules(config, "results/r/corpus/summary.json")
+    targets = ("corpus/summary.json", "corpus/groups.parquet", "heldout/groups.parquet")
+    done = run_rules(config, *(f"results/r/{path}" for path in targets))
     assert done.returncode == 0, done.stderr[-4000:]
     out = tmp_path / "results/r/corpus"
     summary = json.loads((out / "summary.json").read_text())
@@ -47,5 +49,15 @@ def test_mmseqs_decontamination_and_clusters_by_the_rules(root, tmp_path, run_ru
     assert removed.height == summary["removed"] >= 60
     assert removed["identity"].min() >= 0.95
     clusters = pl.read_parquet(out / "clusters.parquet")
-    assert clusters["seq_id"].to_list() == pool["seq_id"].to_list()
-    assert summary["clusters"] == clusters["cluster_id"].n_unique() < summary["pool"]
+    heldout = pl.concat(map(pl.read_parquet, sorted((out / "heldout/corpus").glob("*.parquet"))))
+    clean = sorted([*pool["seq_id"], *heldout["seq_id"]])
+    assert clusters["seq_id"].to_list() == clean
+    assert clusters["cluster_id"].n_unique() < len(clean)
+    # Whole clusters are held out, and the groups of the pool are those of its clusters.
+    of = dict(clusters.rows())
+    assert {of[i] for i in heldout["seq_id"]}.isdisjoint(of[i] for i in pool["seq_id"])
+    assert 0 < summary["held_out"]["sequences"] == heldout.height < len(clean) / 2
+    groups = pl.read_parquet(out / "groups.parquet")
+    assert groups.select("seq_id", "cluster").rows() == [(i, of[i]) for i in pool["seq_id"]]
+    tested = pl.read_parquet(tmp_path / "results/r/heldout/groups.parquet")
+    assert tested.select("seq_id", "cluster").rows() == [(i, of[i]) for i in heldout["seq_id"]]

@@ -20,17 +20,19 @@ FLOORS = (
     {"docs"},
     {"cost"},
 )
-#: Rooms that the scripts of a rule file may reach, directly or not; "room.tables" is its schemas.
+#: Rooms that the scripts of a rule file may reach, directly or not; "room.module" is one file.
 REACH = {
     "download": {"dag"},
     "corpus": {"dag", "corpus"},
+    "groups": {"dag", "corpus"},
+    "split": {"dag", "corpus"},
     "finetune": {"dag", "corpus", "models", "training"},
     "influence": {"dag", "corpus", "models", "influence"},
     "select": {"dag", "corpus", "selection", "influence.tables"},
     "pretrain": {"dag", "corpus", "models", "training", "selection.tables"},
     "evaluate": {"dag", "corpus", "models", "tasks"},
     "describe": {"dag", "corpus", "models", "influence", "selection", "report"},
-    "report": {"dag", "corpus", "models", "tasks", "report"},
+    "report": {"dag", "corpus", "models", "tasks", "report", "selection.names"},
 }
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py")
 

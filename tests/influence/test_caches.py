@@ -12,7 +12,7 @@ from coresift.influence.engine import InfluenceEngine, resolve_settings
 from coresift.influence.fisher import Fisher, compute_part, inverse_curvature
 from coresift.influence.scoring import score_key, score_shard
 from coresift.influence.settings import Influence
-from coresift.influence.tables import SCORE
+from coresift.influence.tables import MEASURED
 from coresift.models.checkpoint import build_model
 from coresift.models.tokenizer import Encoder
 from coresift.tables import write_table
@@ -87,7 +87,7 @@ def test_rows_that_another_writer_drops_stay_in_the_result(
 
     def replaced(self, block, scores):
         original(self, block, scores)
-        write_table(self._path(block), scores.head(0), SCORE)
+        write_table(self._path(block), scores.head(0), MEASURED)
 
     monkeypatch.setattr(scoring.ScoreCache, "add", replaced)
     assert score_shard(engine, {"x": curvature}, pool, tmp_path)["x"].equals(fresh)
@@ -140,7 +140,7 @@ def test_doubled_rows_of_an_older_version_are_computed_again(
     score_shard(engine, {"x": curvature}, pool, tmp_path)
     for path in blocks(tmp_path):
         rows = pl.read_parquet(path)
-        write_table(path, pl.concat([rows, rows]), SCORE)
+        write_table(path, pl.concat([rows, rows]), MEASURED)
     assert score_shard(engine, {"x": curvature}, pool, tmp_path)["x"].equals(fresh)
     assert unique(tmp_path)
 

@@ -1,6 +1,7 @@
 """The engine against brute-force autograd, the reference code's literal method, and resume."""
 
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
@@ -8,6 +9,7 @@ import pytest
 import torch
 from coresift.corpus.blocks import bounds, sequence_id
 from coresift.files import write_tensors
+from coresift.influence.columns import score_table
 from coresift.influence.curvature import Fishers, curvature_of, summing
 from coresift.influence.engine import (
     GradientError,
@@ -26,12 +28,11 @@ from coresift.influence.fisher import (
 )
 from coresift.influence.gradients import Curvature
 from coresift.influence.kronecker import Kronecker, eigenbases
-from coresift.influence.merge import merge_variants, variant_rows
+from coresift.influence.merge import merge_scores
 from coresift.influence.parameters import resolve_layers
 from coresift.influence.scoring import score_all, score_frame, score_shard
 from coresift.influence.settings import Influence
-from coresift.influence.summary import score_agreement
-from coresift.influence.tables import VARIANT
+from coresift.influence.tables import score_schema
 from coresift.models.checkpoint import build_model
 from coresift.models.tokenizer import Encoder, build_tokenizer
 from coresift.tables import read_table, write_table
@@ -640,31 +641,38 @@ def test_variants_share_a_pass_and_change_no_bit(tmp_path, monkeypatch):
         assert scores[name].equals(expected), name
 
 
-def test_variants_are_merged_and_compared(tmp_path):
-    rng = np.random.default_rng(0)
-    main = sequences(30).select("seq_id").with_columns(influence=pl.Series(np.arange(30.0)))
-    named = {
-        "reversed": main.with_columns(-pl.col("influence")),
-        "noise": main.with_columns(influence=pl.Series(rng.random(main.height))),
-    }
-    names = list(named)
-    for i, rows in enumerate((main[:11], main[11:])):
-        pieces = {n: f.join(rows, on="seq_id", how="semi") for n, f in named.items()}
-        write_table(tmp_path / f"{i}", variant_rows(pieces), VARIANT)
-    shards = [tmp_path / "0", tmp_path / "1"]
-    merge_variants(shards, main["seq_id"], names, tmp_path / "all")
-    merged = read_table(tmp_path / "all", VARIANT)
-    assert merged["variant"].to_list() == names * main.height
-    for name, frame in named.items():
-        rows = merged.filter(pl.col("variant") == name)
-        assert rows.select("seq_id", "influence").equals(frame)
-    table = score_agreement(main, merged, names, [10, 20, 1000])
-    assert table.height == 3 * 2
-    first = table.row(0, named=True)
-    assert first == {"a": "influence", "b": "reversed", "spearman": -1.0, "k": 10, "shared": 0.0}
-    assert table.row(1, named=True)["shared"] == 0.5  # the 20 first and the 20 last of 30
-    with pytest.raises(ScoreError, match="30 sequences in the pool, variants of 11"):
-        merge_variants(shards[:1], main["seq_id"], names, tmp_path / "short")
+def test_the_score_table_is_wide_and_the_same_whatever_the_shards(tmp_path):
+    frame = sequences(30)
+    influence = Influence(variants={"norm": {"curvature": "identity", "per": "residue"}})
+    measured = score_with(influence, frame, tmp_path)
+    table = score_table(influence, measured)
+    assert table.columns == list(score_schema(["norm"]))
+    main, norm = measured["influence"], measured["norm"]
+    assert table["influence"].equals(main["influence"])
+    assert table["residue"].equals(main["influence"] * main["n_tokens"])
+    assert table["norm"].equals(norm["influence"] * norm["n_tokens"])
+    residue = influence.model_copy(update={"per": "residue"})
+    table_by_residue = score_table(residue, measured)
+    assert table_by_residue["influence"].equals(table["residue"])
+    frame.select("seq_id").write_parquet(tmp_path / "pool")
+    written = []
+    for cuts in ([0, 30], [0, 11, 12, 30]):
+        paths = []
+        for start, stop in pairwise(cuts):
+            paths.append(tmp_path / f"{start}-{stop}")
+            write_table(paths[-1], table[start:stop], score_schema(["norm"]))
+        merge_scores(paths, [tmp_path / "pool"], ["norm"], tmp_path / "all")
+        written.append((tmp_path / "all").read_bytes())
+    assert written[0] == written[1]
+    assert read_table(tmp_path / "all", score_schema(["norm"])).equals(table)
+    with pytest.raises(ScoreError, match="30 sequences in the pool, 11 scores"):
+        merge_scores(paths[:1], [tmp_path / "pool"], ["norm"], tmp_path / "short")
     assert not (tmp_path / "short").exists()
-    with pytest.raises(ScoreError, match="not every variant"):
-        merge_variants(shards[1:], main["seq_id"], names, tmp_path / "short")
+    with pytest.raises(ValueError, match="columns missing"):
+        merge_scores(paths, [tmp_path / "pool"], ["norm", "other"], tmp_path / "short")
+
+
+@pytest.mark.parametrize("name", ["influence", "residue", "loss", "target_mine"])
+def test_a_variant_is_no_other_column(name):
+    with pytest.raises(ValueError, match="names of other columns"):
+        Influence(variants={name: {"loss": "masked"}}, targets={"mine": {"fasta": "x.fasta"}})

@@ -33,7 +33,7 @@ def test_merge_takes_in_every_shard(dag, tmp_path):
     rows = pl.DataFrame({"seq_id": [f"{i:032x}" for i in range(100)], "length": 30})
     scores = rows.with_columns(
         pl.int_range(pl.len()).cast(pl.Float64).alias(name)
-        for name in ("influence", "loss", "grad_norm", "error_norm")
+        for name in ("influence", "residue", "loss", "grad_norm", "error_norm")
     ).with_columns(n_tokens=30)
     pool = rows.with_columns(
         sequence=pl.lit("ACGUAC" * 5), block=0, n_copies=1, source_ids=pl.lit(["a"])

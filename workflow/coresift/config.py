@@ -12,11 +12,13 @@ import os
 from types import UnionType
 from typing import Annotated, Any, get_args
 
+import polars as pl
 from pydantic import Field, ValidationError, model_validator
 
-from coresift.corpus.settings import Corpus, Decontaminate, Subset, source_name
+from coresift.corpus.settings import Corpus, Decontaminate, Heldout, Subset, source_name
 from coresift.dag.settings import Download
 from coresift.influence.settings import Influence
+from coresift.influence.tables import SCORE
 from coresift.report.settings import Report
 from coresift.selection.settings import Selection
 from coresift.settings import ConfigError, Modality, Section, plain
@@ -62,6 +64,7 @@ class Config(Section):
     )
     corpus: Corpus
     decontaminate: Decontaminate = Field(default_factory=Decontaminate)
+    heldout: Heldout = Field(default_factory=Heldout)
     subset: Subset = Field(default_factory=Subset)
     base: Base = Field(default_factory=Base)
     finetune: Finetune = Field(default_factory=Finetune)
@@ -89,15 +92,56 @@ class Config(Section):
                 )
         if "kmer" in self.evaluate.checkpoints:
             raise ValueError("evaluate.checkpoints: kmer is the name of the baseline")
+        allowed = ["hash", *self.corpus.groupings]
+        if self.heldout.by not in (None, *allowed):
+            hint = "; cluster needs corpus.cluster" if self.heldout.by == "cluster" else ""
+            raise ValueError(
+                f"heldout.by: no grouping {self.heldout.by}; allowed: {', '.join(allowed)}{hint}"
+            )
         if self.subset.fasta is not None:
             unknown = sorted(set(self.subset.fasta) - set(self.corpus.fasta))
             if unknown:
                 raise ValueError(f"subset.fasta: not in corpus.fasta: {unknown}")
+        self._check_selection()
         return self
+
+    def _check_selection(self) -> None:
+        """Hold what selections read to what the other stages make."""
+        if self.selection.group not in self.corpus.groupings:
+            raise ValueError(
+                f"selection.group: no grouping {self.selection.group!r}; "
+                f"allowed: {', '.join(self.corpus.groupings)}"
+            )
+        if self.selection.score not in self.scores:
+            raise ValueError(
+                f"selection.score: no score {self.selection.score!r}; "
+                f"allowed: {', '.join(self.scores)}"
+            )
+        for name, request in self.selection.requests().items():
+            if request.by is not None and request.by not in self.corpus.groupings:
+                raise ValueError(
+                    f"selection: {name} needs clusters: give corpus.cluster (corpus.cluster: {{}} "
+                    "has its defaults)"
+                )
+            if request.score is not None and request.score not in self.scores:
+                raise ValueError(
+                    f"selection: {name} ranks {request.score!r}, no such score; "
+                    f"allowed: {', '.join(self.scores)}"
+                )
+
+    @property
+    def scores(self) -> list[str]:
+        """Columns of the scores that a selection can rank."""
+        numbers = [name for name, kind in SCORE.items() if kind == pl.Float64]
+        return [*numbers, *self.influence.columns()]
 
     def paths(self) -> dict[str, str]:
         """Every file and folder that the run reads, by key, but those of optional tasks."""
         found = {f"corpus.fasta.{i}": path for i, path in enumerate(self.corpus.fasta)}
+        for name, grouping in self.corpus.groups.items():
+            if grouping.table is not None:
+                found[f"corpus.groups.{name}.table"] = grouping.table
+        found |= {f"heldout.files.{name}": path for name, path in self.heldout.files.items()}
         if self.base.checkpoint is not None:
             found["base.checkpoint"] = self.base.checkpoint
         for name, task in self.tasks.items():
@@ -105,6 +149,11 @@ class Config(Section):
                 found |= {f"tasks.{name}.data.{k}": path for k, path in task.data.paths().items()}
         checkpoints = self.evaluate.checkpoints.items()
         return found | {f"evaluate.checkpoints.{name}": path for name, path in checkpoints}
+
+    @property
+    def held_out_by(self) -> str:
+        """What `heldout.by` comes to: hash, or a grouping."""
+        return self.heldout.by or ("cluster" if self.corpus.cluster is not None else "hash")
 
     def unused_downloads(self) -> list[str]:
         """Entries of `downloads` that no other key names: a misspelt path, or a leftover."""
@@ -158,7 +207,7 @@ def check_paths(config: Config) -> None:
             continue
         if not os.path.exists(path):
             lines.append(f"  {key}: no such file or folder, nor an entry of downloads: {path}")
-        elif key.startswith("corpus.fasta.") and os.path.isdir(path):
+        elif key.startswith(("corpus.", "heldout.")) and os.path.isdir(path):
             lines.append(f"  {key}: a folder, not a file: {path}")
         elif key.startswith(("base.", "evaluate.")) and not os.path.isdir(path):
             lines.append(f"  {key}: a file, not a checkpoint's folder: {path}")

@@ -20,6 +20,11 @@ def uniform_hash(keys: Sequence[str], seed: int, purpose: str) -> np.ndarray:
     return np.fromiter((digest((prefix + key).encode()) for key in keys), np.uint64, len(keys))
 
 
+def in_share(keys: Sequence[str], share: float, seed: int, purpose: str) -> np.ndarray:
+    """(n,) bool: whose hash is among the lowest `share` of all hashes; nested in `share`."""
+    return uniform_hash(keys, seed, purpose) / np.float64(2**64) < share
+
+
 def seeded_generator(seed: int, purpose: str, key: str = "") -> np.random.Generator:
     """A numpy generator whose stream is fixed by (seed, purpose, key)."""
     return np.random.default_rng(xxhash.xxh3_64_intdigest(f"{purpose}\0{seed}\0{key}".encode()))

@@ -21,4 +21,4 @@ if options["method"] == "mmseqs2":
 else:
     removed = contaminated(pool, ExampleIndex.build(examples, options["k"]), options["containment"])
 write_table(snakemake.output.removed, removed, REMOVED)
-write_table(snakemake.output.pool, pool.join(removed, on="seq_id", how="anti"), SEQUENCE)
+write_table(snakemake.output.clean, pool.join(removed, on="seq_id", how="anti"), SEQUENCE)

@@ -5,17 +5,18 @@ from coresift.dag.logs import start
 start(snakemake.log[0])
 
 from coresift.alphabet import ALPHABETS
-from coresift.corpus.composition import composition
-from coresift.influence.tables import SCORE
-from coresift.report.coresets import describe_coresets
+from coresift.report.coresets import FEATURES, describe_coresets
+from coresift.selection.draw import group_codes
 from coresift.selection.tables import CORESET
-from coresift.tables import read_table
+from coresift.tables import read_columns, read_table
 
 files, params = snakemake.input, snakemake.params
 describe_coresets(
-    read_table(files.scores, SCORE),
+    read_columns(files.scores, ["seq_id", "length", *params.scores]),
+    params.scores,
     {n: read_table(p, CORESET) for n, p in zip(params.names, files.coresets, strict=True)},
-    composition(files.pool, params.modality),
+    read_columns(files.features, ["seq_id", *FEATURES]),
+    {name: group_codes(read_columns(files.groups, [name])[name]) for name in params.groupings},
     ALPHABETS[params.modality].composition_name,
     params.cci,
     snakemake.output,

@@ -5,13 +5,23 @@ from coresift.dag.logs import start
 start(snakemake.log[0])
 
 from coresift.corpus.composition import composition
-from coresift.files import write_json
-from coresift.influence.summary import score_summary
-from coresift.influence.tables import SCORE
+from coresift.files import write_json, write_text
+from coresift.influence.summary import MAIN, extreme_sequences, score_agreement, score_summary
+from coresift.influence.tables import score_schema
 from coresift.report.plots import save, score_distribution
 from coresift.tables import read_table
 
-scores = read_table(snakemake.input.scores, SCORE)
-shares = composition(snakemake.input.pool, snakemake.params.modality)
-write_json(snakemake.output.summary, score_summary(scores, shares))
-save(score_distribution(scores), snakemake.output.plot)
+params, output = snakemake.params, snakemake.output
+scores = read_table(snakemake.input.scores, score_schema(params.columns))
+shares = composition(snakemake.input.pool, params.modality)
+traits = {
+    "length": scores["length"].to_numpy(),
+    "composition": shares["composition"].to_numpy(),
+    "loss": scores["loss"].to_numpy(),
+}
+names = [*MAIN, *params.columns]
+write_json(output.summary, score_summary(scores, params.columns, traits))
+write_text(output.agreement, score_agreement(scores, names, params.budgets).write_csv())
+extremes = extreme_sequences(scores, names, snakemake.input.pool)
+write_text(output.extremes, extremes.write_csv())
+save(score_distribution(scores), output.plot)

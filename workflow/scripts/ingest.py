@@ -15,7 +15,7 @@ report = ingest(
     snakemake.output.parts,
     snakemake.output.rejects,
     snakemake.params.modality,
-    Limits(options["min_length"], options["max_length"], options["max_ambiguous"]),
+    Limits.of(options),
     options["blocks"],
     options["chunk_bytes"],
 )

@@ -6,4 +6,6 @@ start(snakemake.log[0])
 
 from coresift.influence.merge import merge_scores
 
-merge_scores(snakemake.input.scores, snakemake.input.pool, snakemake.output[0])
+merge_scores(
+    snakemake.input.scores, snakemake.input.pool, snakemake.params.columns, snakemake.output[0]
+)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from coresift.corpus.dedup import read_shard
 from coresift.files import write_json
-from coresift.influence.merge import variant_rows
+from coresift.influence.columns import score_table
 from coresift.influence.scoring import score_all
 from coresift.influence.settings import Influence
-from coresift.influence.tables import SCORE, VARIANT
+from coresift.influence.tables import score_schema
 from coresift.models.checkpoint import choose_device, configure_torch, load_model
 from coresift.models.cropping import count_cropped, room_of
 from coresift.tables import write_table
@@ -29,8 +29,8 @@ fishers = {}
 for path in map(Path, snakemake.input.fisher):
     fishers.setdefault(path.parent.name, {})[path.stem] = path
 device = choose_device(params.device)
-scores = score_all(model, encoder, influence, params.seed, device, fishers, shard, params.cache)
+measured = score_all(model, encoder, influence, params.seed, device, fishers, shard, params.cache)
 write_json(snakemake.output.cropped, {"cropped": cropped})
-write_table(snakemake.output.scores, scores.pop("influence"), SCORE)
-if scores:
-    write_table(snakemake.output.variants, variant_rows(scores), VARIANT)
+write_table(
+    snakemake.output.scores, score_table(influence, measured), score_schema(influence.columns())
+)

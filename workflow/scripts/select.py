@@ -4,22 +4,20 @@ from coresift.dag.logs import start
 
 start(snakemake.log[0])
 
-from coresift.influence.tables import SCORE
+from coresift.selection.request import Request
 from coresift.selection.strategies import select
 from coresift.selection.tables import CORESET
-from coresift.tables import read_table, write_table
+from coresift.tables import read_columns, read_table, write_table
 
-wildcards = snakemake.wildcards
-strategy, cci = snakemake.params.strategy
-reference = snakemake.input.get("reference")
+files, wildcards = snakemake.input, snakemake.wildcards
+request = Request(**snakemake.params.request)
+scored = [] if request.score is None else [request.score]
 coreset = select(
-    read_table(snakemake.input.scores, SCORE),
-    strategy,
+    read_columns(files.scores, ["seq_id", "length", *scored]),
+    request,
     int(wildcards.budget),
     int(wildcards.seed),
-    cci,
-    read_table(reference if isinstance(reference, str) else reference[0], CORESET)
-    if reference
-    else None,
+    groups=read_columns(files.groups[0], ["seq_id", request.by]) if request.by else None,
+    reference=read_table(files.reference[0], CORESET) if request.reference else None,
 )
 write_table(snakemake.output[0], coreset, CORESET)

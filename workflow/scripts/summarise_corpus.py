@@ -19,7 +19,7 @@ write_table(snakemake.output.rejects, read_tables(files.rejects, REJECT), REJECT
 removed = read_tables(files.removed, REMOVED)
 write_table(snakemake.output.removed, removed, REMOVED)
 summary = summarise(
-    files.reports, files.distinct, files.pool, files.clusters, twice.height, removed.height
+    files.reports, files.distinct, files.pool, files.heldout, twice.height, removed.height
 )
 write_json(snakemake.output.summary, summary)
 logging.getLogger("coresift").info("%s", as_text(summary))

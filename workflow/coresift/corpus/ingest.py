@@ -16,7 +16,8 @@ import polars as pl
 import pyarrow as pa
 
 from coresift.corpus import modality as kinds
-from coresift.corpus.blocks import blocks_of, hash_words, runs_of
+from coresift.corpus.blocks import blocks_of, hash_words, hexadecimal, runs_of
+from coresift.corpus.complexity import hard_masked, n_masked, soft_masked
 from coresift.corpus.fasta import Block, CorpusError, read_blocks
 from coresift.corpus.normalise import ODD, Limits, normalise, normalise_lines, reject_reason
 from coresift.corpus.tables import PART, REJECT
@@ -40,7 +41,7 @@ def _keep_freed_memory() -> None:
 
 
 @dataclass(frozen=True)
-class _Accepted:
+class Accepted:
     """The good records of a block.
 
     Attributes:
@@ -57,13 +58,35 @@ class _Accepted:
     rows: np.ndarray
     first: int
 
-    def part(self, n_buckets: int, n_blocks: int) -> tuple[pa.RecordBatch, np.ndarray]:
-        """Columns of `PART` sorted by bucket, and the (n_buckets + 1,) edges of the buckets."""
-        words = hash_words(self.letters, self.starts[self.rows], self.ends[self.rows])
+    def words(self) -> np.ndarray:
+        """(k, 2) uint64 hashes of the good records."""
+        return hash_words(self.letters, self.starts[self.rows], self.ends[self.rows])
+
+    def placed(self, n_buckets: int, n_blocks: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Hashes and numbers of the good records by bucket, and (n_buckets + 1,) edges of buckets.
+
+        Within a bucket they are in the order of the file.
+        """
+        words = self.words()
         buckets = runs_of(blocks_of(words[:, 0], n_blocks), n_buckets, n_blocks)
         order = np.argsort(buckets, kind="stable")
         edges = np.searchsorted(buckets[order], np.arange(n_buckets + 1))
-        words, rows = words[order], self.rows[order]
+        return words[order], self.rows[order], edges
+
+    def distinct(self) -> pl.DataFrame:
+        """The good records' seq_id, sequence and length, the first of equal ones."""
+        sequences = [
+            self.letters[self.starts[i] : self.ends[i]].decode("ascii") for i in self.rows.tolist()
+        ]
+        frame = pl.DataFrame({"sequence": pl.Series(sequences, dtype=pl.String)})
+        return frame.with_columns(
+            pl.Series("seq_id", pl.from_arrow(hexadecimal(self.words())), dtype=pl.String),
+            length=pl.col("sequence").str.len_bytes().cast(pl.Int32),
+        ).unique("seq_id", keep="first", maintain_order=True)
+
+    def part(self, n_buckets: int, n_blocks: int) -> tuple[pa.RecordBatch, np.ndarray]:
+        """Columns of `PART` of the records `placed`, and the edges of the buckets."""
+        words, rows, edges = self.placed(n_buckets, n_blocks)
         sequences = text_array(self.letters, self.starts, self.ends, rows)
         columns = [*map(number_array, words.T), sequences, self._names(rows)]
         return pa.record_batch(columns, names=list(PART)), edges
@@ -82,8 +105,12 @@ def _unnamed(number: int) -> str:
     return f"record_{number}"
 
 
-class _Judge:
-    """Turns blocks of records into accepted and rejected ones, and counts them."""
+class Judge:
+    """Turns blocks of records into accepted and rejected ones, and counts them.
+
+    Attributes:
+        source: the file's label in tables.
+    """
 
     def __init__(self, source: str, modality: str, limits: Limits) -> None:
         self.source, self.modality, self.limits = source, modality, limits
@@ -94,8 +121,10 @@ class _Judge:
         self.first: dict[str, str] = {}
         #: Records of the wrong modality, and their letters.
         self.others = self.other_letters = 0
+        #: Records with masked residues, and those residues.
+        self.masked = self.masked_residues = 0
 
-    def accept(self, block: Block) -> _Accepted:
+    def accept(self, block: Block) -> Accepted:
         """The good records of a block; the others go to `rejects`."""
         letters = normalise_lines(block.text, self.modality)
         # Positions in the text less the newlines before them.
@@ -110,6 +139,8 @@ class _Judge:
                 self.others += 1
                 self.other_letters += len(sequence)
             reason = reject_reason(sequence, self.modality, self.limits)
+            if reason is None and self.limits.max_low_complexity is not None:
+                sequence, reason = self._low_complexity(sequence, self.limits.max_low_complexity)
             if reason is None:
                 ends[i] = starts[i] + len(sequence)
                 letters[starts[i] : ends[i]] = sequence.encode("ascii")
@@ -118,7 +149,20 @@ class _Judge:
                 name = block.identifier(i) or _unnamed(first + i)
                 self._reject(first + i, name, *reason)
         self.number += len(block)
-        return _Accepted(block, letters, starts, ends, np.flatnonzero(good), first)
+        return Accepted(block, letters, starts, ends, np.flatnonzero(good), first)
+
+    def _low_complexity(self, sequence: str, most: float) -> tuple[str, tuple[str, str] | None]:
+        """The sequence, masked if so wanted, and why it is rejected."""
+        soft = soft_masked(sequence, self.modality)
+        n = n_masked(soft)
+        if n > most * len(sequence):
+            detail = f"{n} of {len(sequence)} residues are of low complexity"
+            return sequence, ("low_complexity", detail)
+        if n and self.limits.mask:
+            self.masked += 1
+            self.masked_residues += n
+            return hard_masked(soft, self.modality), None
+        return sequence, None
 
     def _reject(self, number: int, name: str, reason: str, detail: str) -> None:
         self.rejects.append((self.source, number, name, reason, detail))
@@ -134,7 +178,12 @@ class _Judge:
     def _suspects(
         self, letters: bytearray, headers: np.ndarray, starts: np.ndarray, ends: np.ndarray
     ) -> np.ndarray:
-        """Numbers of the records with odd letters, the wrong length or perhaps modality."""
+        """Numbers of the records with odd letters, the wrong length or perhaps modality.
+
+        All, where low complexity matters.
+        """
+        if self.limits.max_low_complexity is not None:
+            return np.arange(len(starts))
         spans = np.stack([headers, starts], axis=1).ravel()
         # An empty record at the end has no position of its own; it is too short anyway.
         spans = np.minimum(spans, len(letters) - 1)
@@ -176,27 +225,48 @@ class _Judge:
             )
         return found
 
+    def report(self, path: str | Path, problems: list[str]) -> dict[str, Any]:
+        """Counts of the whole file, as `ingest` returns them; logged with the problems."""
+        rejected = dict(sorted(self.counts.items()))
+        accepted = self.number - sum(rejected.values())
+        logger.info(
+            "%s: %d records, %d accepted, rejected %s", path, self.number, accepted, rejected
+        )
+        for problem in problems:
+            logger.warning("%s", problem)
+        return {
+            "source": self.source,
+            "path": str(path),
+            "records": self.number,
+            "accepted": accepted,
+            "rejected": rejected,
+            "first_rejected": self.first,
+            "masked": {"records": self.masked, "residues": self.masked_residues},
+            "problems": problems,
+        }
 
-class _Buckets:
-    """Records held until a chunk is full, then written in one run a bucket."""
 
-    def __init__(self, writers: Sequence[pa.ipc.RecordBatchFileWriter], n_blocks: int) -> None:
-        self.writers, self.n_blocks, self.schema = writers, n_blocks, arrow_schema(PART)
+class Buckets:
+    """Rows held until a chunk is full, then written in one run a bucket."""
+
+    def __init__(
+        self, writers: Sequence[pa.ipc.RecordBatchFileWriter], schema: pa.Schema, chunk_bytes: int
+    ) -> None:
+        self.writers, self.schema, self.chunk_bytes = writers, schema, chunk_bytes
         self.held: list[tuple[pa.RecordBatch, np.ndarray]] = []
         self.size = 0
 
-    def add(self, accepted: _Accepted) -> None:
-        """Hold a block's records."""
-        records, edges = accepted.part(len(self.writers), self.n_blocks)
-        self.held.append((records, edges))
-        self.size += records.nbytes
+    def add(self, rows: pa.RecordBatch, edges: np.ndarray) -> None:
+        """Hold rows sorted by bucket, and the (n_buckets + 1,) edges of the buckets."""
+        self.held.append((rows, edges))
+        self.size += rows.nbytes
+        if self.size >= self.chunk_bytes:
+            self.flush()
 
     def flush(self) -> None:
         """Write what is held."""
         for b, writer in enumerate(self.writers):
-            runs = [
-                records.slice(edges[b], edges[b + 1] - edges[b]) for records, edges in self.held
-            ]
+            runs = [rows.slice(edges[b], edges[b + 1] - edges[b]) for rows, edges in self.held]
             writer.write_table(pa.Table.from_batches(runs, self.schema).combine_chunks())
         self.held, self.size = [], 0
 
@@ -217,24 +287,23 @@ def ingest(
     file's label in tables.
 
     Returns:
-        Counts: source, path, records, accepted, rejected by reason; and, as text, the first reject
-        of each reason and the problems of the file as a whole, which are also logged as warnings.
+        Counts: source, path, records, accepted, rejected by reason, masked; and, as text, the
+        first reject of each reason and the problems of the file as a whole, which are also logged
+        as warnings.
 
     Raises:
         CorpusError: see `read_fasta`, or the file is of the wrong modality (`corpus.modality`); no
             output is left then.
     """
     _keep_freed_memory()
-    judge = _Judge(source, modality, limits)
+    judge = Judge(source, modality, limits)
     start = shown = time.monotonic()
     with ExitStack() as stack:
         writers = [stack.enter_context(arrow_writer(p, PART)) for p in part_paths]
         rejects = stack.enter_context(TableWriter(rejects_path, REJECT))
-        buckets = _Buckets(writers, n_blocks)
+        buckets = Buckets(writers, arrow_schema(PART), chunk_bytes)
         for block in read_blocks(path):
-            buckets.add(judge.accept(block))
-            if buckets.size >= chunk_bytes:
-                buckets.flush()
+            buckets.add(*judge.accept(block).part(len(writers), n_blocks))
             if len(judge.rejects) >= REJECTS_HELD:
                 rejects.append(judge.take_rejects())
             if time.monotonic() - shown > 10:
@@ -244,17 +313,4 @@ def ingest(
         problems = judge.problems(path)
         buckets.flush()
         rejects.append(judge.take_rejects())
-    rejected = dict(sorted(judge.counts.items()))
-    accepted = judge.number - sum(rejected.values())
-    logger.info("%s: %d records, %d accepted, rejected %s", path, judge.number, accepted, rejected)
-    for problem in problems:
-        logger.warning("%s", problem)
-    return {
-        "source": source,
-        "path": str(path),
-        "records": judge.number,
-        "accepted": accepted,
-        "rejected": rejected,
-        "first_rejected": judge.first,
-        "problems": problems,
-    }
+    return judge.report(path, problems)

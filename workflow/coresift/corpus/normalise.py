@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from coresift.alphabet import ALPHABETS
 
@@ -56,11 +58,30 @@ def _odd_table(modality: str) -> bytes:
 
 @dataclass(frozen=True)
 class Limits:
-    """What a pool sequence must satisfy: lengths in residues, ambiguity as a fraction."""
+    """What a pool sequence must satisfy: lengths in residues, others as fractions of them.
+
+    Attributes:
+        max_low_complexity: None where nobody looks at it.
+        mask: put the unknown letter for low complexity below that.
+    """
 
     min_length: int
     max_length: int
     max_ambiguous: float
+    max_low_complexity: float | None = None
+    mask: bool = False
+
+    @classmethod
+    def of(cls, corpus: Mapping[str, Any]) -> Limits:
+        """Limits from the values of `corpus.settings.Corpus`."""
+        low = corpus["low_complexity"]
+        return cls(
+            corpus["min_length"],
+            corpus["max_length"],
+            corpus["max_ambiguous"],
+            None if low["action"] == "keep" else low["share"],
+            low["action"] == "mask",
+        )
 
 
 def reject_reason(sequence: str, modality: str, limits: Limits) -> tuple[str, str] | None:

@@ -22,7 +22,8 @@ def counts_text(report: Mapping[str, Any]) -> str:
 def shortage(ingest_reports: Sequence[str | Path]) -> str:
     """Why a pool is small: what its files gave, and the first reject of each reason."""
     lines = [
-        "What is accepted and not in it: duplicates, not sampled, or close to tasks' examples."
+        "What is accepted and not in it: duplicates, not sampled, close to tasks' examples, or "
+        "held out (heldout.share)."
     ]
     reports = sorted(map(read_json, ingest_reports), key=lambda r: r["accepted"] - r["records"])
     for report in reports[:NAMED]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from coresift.settings import FilePath, Fraction, Positive, Section
+
+#: What `corpus.groups` may not be called: groupings there are anyway, and columns beside them.
+RESERVED = {"source", "cluster", "hash", "length_bin", "near", "set", "seq_id", "group"}
 
 
 class Cluster(Section):
@@ -17,6 +20,46 @@ class Cluster(Section):
     identity: Fraction = Field(0.9, description="identical positions, member to representative")
     coverage: Fraction = Field(0.8, description="share of the member's residues aligned")
     threads: Positive = Field(8, description="threads; does not change any result")
+
+
+def _one_group(pattern: str) -> str:
+    try:
+        groups = re.compile(pattern).groups
+    except re.error as error:
+        raise ValueError(f"not a regular expression ({error})") from None
+    if groups != 1:
+        raise ValueError(f"needs exactly one group in parentheses, has {groups}")
+    return pattern
+
+
+class Grouping(Section):
+    """Groups that the user gives to records."""
+
+    regex: Annotated[str, AfterValidator(_one_group)] | None = Field(
+        None, description="found in a record's header, its one group in parentheses is the group"
+    )
+    table: FilePath | None = Field(
+        None, description="CSV or TSV with columns id (a record's) and group"
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Grouping:
+        if (self.regex is None) == (self.table is None):
+            raise ValueError("give either regex or table")
+        return self
+
+
+class LowComplexity(Section):
+    """What becomes of low-complexity sequence: DUST (RNA) or tantan (proteins)."""
+
+    action: Literal["keep", "drop", "mask"] = Field(
+        "keep",
+        description="drop rejects records above `share`; mask does too, and puts the unknown "
+        "letter for every low-complexity residue of the others",
+    )
+    share: Fraction = Field(
+        0.5, description="drop, mask: records with more of their residues masked are rejected"
+    )
 
 
 class Corpus(Section):
@@ -46,6 +89,11 @@ class Corpus(Section):
     cluster: Cluster | None = Field(
         None, description="cluster the pool by MMseqs2 (`mmseqs` on PATH); default: not"
     )
+    groups: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], Grouping] = Field(
+        default_factory=dict,
+        description="groupings of the pool by name, beside `source` (the file) and `cluster`",
+    )
+    low_complexity: LowComplexity = Field(default_factory=LowComplexity)
 
     @model_validator(mode="after")
     def _check(self) -> Corpus:
@@ -60,7 +108,15 @@ class Corpus(Section):
                 "fasta: file names must differ without their folder, and with _ for every "
                 f"character but letters, digits and _.+-: {twice}"
             )
+        taken = sorted(RESERVED & set(self.groups))
+        if taken:
+            raise ValueError(f"groups: names with another meaning: {', '.join(taken)}")
         return self
+
+    @property
+    def groupings(self) -> list[str]:
+        """Names of all groupings of the pool; other sections may name these only."""
+        return ["source", *(["cluster"] if self.cluster is not None else []), *self.groups]
 
 
 class Decontaminate(Section):
@@ -83,6 +139,44 @@ class Decontaminate(Section):
     splits: list[Literal["train", "valid", "test"]] = Field(
         ["valid", "test"], description="the task splits held out from pretraining"
     )
+
+
+class Heldout(Section):
+    """Sequences that nothing learns from, on which every checkpoint is tested."""
+
+    share: float = Field(
+        0.02,
+        ge=0,
+        lt=1,
+        description="share of the pool set apart before anything learns; 0: no set of the pool",
+    )
+    size: Positive = Field(
+        2000, description="most sequences of a held-out set that are tested, a seeded sample"
+    )
+    by: str | None = Field(
+        None,
+        description="hash: each sequence by itself; a grouping (source, cluster, or one of "
+        "corpus.groups): whole groups. Default: cluster if there is corpus.cluster, else hash",
+    )
+    files: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], FilePath] = Field(
+        default_factory=dict, description="more held-out sets by name: FASTA files"
+    )
+    near: Fraction = Field(
+        0.5,
+        description="a held-out sequence is near if one sequence of the pool has this share of "
+        "its k-mers (decontaminate.k)",
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Heldout:
+        if "pool" in self.files:
+            raise ValueError("files: pool is the name of the pool's own set")
+        return self
+
+    @property
+    def sets(self) -> list[str]:
+        """Names of the held-out sets, in the order of their rows."""
+        return sorted([*(["pool"] if self.share else []), *self.files])
 
 
 class Subset(Section):

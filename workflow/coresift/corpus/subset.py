@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +11,8 @@ import polars as pl
 from coresift.corpus.dedup import iter_pool
 from coresift.corpus.outcome import shortage
 from coresift.corpus.tables import SEQUENCE
-from coresift.hashing import uniform_hash
-from coresift.tables import conform
+from coresift.hashing import in_share, uniform_hash
+from coresift.tables import Schema, conform
 
 
 class PoolError(ValueError):
@@ -26,27 +26,30 @@ def sample_share(frame: pl.DataFrame, share: float, seed: int) -> pl.DataFrame:
     """
     if share == 1:
         return frame
-    ranks = uniform_hash(frame["seq_id"].to_list(), seed, "sample") / np.float64(2**64)
-    return frame.filter(pl.Series(ranks < share))
+    return frame.filter(pl.Series(in_share(frame["seq_id"].to_list(), share, seed, "sample")))
 
 
-def sample_pool(
-    buckets: Sequence[str | Path], size: int, seed: int, purpose: str = "subset"
-) -> pl.DataFrame:
+def sample_pool(buckets: Sequence[str | Path], size: int, seed: int) -> pl.DataFrame:
     """The `size` sequences of smallest seeded hash rank, or all, in hash order (`SEQUENCE`).
 
     The same whatever the buckets, and nested: a smaller sample is part of a larger one. Memory is
     that of one bucket and the sample.
-
-    Args:
-        purpose: samples of different purposes are independent.
     """
-    best = pl.DataFrame(schema={**SEQUENCE, "rank": pl.UInt64})
-    for frame in iter_pool(buckets, list(SEQUENCE)):
+    frames = iter_pool(buckets, list(SEQUENCE))
+    return sample_distinct(frames, SEQUENCE, size, seed, "subset")
+
+
+def sample_distinct(
+    frames: Iterable[pl.DataFrame], schema: Schema, size: int, seed: int, purpose: str
+) -> pl.DataFrame:
+    """The `size` sequences of smallest seeded hash rank, or all, in seq_id order, each once."""
+    best = pl.DataFrame(schema={**schema, "rank": pl.UInt64})
+    for frame in frames:
         ranks = uniform_hash(frame["seq_id"].to_list(), seed, purpose)
-        ranked = frame.with_columns(pl.Series("rank", ranks, dtype=pl.UInt64))
-        best = pl.concat([best, ranked]).sort("rank", "seq_id").head(size)
-    return conform(best.sort("seq_id"), SEQUENCE)
+        ranked = frame.select(*schema, pl.Series("rank", ranks, dtype=pl.UInt64))
+        ordered = pl.concat([best, ranked]).sort("rank", "seq_id")
+        best = ordered.unique("seq_id", keep="first", maintain_order=True).head(size)
+    return conform(best.sort("seq_id"), schema)
 
 
 def random_subset(

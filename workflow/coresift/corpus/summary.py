@@ -1,4 +1,4 @@
-"""Counts over the corpus stages: what came in, what was rejected, merged and removed."""
+"""Counts over the corpus stages: what came in, what was rejected, merged, removed and held out."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 import polars as pl
 
+from coresift.corpus.dedup import iter_pool
 from coresift.corpus.outcome import NAMED, counts_text
-from coresift.corpus.tables import CLUSTER
 from coresift.files import read_json
-from coresift.tables import read_tables, scan_tables
+from coresift.tables import scan_tables
 
 #: What the summary has of each file.
 FILE_COUNTS = ("path", "records", "accepted", "rejected")
@@ -42,7 +42,7 @@ def summarise(
     ingest_reports: Sequence[str | Path],
     distinct: Sequence[str | Path],
     pool: Sequence[str | Path],
-    clusters: Sequence[str | Path],
+    heldout: Sequence[str | Path],
     n_duplicate_ids: int,
     n_removed: int,
 ) -> dict[str, Any]:
@@ -51,8 +51,7 @@ def summarise(
     Args:
         ingest_reports: the JSON of each ingest job.
         distinct: buckets after deduplication (Arrow files).
-        pool: buckets after decontamination.
-        clusters: the table of near-duplicate clusters, or nothing.
+        pool, heldout: buckets of the pool proper, and of what was held out of it.
         n_duplicate_ids: from `duplicate_ids`.
         n_removed: sequences that decontamination removed.
 
@@ -82,6 +81,8 @@ def summarise(
         ),
     )
     row = kept.collect().row(0, named=True)
+    apart = [frame["length"] for frame in iter_pool(heldout, ["length"])]
+    held_out = {"sequences": sum(map(len, apart)), "residues": sum(int(n.sum()) for n in apart)}
     return {
         "files": {r["source"]: {k: r[k] for k in FILE_COUNTS} for r in reports},
         "problems": [line for report in reports for line in report["problems"]],
@@ -91,10 +92,14 @@ def summarise(
         "distinct": n_distinct,
         "duplicates": accepted - n_distinct,
         "duplicate_ids": n_duplicate_ids,
-        "not_sampled": n_distinct - n_removed - int(row["n"]),
+        "masked": {
+            unit: sum(report["masked"][unit] for report in reports)
+            for unit in ("records", "residues")
+        },
+        "not_sampled": n_distinct - n_removed - held_out["sequences"] - int(row["n"]),
         "removed": n_removed,
         "pool": int(row["n"]),
-        "clusters": read_tables(clusters, CLUSTER)["cluster_id"].n_unique() if clusters else None,
+        "held_out": held_out,
         "residues": int(row["residues"] or 0),
         "length_quartiles": [row[f"q{q}"] for q in (0, 25, 50, 75, 100)],
     }
@@ -105,7 +110,8 @@ def as_text(summary: Mapping[str, Any]) -> str:
     lines = [
         f"corpus: {summary['records']} records, {summary['accepted']} accepted, "
         f"{summary['distinct']} distinct, {summary['not_sampled']} not sampled, "
-        f"{summary['removed']} close to tasks' examples: a pool of {summary['pool']} sequences, "
+        f"{summary['removed']} close to tasks' examples, {summary['held_out']['sequences']} held "
+        f"out: a pool of {summary['pool']} sequences, "
         f"{summary['residues']} residues"
     ]
     files = sorted(summary["files"].values(), key=lambda f: f["accepted"] - f["records"])

@@ -17,6 +17,10 @@ PART: Schema = {
 }
 
 
+#: Group of each row of a `PART` by a regular expression (an Arrow file).
+LABEL: Schema = {"group": pl.String}
+
+
 #: One input record that was not taken, and why.
 REJECT: Schema = {
     "source": pl.String,  # name of the FASTA file

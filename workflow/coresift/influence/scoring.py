@@ -21,7 +21,7 @@ from coresift.influence.engine import InfluenceEngine, resolve_settings
 from coresift.influence.errors import ScoreError
 from coresift.influence.gradients import Curvature
 from coresift.influence.settings import Influence
-from coresift.influence.tables import SCORE
+from coresift.influence.tables import MEASURED
 from coresift.models.checkpoint import machine, origin
 from coresift.models.tokenizer import Encoder
 from coresift.tables import conform, not_finite, read_table, write_table
@@ -49,7 +49,7 @@ def score_key(engine: InfluenceEngine, curvature: Curvature) -> str:
 def score_frame(
     engine: InfluenceEngine, curvatures: Mapping[str, Curvature], frame: pl.DataFrame
 ) -> dict[str, pl.DataFrame]:
-    """Scores of the sequences of one block by each curvature (`SCORE`, in seq_id order).
+    """Scores of the sequences of one block by each curvature (`MEASURED`, in seq_id order).
 
     Raises:
         ScoreError: a score is not finite.
@@ -64,7 +64,9 @@ def score_frame(
         return parts
 
     parts = engine.within_memory(frame, compute)
-    result = {name: conform(pl.concat(part), SCORE).sort("seq_id") for name, part in parts.items()}
+    result = {
+        name: conform(pl.concat(part), MEASURED).sort("seq_id") for name, part in parts.items()
+    }
     for scores in result.values():
         bad = not_finite(scores)
         if bad.height:
@@ -87,13 +89,13 @@ class ScoreCache:
         self.folder = folder
 
     def read(self, block: int) -> pl.DataFrame:
-        """Scores of a block so far (`SCORE`), one row a sequence, in seq_id order."""
+        """Scores of a block so far (`MEASURED`), one row a sequence, in seq_id order."""
         path = self._path(block)
-        nothing = pl.DataFrame(schema=dict(SCORE))
+        nothing = pl.DataFrame(schema=dict(MEASURED))
         if not path.is_file():
             return nothing
         try:
-            scores = read_table(path, SCORE)
+            scores = read_table(path, MEASURED)
             found = pq.read_metadata(path).metadata or {}
             if found.get(b"checksum") != _checksum(scores).encode():
                 raise ValueError(f"{path}: damaged, the checksum differs")
@@ -106,8 +108,8 @@ class ScoreCache:
         """Add the rows that a block does not have yet, atomically."""
         known = self.read(block)
         new = scores.join(known.select("seq_id"), on="seq_id", how="anti")
-        rows = conform(pl.concat([known, new]), SCORE).sort("seq_id")
-        write_table(self._path(block), rows, SCORE, {"checksum": _checksum(rows)})
+        rows = conform(pl.concat([known, new]), MEASURED).sort("seq_id")
+        write_table(self._path(block), rows, MEASURED, {"checksum": _checksum(rows)})
 
     def _path(self, block: int) -> Path:
         return self.folder / f"{block:05d}.parquet"
@@ -134,7 +136,7 @@ def score_block(
     its own computation only.
 
     Returns:
-        Scores (`SCORE`) in seq_id order, and the number of sequences computed.
+        Scores (`MEASURED`) in seq_id order, and the number of sequences computed.
     """
     lacking: dict[tuple[str, ...], list[str]] = defaultdict(list)
     wanted = frame.select("seq_id")
@@ -160,7 +162,7 @@ def score_shard(
     shard: pl.DataFrame,
     cache: str | Path,
 ) -> dict[str, pl.DataFrame]:
-    """Scores of a shard by each curvature (`SCORE`), one row a sequence, in seq_id order.
+    """Scores of a shard by each curvature (`MEASURED`), one row a sequence, in seq_id order.
 
     Rows scored before with the same model, curvature and settings are taken from `cache`; the
     others are computed in batches of one block and added to it, so a killed job loses at most a
@@ -173,7 +175,7 @@ def score_shard(
         name: ScoreCache(Path(cache) / score_key(engine, curvature))
         for name, curvature in curvatures.items()
     }
-    results = {name: [pl.DataFrame(schema=dict(SCORE))] for name in curvatures}
+    results = {name: [pl.DataFrame(schema=dict(MEASURED))] for name in curvatures}
     done, computed, start = 0, 0, time.monotonic()
     shown = start
     for (block,), frame in shard.sort("block", "seq_id").group_by("block", maintain_order=True):

@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from coresift.settings import Positive, Section
+from coresift.influence.tables import SCORE
+from coresift.settings import FilePath, Positive, Section
 
 Parameters = Literal["head", "linear"] | list[str]
 
@@ -18,6 +19,12 @@ Curvature = Literal["diag_fisher", "identity", "kfac", "ekfac"]
 
 
 DampingMode = Literal["relative", "absolute"]
+
+
+Per = Literal["sequence", "residue"]
+
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
 
 
 #: Sums over D_sub that a curvature is made of: squared gradients | Kronecker factors | squared
@@ -38,6 +45,8 @@ REFERENCE: dict[str, Any] = {
     "damping": 1e-8,
     "damping_mode": "absolute",
     "max_tokens": 1024,
+    "per": "sequence",
+    "ambiguous": "count",
 }
 
 
@@ -51,6 +60,28 @@ class Variant(Section):
     curvature: Curvature | None = Field(None, description="as influence.curvature")
     damping: float | None = Field(None, gt=0, description="as influence.damping")
     damping_mode: DampingMode | None = Field(None, description="as influence.damping_mode")
+    per: Per | None = Field(None, description="as influence.per")
+
+
+class Target(Section):
+    """A set V that pretraining should serve: one of fasta, task and heldout."""
+
+    fasta: FilePath | None = Field(None, description="a FASTA file, such as a family of your own")
+    task: str | None = Field(None, description="the inputs of a task of `tasks`, labels aside")
+    split: Literal["train", "valid"] | None = Field(
+        None,
+        description="of the task, default train; never test, which the results are measured on",
+    )
+    heldout: str | None = Field(None, description="a held-out set: pool, or one of heldout.files")
+
+    @model_validator(mode="after")
+    def _check(self) -> Target:
+        given = [name for name in ("fasta", "task", "heldout") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"needs one of fasta, task, heldout; given: {given or 'none'}")
+        if self.split is not None and self.task is None:
+            raise ValueError("split: goes with task")
+        return self
 
 
 class Influence(Section):
@@ -80,10 +111,25 @@ class Influence(Section):
     preset: Literal["reference"] | None = Field(
         None, description="'reference' reproduces the published code's scores"
     )
-    variants: dict[Annotated[str, Field(pattern=r"^[a-z0-9_]+$")], Variant] = Field(
+    per: Per = Field(
+        "sequence",
+        description="of the column influence. sequence = g of the mean loss, as the paper; residue "
+        "= times the counted tokens: what a residue of budget buys, which leans less on length",
+    )
+    ambiguous: Literal["skip", "count"] = Field(
+        "skip",
+        description="skip = the loss is over canonical residues only: no ambiguity code, unknown "
+        "or special token is predicted or masked; count = over every token, as the published code",
+    )
+    variants: dict[Name, Variant] = Field(
         default_factory=dict,
-        description="further scores by name, into scores_variants.parquet. Those of one loss share "
-        "its pass over the shard: only the inverse curvature differs, not the gradient",
+        description="further scores by name, a column of scores.parquet each. Those of one loss "
+        "share its pass over the shard: only the inverse curvature differs, not the gradient",
+    )
+    targets: dict[Name, Target] = Field(
+        default_factory=dict,
+        description="influence on sets of sequences by name, a column target_NAME each: g_V^T C g, "
+        "g_V the mean of the set's gradients by the main score's loss, parameters and curvature",
     )
     shards: Positive = Field(
         8,
@@ -107,8 +153,9 @@ class Influence(Section):
     def _check(self) -> Influence:
         if self.preset is not None and self.variants:
             raise ValueError(f"preset: {self.preset} allows no variants")
-        if "influence" in self.variants:
-            raise ValueError("variants: 'influence' is the main score's name")
+        taken = sorted(set(self.variants) & {*SCORE, *self.target_columns()})
+        if taken:
+            raise ValueError(f"variants: names of other columns of scores.parquet: {taken}")
         # Compiled code would not see the hooks on layers inside the encoder.
         if self.compile and any(score.parameters != "head" for score in self.scores().values()):
             raise ValueError("compile: needs parameters: head in every score")
@@ -123,6 +170,14 @@ class Influence(Section):
         main = self.resolved()
         changes = {n: variant.model_dump(exclude_none=True) for n, variant in self.variants.items()}
         return {"influence": main, **{n: main.model_copy(update=c) for n, c in changes.items()}}
+
+    def target_columns(self) -> list[str]:
+        """The column of every target."""
+        return [f"target_{name}" for name in self.targets]
+
+    def columns(self) -> list[str]:
+        """Columns of the score table beside those of `tables.SCORE`."""
+        return [*self.variants, *self.target_columns()]
 
     def fishers(self) -> dict[str, dict[str, list[str | list[str]]]]:
         """Of every loss and kind of sums over D_sub that a score needs: the parameter sets."""

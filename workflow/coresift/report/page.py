@@ -164,11 +164,11 @@ def render(files: Any, plots: Sequence[str | Path], params: Any) -> str:
         [
             {
                 "score": name,
-                "length": v["spearman_length"],
-                "composition": v["spearman_composition"],
+                "length": v["spearman"]["length"],
+                "composition": v["spearman"]["composition"],
             }
             for name, v in summary.items()
-            if isinstance(v, dict)
+            if isinstance(v, dict) and "spearman" in v
         ]
     )
     same = "residues and steps" if params.compute == "equal_tokens" else "epochs"

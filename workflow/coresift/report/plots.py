@@ -15,7 +15,7 @@ import polars as pl
 from matplotlib.figure import Figure
 
 from coresift.files import atomic_path
-from coresift.report.names import selection_of
+from coresift.selection.names import without_seed
 
 mpl.rcParams.update({"svg.hashsalt": "coresift", "figure.constrained_layout.use": True})
 
@@ -29,7 +29,7 @@ def save(figure: Figure, path: str | Path) -> None:
 
 def _colours(coresets: Iterable[str]) -> dict[str, str]:
     """Selection -> colour, shared by its seeds."""
-    return {s: f"C{i % 10}" for i, s in enumerate(dict.fromkeys(map(selection_of, coresets)))}
+    return {s: f"C{i % 10}" for i, s in enumerate(dict.fromkeys(map(without_seed, coresets)))}
 
 
 def score_distribution(scores: pl.DataFrame) -> Figure:
@@ -50,7 +50,7 @@ def learning_curves(curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figu
     figure, axes = plt.subplots(figsize=(7, 3.6))
     colours = _colours(curves)
     for name, (x, y) in curves.items():
-        axes.plot(x, y, label=name, linewidth=1.2, color=colours[selection_of(name)])
+        axes.plot(x, y, label=name, linewidth=1.2, color=colours[without_seed(name)])
     axes.set(xlabel="residues seen", ylabel="MLM loss (nats a masked token)")
     axes.legend(fontsize=7, ncols=2)
     return figure
@@ -97,7 +97,7 @@ def stratum_coverage(table: pl.DataFrame) -> Figure:
         rows = table.filter(pl.col("coreset") == name)
         place = np.where(rows["stratum"] < 0, last, rows["stratum"])
         order = np.argsort(place)
-        x, colour = place[order], colours[selection_of(name)]
+        x, colour = place[order], colours[without_seed(name)]
         share = (rows["taken"] / rows["pool"]).to_numpy()[order]
         bottom.plot(x, share, marker=".", markersize=3, linewidth=1, color=colour, label=name)
     top.bar(x, rows["pool"].to_numpy()[order], color="#8a99a8")
@@ -123,7 +123,7 @@ def drift(
     for axes, (column, label) in zip(grid, labels.items(), strict=True):
         for name, frame in coresets.items():
             x = np.quantile(frame[column].to_numpy(), quantiles)
-            axes.plot(x, quantiles, color=colours[selection_of(name)], linewidth=1, label=name)
+            axes.plot(x, quantiles, color=colours[without_seed(name)], linewidth=1, label=name)
         x = np.quantile(pool[column].to_numpy(), quantiles)
         axes.plot(x, quantiles, color="black", linewidth=1.6, linestyle="--", label="pool")
         axes.set_xlabel(label)
@@ -136,7 +136,7 @@ def embedding(points: pl.DataFrame, coresets: Mapping[str, pl.DataFrame]) -> Fig
     """A sample of the pool on two axes, once a strategy and budget: what its first seed takes."""
     shown: dict[str, pl.DataFrame] = {}
     for name, frame in coresets.items():
-        shown.setdefault(selection_of(name), frame)
+        shown.setdefault(without_seed(name), frame)
     columns = min(4, len(shown))
     rows = -(-len(shown) // columns)
     figure, grid = plt.subplots(

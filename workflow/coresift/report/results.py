@@ -16,8 +16,8 @@ from coresift.files import read_json, write_text
 from coresift.report import plots
 from coresift.report.bootstrap import interval, resampled_metric, two_sided_p
 from coresift.report.markup import as_text, to_latex, to_markdown, wide
-from coresift.report.names import selection_of
 from coresift.report.paper import beside_paper
+from coresift.selection.names import without_seed
 from coresift.tables import read_table
 from coresift.tasks.metrics import METRICS
 from coresift.tasks.sample import from_table
@@ -160,7 +160,7 @@ def write_results(
     """
     grouped: dict[tuple[str, str], tuple[list[str], list[str]]] = {}
     for (task, name), metric, prediction in zip(keys, metrics, predictions, strict=True):
-        files = grouped.setdefault((task, selection_of(name)), ([], []))
+        files = grouped.setdefault((task, without_seed(name)), ([], []))
         files[0].append(metric)
         files[1].append(prediction)
     cells = [

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
 from coresift.selection.errors import SelectionError
+from coresift.selection.names import DECILES
+from coresift.selection.request import Request
+
+#: Bins of equal count that lengths are cut into, to match them or to rank inside them.
+LENGTH_BINS = 50
 
 
 def n_pruned(pool: int, prune_hard: float) -> int:
@@ -15,15 +19,36 @@ def n_pruned(pool: int, prune_hard: float) -> int:
     return int(np.floor(prune_hard * pool))
 
 
+def decile_bounds(pool: int, tenth: int) -> tuple[int, int]:
+    """First place, and that behind the last, of a tenth of the pool."""
+    return pool * tenth // 10, pool * (tenth + 1) // 10
+
+
+def most_drawn(pool: int, request: Request) -> tuple[int, str]:
+    """The largest budget that a selection can spend, and why it is not the pool.
+
+    Of matched selections it is that of what they are matched to, which is checked itself; with
+    groups, CCI drops at most its share of the pool.
+    """
+    prune_hard = request.options.get("prune_hard", 0.0)
+    if request.strategy in DECILES:
+        start, stop = decile_bounds(pool, DECILES[request.strategy])
+        return stop - start, f"that {request.name}, a tenth of the {pool}, has; lower it"
+    why = f"that {request.name} leaves after dropping prune_hard = {prune_hard} of {pool}"
+    return pool - n_pruned(pool, prune_hard), f"{why}; lower either"
+
+
 def check_budgets(
-    pool: int, budgets: Sequence[int], selections: Mapping[str, tuple[str, Mapping[str, Any]]]
+    pool: int, budgets: Sequence[int], requests: Mapping[str, Request]
 ) -> dict[str, int]:
-    """The most sequences that each selection can draw from a pool; every budget must be within.
+    """The largest budget that each selection can spend; every budget must be within.
+
+    `pool` and `random_x10` take what there is where it is less than they would.
 
     Args:
         pool: sequences in the pool.
         budgets: sequences in a coreset.
-        selections: strategy, and for cci the values of `selection.settings.Cci`, by name.
+        requests: by name, those that others are matched to as well.
 
     Raises:
         SelectionError: one line a budget that is too large.
@@ -34,16 +59,16 @@ def check_budgets(
         if budget > pool
     ]
     most = {}
-    for name, (strategy, options) in selections.items():
-        most[name] = pool
-        if strategy == "cci":
-            most[name] -= n_pruned(pool, options["prune_hard"])
+    for name, request in requests.items():
+        most[name], why = most_drawn(pool, request)
         problems += [
-            f"selection.budgets: {budget} is larger than the {most[name]} sequences that {name} "
-            f"leaves after dropping prune_hard = {options['prune_hard']} of {pool}; lower either"
+            f"selection.budgets: {budget} is larger than the {most[name]} sequences {why}"
             for budget in budgets
             if most[name] < budget <= pool
         ]
+    for name, request in requests.items():
+        if request.reference in most:
+            most[name] = most[request.reference]
     if problems:
         raise SelectionError("\n".join(problems))
     return most

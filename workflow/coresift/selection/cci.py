@@ -2,6 +2,7 @@
 
 Paper section 3.3 (after CCS, Zheng et al. 2023): the most influential share beta may be noise and
 is dropped; the rest is cut into strata; every stratum gives as much as the smallest ones allow.
+With groups (`cluster_cci`, `group_cci`) this is done inside each group.
 """
 
 from __future__ import annotations
@@ -9,100 +10,101 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import polars as pl
 
-from coresift.selection.budgets import n_pruned
+from coresift.selection.budgets import LENGTH_BINS
+from coresift.selection.draw import Draw
 from coresift.selection.errors import SelectionError
+from coresift.selection.grouped import draw_counts, group_counts
 
 #: Stratum of the most influential sequences that CCI drops.
 PRUNED = -1
 
 
-def assign_strata(values: np.ndarray, n_strata: int, scale: str, strata: str) -> np.ndarray:
-    """Stratum (int64, 0..n_strata-1) of each score.
+def scaled(pool: pl.DataFrame, scale: str) -> pl.Expr:
+    """The score on a scale: what is pruned, cut and ranked.
 
     Args:
-        values: (n,) finite scores.
-        scale: raw, log (of the score's distance above the minimum's scale; scores must be > 0),
-            or rank.
-        strata: equal_width bins between the minimum and the maximum, both included, or
-            equal_mass (quantiles; ties stay together).
+        pool: columns length, score.
+        scale: raw; log (scores must be > 0); rank (ties share their mean); or length_rank: the
+            rank among the sequences of about the same length, as a share of them (0 to 1). For
+            that the pool is cut by length into `LENGTH_BINS` bins of equal count; equal lengths
+            stay together.
 
     Raises:
         SelectionError: log scale with a score that is not positive.
     """
+    score = pl.col("score")
     if scale == "log":
-        if (values <= 0).any():
+        if pool.select((score <= 0).any()).item():
             raise SelectionError("cci.scale: log needs positive scores; use raw or rank")
-        values = np.log(values)
-    elif scale == "rank":
-        _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-        values = (np.cumsum(counts) - (counts + 1) / 2)[inverse]
-    low, high = values.min(), values.max()
-    if strata == "equal_mass":
-        inner = np.quantile(values, np.linspace(0, 1, n_strata + 1)[1:-1])
-    else:
-        inner = np.linspace(low, high, n_strata + 1)[1:-1]
-    if low == high:
-        return np.zeros(len(values), dtype=np.int64)
-    return np.searchsorted(inner, values, side="right")
-
-
-def water_fill(sizes: np.ndarray, budget: int) -> np.ndarray:
-    """How many each stratum gives: min(size, remaining // strata left), smallest first.
-
-    Equal sizes are taken in stratum order; since the largest come last and the last takes all that
-    remains, the counts sum to exactly min(budget, sum(sizes)).
-    """
-    counts = np.zeros_like(sizes)
-    remaining = budget
-    order = np.argsort(sizes, kind="stable")
-    for position, stratum in enumerate(order):
-        share = remaining // (len(order) - position)
-        counts[stratum] = min(int(sizes[stratum]), share)
-        remaining -= int(counts[stratum])
-    return counts
+        return score.log()
+    if scale == "rank":
+        return score.rank()
+    if scale == "length_rank":
+        length_bin = (pl.col("length").rank("max") - 1) * LENGTH_BINS // pl.len()
+        return (score.rank().over(length_bin) - 0.5) / pl.len().over(length_bin)
+    return score
 
 
 def pool_strata(
     pool: pl.DataFrame, prune_hard: float, n_strata: int, scale: str, strata: str
 ) -> pl.DataFrame:
-    """The pool by falling influence, with column stratum (Int64); PRUNED where it is dropped.
+    """The pool by falling score, with column stratum (Int64); PRUNED where it is dropped.
+
+    Both are of each group where the pool has column group. O(n log n).
 
     Args:
-        pool: columns seq_id, influence, hash_rank (breaks ties).
-        prune_hard: share of the most influential that is dropped (beta).
-        n_strata, scale, strata: see `assign_strata`.
+        pool: columns seq_id, length, score, hash_rank (breaks ties).
+        prune_hard: share of the highest that is dropped (beta), rounded down.
+        n_strata: at least one.
+        scale: see `scaled`.
+        strata: equal_width bins between the minimum and the maximum of what is kept, both
+            included, or equal_mass (bins of its ranks; ties stay together).
     """
-    dropped = n_pruned(pool.height, prune_hard)
-    ordered = pool.sort("influence", "hash_rank", "seq_id", descending=[True, False, False])
-    kept = ordered["influence"].slice(dropped).to_numpy()
-    stratum = assign_strata(kept, n_strata, scale, strata)
-    return ordered.with_columns(
-        pl.Series("stratum", np.concatenate((np.full(dropped, PRUNED), stratum)))
+    keys = ["group"] if "group" in pool.columns else [pl.lit(0)]
+    ordered = pool.with_columns(value=scaled(pool, scale)).sort(
+        "value", "hash_rank", "seq_id", descending=[True, False, False]
     )
+    dropped = pl.int_range(pl.len()).over(keys) < (prune_hard * pl.len().over(keys)).floor()
+    ordered = ordered.with_columns(kept=pl.when(~dropped).then("value"))
+    kept = pl.col("kept")
+    low, high = kept.min().over(keys), kept.max().over(keys)
+    if strata == "equal_mass":
+        # The last of its ties, counted from 0, among the gaps between what is kept.
+        place, gaps = kept.rank("max").over(keys) - 1, kept.count().over(keys) - 1
+    else:
+        place, gaps = kept - low, high - low
+    place = (place * n_strata / gaps).floor().clip(0, n_strata - 1)
+    stratum = pl.when(high == low).then(kept * 0).otherwise(place).fill_null(PRUNED)
+    return ordered.with_columns(stratum=stratum.cast(pl.Int64)).drop("kept", "value")
 
 
-def draw_cci(pool: pl.DataFrame, budget: int, options: Mapping[str, Any]) -> pl.DataFrame:
-    """Rows of the coreset with columns stratum and weight, by stratum then hash rank.
+def kept_by(pool: pl.DataFrame, options: Mapping[str, Any]) -> pl.DataFrame:
+    """What CCI leaves of the pool, with column stratum."""
+    return pool_strata(pool, **options).filter(pl.col("stratum") != PRUNED)
 
-    The weight is the inverse inclusion probability within the stratum (size / drawn).
 
-    Args:
-        pool: columns seq_id, influence, hash_rank.
-        budget: rows to draw, at most those that are left after the hardest (`check_budgets`).
-        options: values of `selection.settings.Cci`.
+def draw_cci(draw: Draw) -> pl.DataFrame:
+    """Strata filled from the smallest up; the weight is the inverse inclusion probability.
+
+    One stratum after another gives its next sequence by hash rank until the budget is spent, the
+    last round from the largest strata: the counts are those of filling the smallest first, each
+    with an equal share of what is left (Zheng et al. 2023, algorithm 1), and a smaller budget is a
+    prefix. With groups the budget is shared in proportion to what is kept of each, see
+    `grouped.group_counts`, and each group's share is spent so. O(n log n).
     """
-    kept = pool_strata(pool, **options).filter(pl.col("stratum") != PRUNED)
-    stratum = kept["stratum"].to_numpy()
-    sizes = np.bincount(stratum)
-    drawn = water_fill(sizes, budget)
-    return (
-        kept.with_columns(
-            pl.Series("drawn", drawn[stratum]),
-            pl.Series("weight", sizes[stratum] / np.maximum(1, drawn[stratum])),
-        )
-        .sort("stratum", "hash_rank", "seq_id")
-        .filter(pl.int_range(pl.len()).over("stratum") < pl.col("drawn"))
+    kept = kept_by(draw.pool, draw.request.options)
+    keys = ["group"] if "group" in kept.columns else [pl.lit(0)]
+    stratum = [*keys, "stratum"]
+    kept = kept.sort("hash_rank", "seq_id").with_columns(
+        position=pl.int_range(pl.len()).over(stratum), size=pl.len().over(stratum)
     )
+    order = ["position", "size", "stratum"]
+    kept = kept.sort(*order, descending=[False, True, True])
+    if draw.request.by is None:
+        chosen = kept.head(draw.budget)
+    else:
+        counts = group_counts(kept, draw, power=1.0)
+        chosen = draw_counts(kept, counts)
+    return chosen.with_columns(weight=pl.col("size") / pl.len().over(stratum))

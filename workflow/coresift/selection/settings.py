@@ -1,23 +1,62 @@
-"""Settings of selection: strategies, budgets, seeds, CCI."""
+"""Settings of selection: which scores are ranked how, budgets, seeds, CCI, controls."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from coresift.selection.names import (
+    CCI_VARIANT,
+    DECILES,
+    STRATEGIES,
+    Name,
+    allowed,
+    parse,
+)
+from coresift.selection.request import Request
 from coresift.settings import Positive, Section, plain
 
-Strategy = Literal[
-    "top_influence",
-    "bottom_influence",
-    "cci",
-    "random",
-    "random_tokens",
-    "random_length",
-    "loss",
-    "grad_norm",
-    "error_norm",
+#: Controls that can be asked for beside every selection.
+Control = Literal["random_length", "random_groups", "random_tokens"]
+
+
+def _known(text: str) -> str:
+    """Hold a selection's name to the grammar and to the strategies that there are."""
+    name = parse(text)
+    if name.kind not in STRATEGIES:
+        raise ValueError(f"no strategy {name.strategy!r}; allowed: {allowed()}")
+    strategy = STRATEGIES[name.kind]
+    if name.score is not None and not strategy.ranks:
+        takers = ", ".join(n for n, s in STRATEGIES.items() if s.ranks)
+        raise ValueError(f"{name.strategy} takes no .SCORE; those that do: {takers}")
+    if name.arg is None and strategy.arg == "target":
+        raise ValueError(f"{text} needs a name of influence.targets: {text}:TARGET")
+    if name.arg is None and strategy.arg == "selection":
+        raise ValueError(
+            f"{text} needs the selection that it is matched to: {text}:SELECTION "
+            f"({text} alone was {text}:top_influence)"
+        )
+    if name.arg is not None and strategy.arg is None:
+        raise ValueError(f"{name.strategy} takes nothing after a colon, not :{name.arg}")
+    if name.arg is not None and strategy.arg in ("selection", "cci"):
+        _known(name.arg)
+    if name.arg is not None and strategy.arg == "cci" and parse(name.arg).kind != "cci":
+        raise ValueError(f"{name.strategy} takes a CCI selection after the colon, not {name.arg}")
+    return text
+
+
+_PATTERN = "|".join([*(name for name in STRATEGIES if name not in DECILES), "decile_[0-9]"])
+
+#: A selection's name, see `selection.names`.
+SelectionName = Annotated[
+    str,
+    AfterValidator(_known),
+    Field(
+        json_schema_extra={
+            "pattern": rf"^({_PATTERN}|{CCI_VARIANT})(\.[a-z0-9_]+)?(:[a-z0-9_.:]+)?$"
+        }
+    ),
 ]
 
 
@@ -28,8 +67,10 @@ class Cci(Section):
         0.1, ge=0.0, lt=1.0, description="share of the most influential dropped first (beta)"
     )
     n_strata: Positive = Field(50, description="strata that the rest is cut into")
-    scale: Literal["raw", "log", "rank"] = Field(
-        "raw", description="of the scores, before they are cut; log needs positive scores"
+    scale: Literal["raw", "log", "rank", "length_rank"] = Field(
+        "raw",
+        description="of the scores, before they are pruned and cut; log needs positive scores; "
+        "length_rank = rank among the sequences of about the same length",
     )
     strata: Literal["equal_width", "equal_mass"] = Field(
         "equal_width", description="bins of one width, or of one number of sequences (quantiles)"
@@ -39,36 +80,113 @@ class Cci(Section):
 class Selection(Section):
     """Which coresets are drawn."""
 
-    strategies: list[Strategy] = Field(
-        ["top_influence", "cci", "random", "random_tokens"],
+    strategies: list[SelectionName] = Field(
+        ["top_influence", "cci", "random"],
         min_length=1,
-        description="ways to draw; random_tokens and random_length are matched to top_influence",
+        description="selections, `STRATEGY[.SCORE][:ARG]`: docs/selection.md",
+    )
+    score: str = Field(
+        "influence",
+        pattern=r"^[a-z0-9_]+$",
+        description="what a strategy without `.SCORE` ranks: influence, residue, loss, grad_norm, "
+        "error_norm, a name of influence.variants, or target_NAME of influence.targets",
+    )
+    draws: Literal["independent", "shared"] = Field(
+        "independent",
+        description="shared = one random order a seed for all selections, so that they overlap",
+    )
+    group: str = Field(
+        "source",
+        pattern=r"^[a-z0-9_]+$",
+        description="grouping of the group_ strategies and of random_groups: source, cluster, or "
+        "a name of corpus.groups",
+    )
+    controls: list[Control] = Field(
+        ["random_length"],
+        description="matched controls that are added for each selection that is not random",
     )
     budgets: list[Positive] = Field([200_000], min_length=1, description="sequences in a coreset")
     seeds: list[Annotated[int, Field(ge=0)]] = Field(
         [0, 1, 2], min_length=1, description="draws, one pretraining each"
     )
     cci: Cci = Field(default_factory=Cci)
-    cci_variants: dict[Annotated[str, Field(pattern=r"^cci_[a-z0-9_]+$")], Cci] = Field(
+    cci_variants: dict[Annotated[str, Field(pattern=f"^{CCI_VARIANT}$")], Cci] = Field(
         default_factory=dict,
         description="more CCI selections by name, e.g. the ablation cci_hard0: {prune_hard: 0}",
     )
 
     @property
     def names(self) -> list[str]:
-        """Strategies and CCI variants: the first part of a coreset's name."""
-        return [*self.strategies, *self.cci_variants]
+        """Every selection: the strategies, the CCI variants, and their controls."""
+        asked = [*self.strategies, *self.cci_variants]
+        chosen = [name for name in asked if not STRATEGIES[parse(name).kind].random]
+        controls = [str(Name(c, arg=name)) for name in chosen for c in self.controls]
+        return list(dict.fromkeys([*asked, *controls]))
 
-    def resolve(self, name: str) -> tuple[str, dict[str, Any]]:
-        """Strategy and CCI options (empty for other strategies) of a selection's name."""
-        if name in self.cci_variants:
-            return "cci", plain(self.cci_variants[name])
-        return name, plain(self.cci) if name == "cci" else {}
+    @property
+    def ranked(self) -> list[str]:
+        """The scores that selections rank, that of `score` first."""
+        scores = [request.score for request in self.requests().values()]
+        return list(dict.fromkeys([self.score, *(s for s in scores if s is not None)]))
+
+    def requests(self) -> dict[str, Request]:
+        """What is drawn by name: every selection, and those that only controls are matched to."""
+        found: dict[str, Request] = {}
+        waiting = self.names
+        for name in waiting:
+            found[name] = self.request(name)
+            reference = found[name].reference
+            if reference is not None and reference not in waiting:
+                waiting.append(reference)
+        return found
+
+    def request(self, name: str) -> Request:
+        """Everything that a draw of a selection depends on, apart from budget and seed.
+
+        Raises:
+            ValueError: an unknown CCI variant.
+        """
+        parts = parse(name)
+        strategy = STRATEGIES[parts.kind]
+        score = strategy.column
+        if strategy.ranks:
+            score = parts.score or self.score
+        if strategy.arg == "target":
+            score = f"target_{parts.arg}"
+        options = {} if strategy.options is None else plain(self._options(parts))
+        if strategy.arg == "cci":
+            kept = self.request(parts.arg or "cci")
+            options, score = kept.options, kept.score
+        return Request(
+            name=name,
+            strategy=parts.kind,
+            score=score,
+            by=self.group if strategy.by == "group" else strategy.by,
+            reference=parts.arg if strategy.arg == "selection" else None,
+            options=options,
+            salt="" if self.draws == "shared" else name,
+        )
+
+    def _options(self, name: Name) -> Any:
+        if name.strategy in STRATEGIES:
+            return getattr(self, STRATEGIES[name.strategy].options or "")
+        if name.strategy not in self.cci_variants:
+            given = ", ".join(self.cci_variants) or "none"
+            raise ValueError(
+                f"no CCI variant {name.strategy!r}; in selection.cci_variants: {given}"
+            )
+        return self.cci_variants[name.strategy]
 
     @model_validator(mode="after")
-    def _unique(self) -> Selection:
-        for key in ("strategies", "budgets", "seeds"):
+    def _check(self) -> Selection:
+        for key in ("strategies", "budgets", "seeds", "controls"):
             values = getattr(self, key)
             if len(set(values)) != len(values):
                 raise ValueError(f"{key} has a value twice: {values}")
+        seen: dict[tuple[str, str | None, str | None], str] = {}
+        for name, request in self.requests().items():
+            parts = parse(name)
+            drawn = (parts.strategy, request.score, parts.arg)
+            if seen.setdefault(drawn, name) != name:
+                raise ValueError(f"strategies: {seen[drawn]} and {name} are the same selection")
         return self

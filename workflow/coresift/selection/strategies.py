@@ -1,129 +1,88 @@
-"""Selection strategies: scores in, a coreset of exactly the budget out.
+"""Selection strategies: scores and groups in, a coreset of exactly the budget out.
 
-Every random choice is a seeded hash of the seq_id, so a coreset does not depend on row order.
+Every random choice is a seeded hash of the seq_id, so a coreset does not depend on row order. The
+hash is salted by the selection's name, unless draws are shared: two random selections then share
+what chance gives them. Memory is a few columns of the pool.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, get_args
+from collections.abc import Mapping
+from typing import Any
 
-import numpy as np
 import polars as pl
 
-from coresift.hashing import uniform_hash
+from coresift.selection import grouped, matched, ranked
 from coresift.selection.budgets import check_budgets
 from coresift.selection.cci import draw_cci
+from coresift.selection.draw import Draw, Strategy, draw_pool
 from coresift.selection.errors import SelectionError
-from coresift.selection.settings import Cci, Strategy
+from coresift.selection.names import DECILES
+from coresift.selection.request import Request
 from coresift.selection.tables import CORESET
-from coresift.settings import plain
-from coresift.tables import conform, not_finite
+from coresift.tables import conform
 
-#: Bins of equal count for random_length.
-_LENGTH_BINS = 50
+#: How each strategy of `names.STRATEGIES` draws.
+DRAWS: Mapping[str, Strategy] = {
+    "top_influence": ranked.highest,
+    "bottom_influence": ranked.lowest,
+    "top_length_rank": ranked.highest_for_length,
+    "cci": draw_cci,
+    "target": ranked.highest,
+    "loss": ranked.highest,
+    "loss_low": ranked.lowest,
+    "loss_mid": ranked.middle,
+    "grad_norm": ranked.highest,
+    "error_norm": ranked.highest,
+    **dict.fromkeys(DECILES, ranked.decile),
+    "cluster_representative": grouped.representatives,
+    "cluster_balanced": grouped.balanced,
+    "cluster_sqrt": grouped.square_root,
+    "cluster_cci": draw_cci,
+    "group_balanced": grouped.balanced,
+    "group_sqrt": grouped.square_root,
+    "group_cci": draw_cci,
+    "random": ranked.anything,
+    "random_x10": ranked.ten_times,
+    "pool": ranked.whole_pool,
+    "random_length": matched.same_lengths,
+    "random_tokens": matched.same_residues,
+    "random_groups": matched.same_groups,
+    "random_kept": ranked.kept,
+}
 
 
 def select(
     scores: pl.DataFrame,
-    strategy: str,
+    request: Request,
     budget: int,
     seed: int,
-    cci: Mapping[str, Any] | None = None,
+    groups: pl.DataFrame | None = None,
     reference: pl.DataFrame | None = None,
+    states: Any = None,
 ) -> pl.DataFrame:
     """Draw a coreset (columns of `CORESET`, ordered by rank).
 
     Args:
-        scores: columns of `SCORE`, any row order.
-        strategy: a name of `settings.Strategy`.
-        budget: sequences to take; `random_tokens` matches tokens instead, see `_random_tokens`.
+        scores: columns seq_id, length and `request.score`, any row order.
+        request: the selection.
+        budget: sequences to take; random_tokens, random_x10 and pool take another number.
         seed: of the random strategies; it also breaks ties of the ranked ones.
-        cci: values of `selection.settings.Cci`, for strategy cci; None = the defaults.
-        reference: coreset that random_tokens and random_length are matched to.
+        groups: columns seq_id and `request.by`, for strategies by group or cluster.
+        reference: the coreset of `request.reference`, for matched strategies.
+        states: (n, d) embeddings in seq_id order, for strategies that read them.
 
     Raises:
-        SelectionError: unknown strategy, budget above the pool, scores that are not finite,
-            a seq_id twice, or a missing reference.
+        SelectionError: unknown strategy, budget above what there is, scores that are not finite, a
+            seq_id twice, or what the strategy reads is missing.
     """
-    if strategy not in get_args(Strategy):
-        allowed = ", ".join(get_args(Strategy))
-        raise SelectionError(f"unknown strategy {strategy!r}; allowed: {allowed}")
-    _check_scores(scores)
-    options = plain(Cci()) if cci is None else cci
-    check_budgets(scores.height, [budget], {strategy: (strategy, options)})
-    pool = hash_ranked(scores, seed)
-    if strategy == "cci":
-        chosen = draw_cci(pool, budget, options)
-    elif strategy in ("random_tokens", "random_length"):
-        if reference is None:
-            raise SelectionError(f"{strategy} needs a reference coreset to match")
-        matched = pool.join(reference.select("seq_id"), on="seq_id", how="semi")
-        matcher = _random_tokens if strategy == "random_tokens" else _random_length
-        chosen = matcher(pool, matched)
-    else:
-        chosen = _RANKED[strategy](pool).head(budget)
+    if request.strategy not in DRAWS:
+        raise SelectionError(f"unknown strategy {request.strategy!r}; allowed: {', '.join(DRAWS)}")
+    check_budgets(scores.height, [budget], {request.name: request})
+    pool = draw_pool(scores, groups, request, seed)
+    if reference is not None:
+        reference = pool.join(reference.select("seq_id"), on="seq_id", how="semi")
+    chosen = DRAWS[request.strategy](Draw(pool, budget, seed, request, reference, states))
     defaults = {"stratum": pl.lit(-1), "weight": pl.lit(1.0)}
     new = [e.alias(name) for name, e in defaults.items() if name not in chosen.columns]
     return conform(chosen.with_columns(*new).with_row_index("rank"), CORESET)
-
-
-def hash_ranked(scores: pl.DataFrame, seed: int) -> pl.DataFrame:
-    """Scores in seq_id order with column hash_rank (UInt64), a seeded hash of the seq_id."""
-    scores = scores.sort("seq_id")
-    ranks = uniform_hash(scores["seq_id"].to_list(), seed, "select")
-    return scores.with_columns(pl.Series("hash_rank", ranks, dtype=pl.UInt64))
-
-
-def _check_scores(scores: pl.DataFrame) -> None:
-    bad = not_finite(scores)
-    if bad.height:
-        names = ", ".join(bad["seq_id"].head(5))
-        raise SelectionError(f"{bad.height} scores are NaN or infinite: {names}")
-    if scores["seq_id"].n_unique() != scores.height:
-        twice = scores.filter(pl.col("seq_id").is_duplicated())["seq_id"][0]
-        raise SelectionError(f"seq_id {twice} is in the scores twice")
-
-
-def _ranked(column: str, descending: bool) -> Callable[[pl.DataFrame], pl.DataFrame]:
-    def order(pool: pl.DataFrame) -> pl.DataFrame:
-        return pool.sort(column, "hash_rank", "seq_id", descending=[descending, False, False])
-
-    return order
-
-
-#: Strategies that are a prefix of one order of the pool, and so nested in the budget.
-_RANKED: dict[str, Callable[[pl.DataFrame], pl.DataFrame]] = {
-    "random": _ranked("hash_rank", descending=False),
-    "top_influence": _ranked("influence", descending=True),
-    "bottom_influence": _ranked("influence", descending=False),
-    "loss": _ranked("loss", descending=True),
-    "grad_norm": _ranked("grad_norm", descending=True),
-    "error_norm": _ranked("error_norm", descending=True),
-}
-
-
-def _random_tokens(pool: pl.DataFrame, reference: pl.DataFrame) -> pl.DataFrame:
-    """A random prefix whose residues come nearest to the reference's: within half a sequence."""
-    order = _RANKED["random"](pool)
-    totals = np.concatenate(([0], order["length"].cast(pl.Int64).cum_sum().to_numpy()))
-    target = int(reference["length"].cast(pl.Int64).sum())
-    return order.head(max(1, int(np.abs(totals - target).argmin())))
-
-
-def _random_length(pool: pl.DataFrame, reference: pl.DataFrame) -> pl.DataFrame:
-    """Random within bins of length, as many from each bin as the reference has."""
-    quantiles = np.linspace(0, 1, _LENGTH_BINS + 1)[:-1]
-    lengths = reference["length"].to_numpy()
-    # The last edge closes the range, so lengths the reference lacks fall into bins it lacks.
-    edges = np.unique([*np.quantile(lengths, quantiles, method="nearest"), lengths.max() + 1])
-    bins = pl.Series("bin", np.searchsorted(edges, pool["length"].to_numpy(), side="right"))
-    wanted_bins = np.searchsorted(edges, lengths, side="right")
-    wanted = pl.DataFrame({"bin": wanted_bins}).group_by("bin").len("wanted")
-    ordered = _RANKED["random"](pool.with_columns(bins))
-    position = pl.int_range(pl.len()).over("bin").alias("position")
-    return (
-        ordered.with_columns(position)
-        .join(wanted, on="bin", maintain_order="left")
-        .filter(pl.col("position") < pl.col("wanted"))
-    )

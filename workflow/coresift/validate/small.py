@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from coresift.corpus.subset import PoolError, sample_pool
-from coresift.corpus.tables import HELD_OUT
-from coresift.hashing import seeded_subsets, uniform_hash
+from coresift.corpus.dedup import iter_pool
+from coresift.corpus.subset import PoolError, sample_distinct
+from coresift.corpus.tables import HELD_OUT, SEQUENCE
+from coresift.hashing import seeded_subsets
 from coresift.tables import read_table
 
 
@@ -24,7 +25,8 @@ def small_pool(buckets: Sequence[str | Path], check: str, size: int, seed: int) 
     Raises:
         PoolError: the pool has fewer than `size` sequences.
     """
-    sample = sample_pool(buckets, size, seed, f"validate_{check}")
+    frames = iter_pool(buckets, list(SEQUENCE))
+    sample = sample_distinct(frames, SEQUENCE, size, seed, f"validate_{check}")
     if sample.height < size:
         raise PoolError(
             f"validate.{check}.sequences is {size}, but the pool has only {sample.height}"
@@ -43,9 +45,7 @@ def target_set(path: str | Path, name: str, size: int, seed: int) -> pl.DataFram
     if not rows.height:
         there = ", ".join(sets["set"].unique().sort()) or "none"
         raise PoolError(f"validate.heldout: no held-out set {name!r}; there is: {there}")
-    ranks = uniform_hash(rows["seq_id"].to_list(), seed, "validate_heldout")
-    ranked = rows.with_columns(pl.Series("rank", ranks, dtype=pl.UInt64)).sort("rank", "seq_id")
-    return ranked.head(size).drop("rank").sort("seq_id")
+    return sample_distinct([rows], HELD_OUT, size, seed, "validate_heldout")
 
 
 def check_deciles(pool_size: int, budget: int) -> None:

@@ -1,0 +1,89 @@
+"""What is held out of the pool, and the sets on which every checkpoint is tested."""
+
+
+rule split:
+    input:
+        bucket=out("corpus/clean/{set}/{bucket}.parquet"),
+        # Of set base too: what is held out of the corpus is held out everywhere.
+        grouping=(
+            [GROUPINGS[CFG.held_out_by]]
+            if CFG.heldout.share and CFG.held_out_by != "hash"
+            else []
+        ),
+    output:
+        pool=out("corpus/pool/{set}/{bucket}.parquet"),
+        heldout=out("corpus/heldout/{set}/{bucket}.parquet"),
+    log:
+        log_of("split-{set}-{bucket}"),
+    benchmark:
+        bench("split-{set}-{bucket}")
+    conda:
+        "../envs/corpus.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(4000),
+        runtime=runtime(30),
+    params:
+        share=CFG.heldout.share,
+        seed=CFG.seed,
+        code=code("split"),
+    script:
+        "../workflow/scripts/split.py"
+
+
+rule heldout_sets:
+    input:
+        heldout=expand(
+            out("corpus/heldout/corpus/{bucket}.parquet"),
+            bucket=BUCKETS if CFG.heldout.share else [],
+        ),
+        pool=expand(out("corpus/pool/corpus/{bucket}.parquet"), bucket=BUCKETS),
+        fasta=[given(path) for path in CFG.heldout.files.values()],
+    output:
+        sets=out("heldout/sets.parquet"),
+        report=out("heldout/files.json"),
+    log:
+        log_of("heldout_sets"),
+    benchmark:
+        bench("heldout_sets")
+    conda:
+        "../envs/corpus.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(8000),
+        runtime=runtime(120),
+    params:
+        content=[fingerprint(path) for path in CFG.heldout.files.values()],
+        names=list(CFG.heldout.files),
+        modality=CFG.modality,
+        corpus=INGEST if CFG.heldout.files else None,
+        size=CFG.heldout.size,
+        k=CFG.decontaminate.k,
+        seed=CFG.seed,
+        code=code("heldout_sets"),
+    script:
+        "../workflow/scripts/heldout_sets.py"
+
+
+rule heldout_groups:
+    input:
+        sets=out("heldout/sets.parquet"),
+        groupings=GROUPINGS.values(),
+    output:
+        out("heldout/groups.parquet"),
+    log:
+        log_of("heldout_groups"),
+    benchmark:
+        bench("heldout_groups")
+    conda:
+        "../envs/corpus.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(4000),
+        runtime=runtime(30),
+    params:
+        names=list(GROUPINGS),
+        near=CFG.heldout.near,
+        code=code("heldout_groups"),
+    script:
+        "../workflow/scripts/heldout_groups.py"

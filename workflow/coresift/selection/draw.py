@@ -1,0 +1,121 @@
+"""What a strategy is given: the pool as one table, and what it asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from coresift.hashing import seeded_generator, uniform_hash
+from coresift.selection.errors import SelectionError
+from coresift.selection.request import Request
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One coreset to be drawn.
+
+    Attributes:
+        pool: in seq_id order, columns seq_id, length, hash_rank (UInt64, the selection's random
+            order), score (Float64, where the strategy ranks one), group (UInt32, 0 to groups - 1,
+            in the names' order), group_rank (UInt64, the groups' random order) and representative
+            (whether it gives a cluster its name), where it reads groups.
+        budget: sequences to take.
+        seed: of every random choice.
+        request: the selection.
+        reference: the rows of the pool that are in the coreset to be matched, or None.
+        states: (n, d) embeddings of the pool in its order, or None.
+    """
+
+    pool: pl.DataFrame
+    budget: int
+    seed: int
+    request: Request
+    reference: pl.DataFrame | None = None
+    states: Any = None
+
+    def generator(self) -> np.random.Generator:
+        """A stream of random numbers of this selection and seed."""
+        return seeded_generator(self.seed, "select", self.request.salt)
+
+
+#: A strategy: rows of the pool by rank, at most one a sequence, with columns stratum and weight
+#: where it has them.
+Strategy = Callable[[Draw], pl.DataFrame]
+
+
+def draw_pool(
+    scores: pl.DataFrame, groups: pl.DataFrame | None, request: Request, seed: int
+) -> pl.DataFrame:
+    """The pool that a strategy sees, see `Draw`; O(n log n).
+
+    Args:
+        scores: columns seq_id, length and `request.score`, any row order.
+        groups: columns seq_id and `request.by`, the same sequences; no group is a group too.
+
+    Raises:
+        SelectionError: a score that is not finite, a sequence twice, or groups of other sequences.
+    """
+    pool = scores.select(
+        "seq_id", "length", *([] if request.score is None else [_score(scores, request.score)])
+    )
+    if not pool["seq_id"].is_sorted():
+        pool = pool.sort("seq_id")
+    twice = pool["seq_id"].head(-1).eq(pool["seq_id"].slice(1)).arg_true()
+    if len(twice):
+        raise SelectionError(f"seq_id {pool['seq_id'][twice[0]]} is in the scores twice")
+    pool = pool.with_columns(_hashes(pool["seq_id"], seed, request.salt).alias("hash_rank"))
+    return pool if request.by is None else _with_groups(pool, groups, request, seed)
+
+
+def group_codes(names: pl.Series) -> np.ndarray:
+    """(n,) uint32 from 0 in the order of the groups' names; no group counts as one without a name.
+
+    O(n log n).
+    """
+    return (names.fill_null("").rank("dense") - 1).cast(pl.UInt32).to_numpy()
+
+
+def by_hash(pool: pl.DataFrame) -> pl.DataFrame:
+    """The pool in its random order."""
+    return pool.sort("hash_rank", "seq_id")
+
+
+def _hashes(keys: pl.Series, seed: int, salt: str) -> pl.Series:
+    purpose = f"select {salt}" if salt else "select"
+    return pl.Series(uniform_hash(keys.to_list(), seed, purpose), dtype=pl.UInt64)
+
+
+def _score(scores: pl.DataFrame, column: str) -> pl.Series:
+    if column not in scores.columns:
+        raise SelectionError(f"no score {column!r}; there are: {', '.join(scores.columns)}")
+    values = scores[column].cast(pl.Float64)
+    bad = scores["seq_id"].filter(~values.is_finite().fill_null(False))
+    if len(bad):
+        names = ", ".join(bad.head(5))
+        raise SelectionError(f"{len(bad)} scores {column} are NaN, infinite or missing: {names}")
+    return values.alias("score")
+
+
+def _with_groups(
+    pool: pl.DataFrame, groups: pl.DataFrame | None, request: Request, seed: int
+) -> pl.DataFrame:
+    by = request.by or ""
+    if groups is None or by not in groups.columns:
+        raise SelectionError(f"{request.name} needs groups by {by}")
+    groups = groups.select("seq_id", by)
+    if not groups["seq_id"].is_sorted():
+        groups = groups.sort("seq_id")
+    if not groups["seq_id"].equals(pool["seq_id"]):
+        raise SelectionError(
+            f"groups by {by} of {groups.height} sequences, scores of {pool.height}: not the same"
+        )
+    codes = pl.Series(group_codes(groups[by]))
+    ranks = _hashes(groups[by].fill_null("").unique().sort(), seed, f"{request.salt} groups")
+    representative = (groups["seq_id"] == groups[by]).fill_null(False)
+    return pool.with_columns(
+        group=codes, group_rank=ranks.gather(codes), representative=representative
+    )

@@ -1,0 +1,143 @@
+"""Names of selections and coresets, and what each strategy needs: `STRATEGY[.SCORE][:ARG]`.
+
+`cci.residue`, `target:trna`, `random_length:cci.residue`, `random_length:target:trna`: the first
+colon ends the strategy and its score, and what follows is one argument, which may be a selection
+again. A coreset is `{selection}-{budget}-s{seed}`, in tables and as a folder.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+_WORD = "[a-z0-9_]+"
+_PART = rf"{_WORD}(?:\.{_WORD})?"
+#: A selection and a coreset as regular expressions without groups, for wildcards.
+SELECTION = rf"{_PART}(?::{_PART})*"
+CORESET_NAME = rf"{SELECTION}-\d+-s\d+"
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """What a way to draw needs beside the pool.
+
+    Attributes:
+        ranks: reads a score that the name may choose by `.SCORE`.
+        column: reads this column of the scores, whatever `selection.score` is.
+        arg: what stands after the colon: a selection that it is matched to, a CCI selection (may
+            be left out), or a target set.
+        by: reads groups: `cluster`, or `group` for the grouping that `selection.group` names.
+        random: asks for nothing but chance, and so needs no matched control.
+        options: the key of `selection` that holds its options.
+        states: reads the sequences' embeddings.
+    """
+
+    ranks: bool = False
+    column: str | None = None
+    arg: Literal["selection", "cci", "target"] | None = None
+    by: Literal["cluster", "group"] | None = None
+    random: bool = False
+    options: str | None = None
+    states: bool = False
+
+
+#: Tenths of a score, the lowest first.
+DECILES = {f"decile_{tenth}": tenth for tenth in range(10)}
+
+#: Every strategy by name; the page docs/selection.md says what each is for.
+STRATEGIES: dict[str, Strategy] = {
+    "top_influence": Strategy(ranks=True),
+    "bottom_influence": Strategy(ranks=True),
+    "top_length_rank": Strategy(ranks=True),
+    "cci": Strategy(ranks=True, options="cci"),
+    "target": Strategy(arg="target"),
+    "loss": Strategy(column="loss"),
+    "loss_low": Strategy(column="loss"),
+    "loss_mid": Strategy(column="loss"),
+    "grad_norm": Strategy(column="grad_norm"),
+    "error_norm": Strategy(column="error_norm"),
+    **dict.fromkeys(DECILES, Strategy(ranks=True)),
+    "cluster_representative": Strategy(by="cluster"),
+    "cluster_balanced": Strategy(by="cluster"),
+    "cluster_sqrt": Strategy(by="cluster"),
+    "cluster_cci": Strategy(ranks=True, by="cluster", options="cci"),
+    "group_balanced": Strategy(by="group"),
+    "group_sqrt": Strategy(by="group"),
+    "group_cci": Strategy(ranks=True, by="group", options="cci"),
+    "random": Strategy(random=True),
+    "random_x10": Strategy(random=True),
+    "pool": Strategy(random=True),
+    "random_length": Strategy(arg="selection", random=True),
+    "random_tokens": Strategy(arg="selection", random=True),
+    "random_groups": Strategy(arg="selection", by="group", random=True),
+    "random_kept": Strategy(arg="cci", random=True),
+}
+
+#: Strategies that are matched to another selection's coreset of the same budget and seed.
+MATCHED = [name for name, strategy in STRATEGIES.items() if strategy.arg == "selection"]
+
+#: Names that the user may give to further CCI selections (`selection.cci_variants`).
+CCI_VARIANT = "cci_[a-z0-9_]+"
+
+
+@dataclass(frozen=True)
+class Name:
+    """The parts of a selection's name; `str()` puts them together again."""
+
+    strategy: str
+    score: str | None = None
+    arg: str | None = None
+
+    @property
+    def kind(self) -> str:
+        """The key of `STRATEGIES`: cci for every name that only a CCI variant may have."""
+        return "cci" if self.strategy.startswith("cci_") else self.strategy
+
+    def __str__(self) -> str:
+        score = "" if self.score is None else f".{self.score}"
+        return f"{self.strategy}{score}" + ("" if self.arg is None else f":{self.arg}")
+
+
+def parse(text: str) -> Name:
+    """Cut a selection's name into its parts; whether they exist is not asked.
+
+    Raises:
+        ValueError: it is not `STRATEGY[.SCORE][:ARG]`.
+    """
+    if not re.fullmatch(SELECTION, text):
+        raise ValueError(f"{text!r} is no selection's name: STRATEGY[.SCORE][:ARG]")
+    head, colon, arg = text.partition(":")
+    strategy, dot, score = head.partition(".")
+    return Name(strategy, score if dot else None, arg if colon else None)
+
+
+def coreset_name(selection: str, budget: int, seed: int) -> str:
+    """The name of a coreset, which `parse_coreset` undoes."""
+    return f"{selection}-{budget}-s{seed}"
+
+
+def parse_coreset(name: str) -> tuple[str, int, int]:
+    """Selection, budget and seed of a coreset's name.
+
+    Raises:
+        ValueError: it is not `{selection}-{budget}-s{seed}`.
+    """
+    if not re.fullmatch(CORESET_NAME, name):
+        raise ValueError(f"{name!r} is no coreset's name: SELECTION-BUDGET-sSEED")
+    selection, budget, seed = name.rsplit("-", 2)
+    return selection, int(budget), int(seed[1:])
+
+
+def without_seed(name: str) -> str:
+    """What the seeds of a row share: 'cci-1000-s0' -> 'cci-1000', 'untrained-s1' -> 'untrained'."""
+    return re.sub(r"-s\d+$", "", name)
+
+
+def allowed() -> str:
+    """Every strategy with what may follow it, as the user writes it."""
+    args = {"selection": ":SELECTION", "cci": "[:CCI]", "target": ":TARGET", None: ""}
+    return ", ".join(
+        name + "[.SCORE]" * strategy.ranks + args[strategy.arg]
+        for name, strategy in STRATEGIES.items()
+    )
