@@ -150,6 +150,9 @@ CORESETS = [
     for budget in CFG.selection.budgets
     for seed in CFG.selection.seeds
 ]
+#: Where every training of a coreset starts: the same weights, untouched.
+UNTRAINED = [f"untrained-s{s}" for s in CFG.selection.seeds if CFG.evaluate.untrained]
+MODELS = [*CORESETS, *UNTRAINED, *CFG.evaluate.checkpoints]
 TASKS = {
     name: task
     for name, task in CFG.tasks.items()
@@ -170,5 +173,7 @@ wildcard_constraints:
     selection=SELECTION,
     budget=r"\d+",
     seed=r"\d+",
-    name="|".join([CORESET_NAME, *map(re.escape, CFG.evaluate.checkpoints)]),
+    name="|".join(
+        [CORESET_NAME, r"untrained-s\d+", *map(re.escape, CFG.evaluate.checkpoints)]
+    ),
     task="[a-z0-9_]+",

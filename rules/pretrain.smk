@@ -1,11 +1,19 @@
 """Pretraining from scratch on every coreset."""
 
+#: Selections that show what residues of training alone do: they always have those of their budget.
+EQUAL_RESIDUES = {"pool", "random_x10"}
+VALIDATED = CFG.heldout.share > 0 and CFG.pretrain.validation_points > 0
+
 
 rule pretrain:
     input:
         coreset=out("coresets/{name}/coreset.parquet"),
         pool=expand(out("corpus/pool/corpus/{bucket}.parquet"), bucket=BUCKETS),
         corpus=out("corpus/summary.json"),
+        heldout=expand(
+            out("corpus/heldout/corpus/{bucket}.parquet"),
+            bucket=BUCKETS if VALIDATED else [],
+        ),
     output:
         checkpoint=directory(out("models/{name}/checkpoint")),
         metrics=out("models/{name}/metrics.jsonl"),
@@ -14,6 +22,8 @@ rule pretrain:
         log_of("pretrain-{name}"),
     benchmark:
         bench("pretrain-{name}")
+    wildcard_constraints:
+        name=CORESET_NAME,
     conda:
         "../envs/torch.yaml"
     threads: CFG.pretrain.threads
@@ -27,6 +37,8 @@ rule pretrain:
         architecture=architecture(CFG.pretrain.preset),
         budget=lambda w: parse_coreset(w.name)[1],
         seed=lambda w: parse_coreset(w.name)[2],
+        equal=lambda w: parse_coreset(w.name)[0] in EQUAL_RESIDUES,
+        heldout_seed=CFG.seed,
         device=CFG.device,
         work=out("work/pretrain/{name}"),
         code=code("pretrain"),

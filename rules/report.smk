@@ -1,6 +1,6 @@
 """Tables, plots and the page."""
 
-EVALUATED = [*CORESETS, *CFG.evaluate.checkpoints, "kmer"]
+EVALUATED = [*MODELS, "kmer"]
 CELLS = [(task, name) for task in TASKS for name in EVALUATED]
 #: What stands beside our figures is part of the tables.
 PAPER = hashed(os.path.join(ROOT, "resources/paper"))
@@ -29,6 +29,7 @@ CROPPED = [
     *(("score", "", SCORE_CROPPED.format(shard=shard)) for shard in SHARDS),
     ("embed", "", out("cropped/embed.json")),
     *(("pretrain", n, out(f"cropped/pretrain/{n}.json")) for n in CORESETS),
+    *(("held-out", n, out(f"cropped/heldout/{n}.json")) for n in HELD_OUT_MODELS),
     *((f"evaluate {t}", n, out(f"evaluation/{t}/{n}/metrics.json")) for t, n in CELLS),
 ]
 

@@ -5,7 +5,16 @@ from dataclasses import asdict
 #: What trains, scores or draws waits for check_budgets (`onstart`) and does not depend on it: a new
 #: budget is no reason to score.
 LATER = {
-    *("base", "finetune", "fisher_part", "score", "select", "pretrain"),
+    *(
+        "base",
+        "finetune",
+        "fisher_part",
+        "score",
+        "select",
+        "pretrain",
+        "untrained",
+        "heldout",
+    ),
     *(f"{kind}_{task}" for kind in ("baseline", "evaluate") for task in TASKS),
 }
 

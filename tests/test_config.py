@@ -63,7 +63,7 @@ def test_defaults_are_valid():
         ("tasks.t", {"kind": "token", "metric": "f1", "data": {"path": "x"}}, ["macro_f1"]),
         ("tasks.t", {"kind": "pair", "data": {"path": "x"}}, ["need data.sequence_b"]),
         ("tasks.t", {"preset": "crispr_on", "data": {"train": "x", "test": "y"}}, ["draw: null"]),
-        ("evaluate.checkpoints", {"kmer": "x"}, ["kmer is the name of the baseline"]),
+        ("evaluate.checkpoints", {"kmer": "x"}, ["names of other rows: kmer"]),
         ("base.preset", "tinny", ["base.preset: no model preset 'tinny'; allowed: ", "tiny"]),
         ("pretrain.preset", "../models/tiny", ["pretrain.preset: no model preset", "rna-fm"]),
         ("run", "..", ["run: ", "'..'"]),

@@ -18,7 +18,7 @@ FORBIDDEN = {
             [
                 *("ingest", "deduplicate", "subset", "decontaminate", "cluster", "coreset_fasta"),
                 *("label", "group", "merge_groups", "features", "split"),
-                *("heldout_sets", "heldout_groups"),
+                *("heldout_sets", "heldout_groups", "heldout_unigram"),
             ],
             {*LEARNING, *TABLES, "matplotlib", "pydantic"},
         ),
@@ -33,7 +33,10 @@ FORBIDDEN = {
     # transformers' models bring torch._dynamo, sympy and scipy with them: 60 % of the start.
     "with torch": [
         (
-            ["base", "finetune", "pretrain", "score", "fisher_part", "fisher"],
+            [
+                *("base", "finetune", "pretrain", "score", "fisher_part", "fisher"),
+                *("untrained", "heldout"),
+            ],
             {"accelerate", "matplotlib", "sklearn", "pandas", "Bio"},
         ),
         (["evaluate"], {"accelerate", "matplotlib"}),

@@ -66,11 +66,17 @@ summing(engine, "diagonal", ["head"])()
 """,
     "finetune": f'{TORCH}finetune("model", "rna", rows, 1, options, 0, cpu, "out", "log", "work")',
     "pretrain": f'{TORCH}pretrain("tiny", "rna", rows, 128, options, 0, cpu, "out", "log", "work")',
+    "untrained": 'save_model("out", *build_model("tiny", "rna", 0))',
+    "heldout": f"""{TORCH}
+masks, reading = Masks("rna", 0.15, 1, 0), Reading(64, 512)
+held_out_losses("model", rows.with_columns(set=pl.lit("pool")), masks, reading, cpu)
+""",
     "evaluate": f'{TORCH}{TASK}evaluate_task("model", task, "rna", [0], 512, cpu, "store")',
     "embed": f'{TORCH}pooled_states("model", "rna", sequences, 64, 512, cpu, "store")',
     "baseline": f'{TASK}baseline(task, "rna")',
     "ingest": 'ingest("rna.fasta", "x", ["p"], "r", "rna", Limits(30, 1022, 0.1), 8, 1 << 20)',
     "deduplicate": 'write_arrow("pool", deduplicate(["part"], 8), SEQUENCE)',
+    "heldout_unigram": "",
     "subset": "",
     "select": "",
     "merge": "",

@@ -188,6 +188,17 @@ def test_bf16_takes_the_same_path(checkpoint):
     np.testing.assert_allclose(half["loss"], full["loss"], rtol=0.1)
 
 
+def test_a_model_without_a_head_has_rows_without_a_loss(checkpoint, tmp_path):
+    model, tokenizer, _ = load_model(checkpoint, "rna", 1024)
+    save_model(tmp_path / "encoder", model.base_model, tokenizer)
+    sets = table(corpus(5))
+    found, counts = held_out_losses(tmp_path / "encoder", sets, MASKS, Reading(1024, 900), CPU)
+    keys = ["set", "seq_id", "n_masked"]
+    assert found.select(keys).equals(unigram_losses(sets, MASKS).select(keys))
+    assert found["loss"].null_count() == found["accuracy"].null_count() == 5
+    assert counts["cropped"]["sequences"] == 0
+
+
 def test_a_loss_that_is_no_number_names_its_sequence(checkpoint, monkeypatch):
     def infinite(model, encoder, sequences, places, reading):
         return np.array([0.0, np.inf]), np.zeros(2)

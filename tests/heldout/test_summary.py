@@ -77,6 +77,15 @@ def test_resamples_are_paired_and_independent_of_the_memory_bound(monkeypatch):
     assert spread == pytest.approx(held_out.loss[:, 0].std() / np.sqrt(50), rel=0.05)
 
 
+def test_a_model_without_losses_leaves_the_others_as_they_are():
+    held_out = rows(30, 3)
+    before = summarise(held_out)
+    held_out.loss[:, 1] = held_out.accuracy[:, 1] = np.nan
+    for name, values in summarise(held_out).items():
+        assert np.isnan(values[:, 1]).all()
+        assert (values[:, [0, 2]] == before[name][:, [0, 2]]).all()
+
+
 def codes(counts, smallest=10):
     labels = [label for label, n in counts.items() for _ in range(n)]
     found = group_codes(pl.Series("g", labels, dtype=pl.String), smallest)

@@ -37,6 +37,9 @@ __all__ = [
     "source_name",
 ]
 
+#: Rows of the results that are neither a coreset's nor a checkpoint's, and held-out baselines.
+OTHER_ROWS = {"kmer", "cnn", "untrained", "unigram"}
+
 
 class Config(Section):
     """The whole configuration of one run."""
@@ -90,8 +93,9 @@ class Config(Section):
                 raise ValueError(
                     f"tasks.{name}: a {task.modality} task, modality is {self.modality}"
                 )
-        if "kmer" in self.evaluate.checkpoints:
-            raise ValueError("evaluate.checkpoints: kmer is the name of the baseline")
+        taken = sorted(OTHER_ROWS & set(self.evaluate.checkpoints))
+        if taken:
+            raise ValueError(f"evaluate.checkpoints: names of other rows: {', '.join(taken)}")
         allowed = ["hash", *self.corpus.groupings]
         if self.heldout.by not in (None, *allowed):
             hint = "; cluster needs corpus.cluster" if self.heldout.by == "cluster" else ""

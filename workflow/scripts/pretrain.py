@@ -4,8 +4,12 @@ from coresift.dag.logs import start
 
 start(snakemake.log[0])
 
+from coresift.corpus.heldout import pool_set
 from coresift.corpus.subset import fetch_sequences
 from coresift.files import read_json, write_json
+from coresift.heldout.losses import Reading
+from coresift.heldout.masks import Masks
+from coresift.heldout.validation import held_out_validation
 from coresift.models.checkpoint import choose_device, configure_torch
 from coresift.selection.tables import CORESET
 from coresift.tables import read_table
@@ -15,13 +19,22 @@ params = snakemake.params
 options = dict(params.options)
 preset, precision = options.pop("preset"), options.pop("precision")
 epochs, compute = options.pop("epochs"), options.pop("compute")
+points, size = options.pop("validation_points"), options.pop("validation_sequences")
 coreset = read_table(snakemake.input.coreset, CORESET)
 columns = ["seq_id", "sequence", "length"]
 rows = fetch_sequences(snakemake.input.pool, coreset["seq_id"].to_list(), columns)
 corpus = read_json(snakemake.input.corpus)
 residues = int(rows["length"].sum())
-if compute == "equal_tokens":
+if compute == "equal_tokens" or params.equal:
     residues = params.budget * corpus["residues"] / corpus["pool"]
+validation = None
+if snakemake.input.heldout:
+    validation = held_out_validation(
+        pool_set(snakemake.input.heldout, size, params.heldout_seed),
+        Masks(params.modality, options["mask_fraction"], 1, params.heldout_seed),
+        Reading(options["max_tokens"], options["tokens_per_batch"], precision),
+        points,
+    )
 configure_torch(options["threads"])
 cut = pretrain(
     preset,
@@ -35,5 +48,6 @@ cut = pretrain(
     snakemake.output.metrics,
     params.work,
     precision,
+    validation,
 )
 write_json(snakemake.output.cropped, {"cropped": cut})

@@ -166,6 +166,21 @@ class Heldout(Section):
         description="a held-out sequence is near if one sequence of the pool has this share of "
         "its k-mers (decontaminate.k)",
     )
+    mask_fraction: float = Field(
+        0.15, gt=0, lt=1, description="share of a sequence's canonical residues in a mask"
+    )
+    n_masks: Positive = Field(
+        1, description="masks of a sequence, the same for every model; more cost more passes"
+    )
+    max_tokens: int = Field(
+        1024,
+        ge=3,
+        description="longest input, special tokens included; a longer sequence is read in pieces",
+    )
+    tokens_per_batch: Positive = Field(
+        16384, description="padded tokens in one forward pass: bounds memory"
+    )
+    precision: Literal["float32", "bf16"] = Field("float32", description="bf16 = autocast (GPU)")
 
     @model_validator(mode="after")
     def _check(self) -> Heldout:

@@ -20,6 +20,7 @@ from coresift.models.checkpoint import load_model
 from coresift.models.cropping import count_cropped, room_of
 from coresift.models.letters import letter_losses
 from coresift.models.tokenizer import Encoder
+from coresift.models.weights import NoHeadError
 
 logger = logging.getLogger(__name__)
 
@@ -135,7 +136,8 @@ def held_out_losses(
     """Loss and accuracy of a checkpoint on every sequence of the held-out sets.
 
     Args:
-        checkpoint: any Hugging Face folder whose vocabulary fits the modality.
+        checkpoint: any Hugging Face folder whose vocabulary fits the modality. One without an LM
+            head predicts nothing: its losses are null.
         sets: columns of `corpus.tables.HELD_OUT`.
 
     Returns:
@@ -148,18 +150,20 @@ def held_out_losses(
         HeldOutError: see `Masks.questions`; or a loss is not finite.
     """
     asked = masks.questions(sets)
-    model, _, encoder = load_model(checkpoint, masks.modality, reading.max_tokens)
     sequences = asked.rows["sequence"].to_list()
+    lengths = np.array([len(s) for s in sequences])
+    left_out = asked.of - len(sequences)
+    logger.info("%d sequences; %d without a canonical residue left out", asked.of, left_out)
+    try:
+        model, _, encoder = load_model(checkpoint, masks.modality, reading.max_tokens)
+    except NoHeadError as error:
+        logger.warning("no held-out loss: %s", error)
+        unknown = np.full(len(sequences), np.nan)
+        counts = {"cropped": count_cropped(lengths[:0], 0, pieces=True), "left_out": left_out}
+        return asked.table(unknown, unknown), counts
     encoder.check_unknown(sequences)
-    lengths, room = np.array([len(s) for s in sequences]), room_of(encoder, reading.max_tokens)
-    counts = {
-        "cropped": count_cropped(lengths, room, pieces=True),
-        "left_out": asked.of - len(sequences),
-    }
-    logger.info(
-        "%d held-out sequences; %d more without a canonical residue are left out",
-        len(sequences), counts["left_out"],
-    )  # fmt: skip
+    room = room_of(encoder, reading.max_tokens)
+    counts = {"cropped": count_cropped(lengths, room, pieces=True), "left_out": left_out}
     loss, accuracy = masked_losses(
         model.eval().to(device=device), encoder, sequences, asked.places, reading
     )

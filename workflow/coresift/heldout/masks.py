@@ -40,11 +40,15 @@ class Questions:
         return np.array([found.size for found in self.places], dtype=np.int64)
 
     def table(self, loss: np.ndarray, accuracy: np.ndarray) -> pl.DataFrame:
-        """`HELD_OUT_LOSS` of (n,) mean losses (nats) and shares of places predicted rightly."""
+        """`HELD_OUT_LOSS` of (n,) mean losses (nats) and shares of places predicted rightly.
+
+        What is not known, NaN, is null in the table.
+        """
         columns = {"n_masked": self.n_masked, "loss": loss, "accuracy": accuracy}
         rows = self.rows.select("set", "seq_id")
         return conform(
-            rows.with_columns(**{n: pl.Series(v) for n, v in columns.items()}), HELD_OUT_LOSS
+            rows.with_columns(**{n: pl.Series(v, nan_to_null=True) for n, v in columns.items()}),
+            HELD_OUT_LOSS,
         )
 
 

@@ -31,7 +31,7 @@ class HeldOut:
     Attributes:
         models: names of the m columns.
         n_masked: (n,) float64 masked places.
-        loss: (n, m) float64 mean nats a masked place.
+        loss: (n, m) float64 mean nats a masked place; NaN for a model without an LM head.
         accuracy: (n, m) float64 share of places predicted rightly.
         groups: (n,) int64 codes by grouping, -1 = in no group; see `group_codes`.
     """

@@ -11,6 +11,7 @@ HELD_OUT_LOSS: Schema = {
     "set": pl.String,
     "seq_id": pl.String,
     "n_masked": pl.Int32,  # places that were masked and predicted
+    # Both are null for a model without an LM head.
     "loss": pl.Float64,  # mean negative log likelihood of a masked place, nats
     "accuracy": pl.Float64,  # share of masked places whose likeliest letter is right
 }

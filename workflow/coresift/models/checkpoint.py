@@ -32,6 +32,7 @@ from coresift.models.settings import architecture
 from coresift.models.tokenizer import Encoder, VocabularyError, build_tokenizer
 from coresift.models.weights import (
     CheckpointError,
+    NoHeadError,
     check_fetched,
     check_floats,
     is_benign,
@@ -93,7 +94,8 @@ def load_model(
         lm_head: whether the LM head is needed (not where only the encoder's states are read).
 
     Raises:
-        CheckpointError: the folder is not a checkpoint, or not a whole one; names the cause.
+        CheckpointError: the folder is not a checkpoint, or not a whole one; names the cause
+            (`NoHeadError`: it lacks the LM head alone).
         VocabularyError: its vocabulary does not fit the modality.
     """
     directory = Path(directory)
@@ -178,8 +180,11 @@ def _read_model(directory: Path, config: PreTrainedConfig, lm_head: bool) -> Pre
     missing = {name for name in report["missing_keys"] if not is_benign(name)}
     head = {name for name in missing if not name.startswith(prefix)}
     if missing and (lm_head or missing != head):
-        hint = " (the LM head; an encoder without one can only be evaluated)" * (missing == head)
-        raise CheckpointError(f"{directory}: weights missing: {some(missing)}{hint}")
+        text = f"{directory}: weights missing: {some(missing)}"
+        if missing == head:
+            hint = "the LM head; an encoder without one can only be evaluated"
+            raise NoHeadError(f"{text} ({hint})")
+        raise CheckpointError(text)
     left = {name for name in report["unexpected_keys"] if not is_benign(name)}
     if left:
         raise CheckpointError(f"{directory}: weights that the model does not have: {some(left)}")

@@ -39,6 +39,10 @@ class CheckpointError(ValueError):
     """A checkpoint folder cannot be used; the message names the folder and the cause."""
 
 
+class NoHeadError(CheckpointError):
+    """A checkpoint has no LM head: its encoder can be evaluated, its predictions cannot."""
+
+
 @contextmanager
 def named(path: str | Path, what: str) -> Iterator[None]:
     """Turn an error of a library into a `CheckpointError` that names the folder or file."""

@@ -139,7 +139,9 @@ def read_verdict(files: Any, params: Any) -> list[str]:
 
 def _curve(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
     records = [json.loads(line) for line in Path(path).read_text().splitlines()]
-    return np.cumsum([r["residues"] for r in records]), np.array([r["loss"] for r in records])
+    return np.cumsum([r["residues"] for r in records]), np.array(
+        [r["loss"] for r in records], float
+    )
 
 
 def read_curves(names: list[str], metrics: list[str]) -> dict[str, tuple[np.ndarray, np.ndarray]]:

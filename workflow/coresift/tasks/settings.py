@@ -156,6 +156,11 @@ class Evaluate(Section):
         default_factory=dict,
         description="further Hugging Face checkpoint folders to evaluate: name in the table: path",
     )
+    untrained: bool = Field(
+        True,
+        description="a row `untrained`: pretrain.preset with the random weights that training "
+        "starts from, one model a seed of selection.seeds",
+    )
     bootstrap: Positive = Field(1000, description="resamples of the test set")
     confidence: float = Field(
         0.95, gt=0, lt=1, description="of intervals; 1 - it = the level of the verdict"
