@@ -177,3 +177,4 @@ wildcard_constraints:
         [CORESET_NAME, r"untrained-s\d+", *map(re.escape, CFG.evaluate.checkpoints)]
     ),
     task="[a-z0-9_]+",
+    split="train|valid",

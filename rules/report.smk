@@ -26,6 +26,7 @@ CROPPED = [
         for kind in kinds
         for shard in range(CFG.influence.fisher_shards)
     ),
+    *(("target", t, TARGET_CROPPED.format(target=t)) for t in CFG.influence.targets),
     *(("score", "", SCORE_CROPPED.format(shard=shard)) for shard in SHARDS),
     ("embed", "", out("cropped/embed.json")),
     *(("pretrain", n, out(f"cropped/pretrain/{n}.json")) for n in CORESETS),

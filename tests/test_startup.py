@@ -23,7 +23,7 @@ FORBIDDEN = {
             {*LEARNING, *TABLES, "matplotlib", "pydantic"},
         ),
         (
-            ["summarise_corpus", "check_budgets", "merge", "select", "protected"],
+            ["summarise_corpus", "check_budgets", "merge", "select", "protected", "task_fasta"],
             {*LEARNING, *TABLES, "matplotlib"},
         ),
         (["make_report"], {*LEARNING, *TABLES}),
@@ -36,6 +36,7 @@ FORBIDDEN = {
             [
                 *("base", "finetune", "pretrain", "score", "fisher_part", "fisher"),
                 *("untrained", "heldout"),
+                *("target", "identity"),
             ],
             {"accelerate", "matplotlib", "sklearn", "pandas", "Bio"},
         ),

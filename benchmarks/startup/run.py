@@ -59,7 +59,7 @@ task = Task(kind="class", data={"path": "task.csv"}, epochs=1)
 """
 #: Script -> what its job does after the imports.
 JOBS = {
-    "score": f'{INFLUENCE}score_all(model, encoder, influence, 0, cpu, {{}}, rows, "cache")',
+    "score": f'{INFLUENCE}score_all(model, encoder, influence, 0, cpu, {{}}, {{}}, rows, "cache")',
     "fisher_part": f"""{INFLUENCE}
 engine = InfluenceEngine(model, encoder, resolve_settings(influence, 0), cpu)
 summing(engine, "diagonal", ["head"])()

@@ -38,7 +38,7 @@ from coresift.cost.operations import (
 )
 from coresift.influence.curvature import gradient_shapes
 from coresift.influence.engine import InfluenceEngine, resolve_settings
-from coresift.influence.gradients import Basis, Curvature, QuadraticForms
+from coresift.influence.gradients import Basis, Curvature, Forms
 from coresift.influence.kronecker import FactorSums
 from coresift.influence.settings import Influence
 from torch.nn import functional as F
@@ -69,7 +69,7 @@ def make_config(**sections):
 
 
 def run_score(path, model, encoder, rows, loss, kind):
-    """Score sequences of equal length; returns the number of tokens in the loss."""
+    """Score sequences of equal length; returns the number of tokens that the LM head sees."""
     influence = Influence(parameters=path, loss=loss, n_masks=1, mask_fraction=0.25)
     engine = InfluenceEngine(model, encoder, resolve_settings(influence, 0), CPU)
     shapes = gradient_shapes(engine, [path], joint=True)
@@ -81,9 +81,9 @@ def run_score(path, model, encoder, rows, loss, kind):
     else:
         curvatures = {"plain": [Curvature(ones)], "rotated": [Curvature(ones, bases)]}
         curvatures["both"] = [*curvatures["plain"], *curvatures["rotated"]]
-        visitor = QuadraticForms(curvatures[kind], len(rows), CPU, torch.float32)
+        visitor = Forms(curvatures[kind], len(rows), CPU, torch.float32)
     engine.run(batch, visitor)
-    return int(batch.counts.sum())
+    return batch.labels.numel()
 
 
 def run_model(model, ids, train):

@@ -28,6 +28,7 @@ REACH = {
     "split": {"dag", "corpus"},
     "finetune": {"dag", "corpus", "models", "training"},
     "influence": {"dag", "corpus", "models", "influence"},
+    "targets": {"dag", "corpus", "models", "influence"},
     "select": {"dag", "corpus", "selection", "influence.tables"},
     "pretrain": {"dag", "corpus", "models", "training", "selection.tables", "heldout"},
     "heldout": {"dag", "corpus", "models", "heldout"},

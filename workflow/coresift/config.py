@@ -25,6 +25,7 @@ from coresift.settings import ConfigError, Modality, Section, plain
 from coresift.tasks.readers.settings import MAP_ENDINGS
 from coresift.tasks.settings import Evaluate, Task
 from coresift.training.settings import Base, Finetune, Optimisation, Pretrain
+from coresift.validate.settings import Validate
 
 __all__ = [
     "MAP_ENDINGS",
@@ -80,6 +81,8 @@ class Config(Section):
     )
     evaluate: Evaluate = Field(default_factory=Evaluate)
     report: Report = Field(default_factory=Report)
+    # `validate` is a name of pydantic's own.
+    validation: Validate = Field(default_factory=Validate, alias="validate")
 
     @model_validator(mode="after")
     def _check(self) -> Config:
@@ -96,6 +99,12 @@ class Config(Section):
         taken = sorted(OTHER_ROWS & set(self.evaluate.checkpoints))
         if taken:
             raise ValueError(f"evaluate.checkpoints: names of other rows: {', '.join(taken)}")
+        for name, target in self.influence.targets.items():
+            if target.task is not None and target.task not in self.tasks:
+                raise ValueError(
+                    f"influence.targets.{name}.task: no task {target.task!r}; allowed: "
+                    f"{', '.join(self.tasks) or 'none'}"
+                )
         allowed = ["hash", *self.corpus.groupings]
         if self.heldout.by not in (None, *allowed):
             hint = "; cluster needs corpus.cluster" if self.heldout.by == "cluster" else ""
@@ -132,6 +141,11 @@ class Config(Section):
                     f"selection: {name} ranks {request.score!r}, no such score; "
                     f"allowed: {', '.join(self.scores)}"
                 )
+        unknown = [name for name in self.validation.scores if name not in self.scores]
+        if unknown:
+            raise ValueError(
+                f"validate.scores: no score {', '.join(unknown)}; allowed: {', '.join(self.scores)}"
+            )
 
     @property
     def scores(self) -> list[str]:
@@ -140,7 +154,12 @@ class Config(Section):
         return [*numbers, *self.influence.columns()]
 
     def paths(self) -> dict[str, str]:
-        """Every file and folder that the run reads, by key, but those of optional tasks."""
+        """Every file and folder that the run reads, by key, but those of optional tasks.
+
+        A task that a target names is not optional.
+        """
+        targets = self.influence.targets.items()
+        needed = {target.task for _, target in targets}
         found = {f"corpus.fasta.{i}": path for i, path in enumerate(self.corpus.fasta)}
         for name, grouping in self.corpus.groups.items():
             if grouping.table is not None:
@@ -149,8 +168,11 @@ class Config(Section):
         if self.base.checkpoint is not None:
             found["base.checkpoint"] = self.base.checkpoint
         for name, task in self.tasks.items():
-            if not task.optional:
+            if not task.optional or name in needed:
                 found |= {f"tasks.{name}.data.{k}": path for k, path in task.data.paths().items()}
+        for name, target in targets:
+            if target.fasta is not None:
+                found[f"influence.targets.{name}.fasta"] = target.fasta
         checkpoints = self.evaluate.checkpoints.items()
         return found | {f"evaluate.checkpoints.{name}": path for name, path in checkpoints}
 
@@ -211,7 +233,7 @@ def check_paths(config: Config) -> None:
             continue
         if not os.path.exists(path):
             lines.append(f"  {key}: no such file or folder, nor an entry of downloads: {path}")
-        elif key.startswith(("corpus.", "heldout.")) and os.path.isdir(path):
+        elif key.startswith(("corpus.", "heldout.", "influence.")) and os.path.isdir(path):
             lines.append(f"  {key}: a folder, not a file: {path}")
         elif key.startswith(("base.", "evaluate.")) and not os.path.isdir(path):
             lines.append(f"  {key}: a file, not a checkpoint's folder: {path}")

@@ -5,7 +5,7 @@ from coresift.dag.logs import start
 start(snakemake.log[0])
 
 from coresift.corpus.composition import composition
-from coresift.files import write_json, write_text
+from coresift.files import read_json, write_json, write_text
 from coresift.influence.summary import MAIN, extreme_sequences, score_agreement, score_summary
 from coresift.influence.tables import score_schema
 from coresift.report.plots import save, score_distribution
@@ -20,7 +20,10 @@ traits = {
     "loss": scores["loss"].to_numpy(),
 }
 names = [*MAIN, *params.columns]
-write_json(output.summary, score_summary(scores, params.columns, traits))
+summary = score_summary(scores, params.columns, traits)
+for path in snakemake.input.identity:
+    summary["identity"] = read_json(path)
+write_json(output.summary, summary)
 write_text(output.agreement, score_agreement(scores, names, params.budgets).write_csv())
 extremes = extreme_sequences(scores, names, snakemake.input.pool)
 write_text(output.extremes, extremes.write_csv())
