@@ -24,6 +24,9 @@ include: "rules/heldout.smk"
 include: "rules/evaluate.smk"
 include: "rules/describe.smk"
 include: "rules/report.smk"
+include: "rules/validate.smk"
+include: "rules/retrain.smk"
+include: "rules/stability.smk"
 include: "rules/hooks.smk"
 
 
@@ -31,6 +34,7 @@ localrules:
     all,
     scores,
     coreset,
+    validate,
     check_budgets,
 
 
@@ -57,4 +61,10 @@ rule coreset:
         expand(out("coresets/{name}/coreset.fasta.gz"), name=CORESETS),
         out("coresets/drift.csv"),
         out("corpus/summary.json"),
+        out("coresets/budgets.json"),
+
+
+rule validate:
+    input:
+        out("validate/report.html"),
         out("coresets/budgets.json"),

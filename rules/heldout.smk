@@ -9,9 +9,10 @@ MASKS = {
 }
 #: Models with a file in heldout/losses; none where no set is held out.
 HELD_OUT_MODELS = MODELS if CFG.heldout.sets else []
-READING = CFG.heldout.model_dump(
-    include={"max_tokens", "tokens_per_batch", "precision"}
-)
+READING = {
+    key: getattr(CFG.heldout, key)
+    for key in ("max_tokens", "tokens_per_batch", "precision")
+}
 
 
 rule untrained:

@@ -11,11 +11,30 @@ CHANGES = (
     if STABILITY is None
     else STABILITY.changes(OWN_SETTING, CFG.base.checkpoint is None)
 )
-SUBSET_OF = out("validate/stability/s{seed}-n{size}/subset.parquet")
-BASE_OF = out("validate/stability/s{seed}-n{size}-w{width}/base")
+OWN_DRAW = f"s{CFG.seed}-n{CFG.subset.size}"
+SUBSET = out("validate/stability/s{seed}-n{size}/subset.parquet")
+BASE = out("validate/stability/s{seed}-n{size}-w{width}/base")
 SETTING = out("validate/stability/s{seed}-n{size}-w{width}-e{epochs}")
-if CFG.base.checkpoint is not None:
-    BASE_OF = BASE_CHECKPOINT
+
+
+def subset_of(wildcards):
+    """D_sub of a setting: the run's own, where it is that."""
+    own = f"s{wildcards.seed}-n{wildcards.size}" == OWN_DRAW
+    return out("influence/subset.parquet") if own else SUBSET.format(**wildcards)
+
+
+def base_of(wildcards):
+    """The base of a setting: the one given, or the run's own, where it is that."""
+    draw = f"s{wildcards.seed}-n{wildcards.size}-w{wildcards.width}"
+    own = CFG.base.checkpoint is not None or draw == f"{OWN_DRAW}-w1"
+    return BASE_CHECKPOINT if own else BASE.format(**wildcards)
+
+
+def finetuned_of(wildcards):
+    """The fine-tuned model of a setting: the run's own, where it is that."""
+    setting = SETTING.format(**wildcards)
+    own = setting == out(f"validate/stability/{OWN_SETTING.name}")
+    return out("influence/finetuned") if own else f"{setting}/finetuned"
 
 
 def scores_of(setting):
@@ -31,7 +50,7 @@ wildcard_constraints:
 
 use rule subset as validate_subset with:
     output:
-        SUBSET_OF,
+        SUBSET,
     log:
         log_of("validate_subset-s{seed}-n{size}"),
     benchmark:
@@ -46,11 +65,11 @@ if CFG.base.checkpoint is None:
 
     use rule base as validate_base with:
         input:
-            SUBSET_OF,
+            subset_of,
         output:
-            checkpoint=directory(BASE_OF),
-            metrics=f"{BASE_OF}.jsonl",
-            cropped=f"{BASE_OF}.json",
+            checkpoint=directory(BASE),
+            metrics=f"{BASE}.jsonl",
+            cropped=f"{BASE}.json",
         log:
             log_of("validate_base-s{seed}-n{size}-w{width}"),
         benchmark:
@@ -71,8 +90,8 @@ if CFG.base.checkpoint is None:
 
 use rule finetune as validate_finetune with:
     input:
-        base=BASE_OF,
-        subset=SUBSET_OF,
+        base=base_of,
+        subset=subset_of,
     output:
         checkpoint=directory(f"{SETTING}/finetuned"),
         metrics=f"{SETTING}/finetuned.jsonl",
@@ -95,8 +114,8 @@ use rule finetune as validate_finetune with:
 
 rule validate_scores:
     input:
-        checkpoint=f"{SETTING}/finetuned",
-        subset=SUBSET_OF,
+        checkpoint=finetuned_of,
+        subset=subset_of,
         sample=out("validate/stability/pool.parquet"),
     output:
         f"{SETTING}/scores.parquet",

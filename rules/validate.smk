@@ -1,5 +1,7 @@
 """Does a score mean anything? What is drawn for the checks, the decile curve, and the page."""
 
+from coresift.validate.settings import own_way
+
 VALIDATION = CFG.validation
 #: A check, its table and what else it writes.
 CHECKS = {
@@ -130,7 +132,7 @@ rule validate_page:
     params:
         run=CFG.run,
         confidence=VALIDATION.confidence,
-        way=own_way(CFG.influence.resolved()),
+        way=own_way(CFG.influence),
         tables=list(VALIDATION_TABLES),
         plots=list(VALIDATION_PLOTS),
         code=code("validate_page"),

@@ -20,6 +20,7 @@ FLOORS = (
     {"docs"},
     {"cost"},
 )
+VALIDATION = ("validate", "heldout", "report", "selection.names", "influence.settings")
 #: Rooms that the scripts of a rule file may reach, directly or not; "room.module" is one file.
 REACH = {
     "download": {"dag"},
@@ -35,6 +36,9 @@ REACH = {
     "evaluate": {"dag", "corpus", "models", "tasks"},
     "describe": {"dag", "corpus", "models", "influence", "selection", "report"},
     "report": {"dag", "corpus", "models", "tasks", "report", "selection.names"},
+    "validate": {"dag", "corpus", *VALIDATION},
+    "retrain": {"dag", "corpus", "models", "training", "influence", *VALIDATION},
+    "stability": {"dag", "corpus", "models", "training", "influence", *VALIDATION},
 }
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py")
 

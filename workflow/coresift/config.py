@@ -245,7 +245,7 @@ def _nearest(location: tuple[int | str, ...]) -> str:
     """The allowed keys beside an unknown one."""
     model: Any = Config
     for part in location[:-1]:
-        fields = getattr(model, "model_fields", None)
+        fields = _keys(model)
         if fields is None:  # a mapping of sections, such as `tasks`
             model = get_args(model)[-1]
         elif part in fields:
@@ -254,5 +254,11 @@ def _nearest(location: tuple[int | str, ...]) -> str:
                 model = get_args(model)[0]
         else:
             return ""
-    fields = getattr(model, "model_fields", None)
+    fields = _keys(model)
     return f"; allowed: {', '.join(fields)}" if fields else ""
+
+
+def _keys(model: Any) -> dict[str, Any] | None:
+    """Fields of a section by the key that the user writes; None of a mapping."""
+    fields = getattr(model, "model_fields", None)
+    return None if fields is None else {f.alias or name: f for name, f in fields.items()}

@@ -40,8 +40,8 @@ def decile_table(
     """Held-out loss by set, score, decile and seed (`DECILE`).
 
     Args:
-        losses: `HELD_OUT_LOSS` of each coreset of `Validate.deciles`. unigram: of letter frequencies.
-        groups: as `read_held_out` takes them.
+        losses: `HELD_OUT_LOSS` of each coreset of `Validate.deciles`.
+        unigram: that of letter frequencies. groups: as `read_held_out` takes them.
     """
     rows = []
     for set_name, held_out in read_held_out({**losses, UNIGRAM: unigram}, groups).items():

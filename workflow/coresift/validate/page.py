@@ -130,11 +130,11 @@ def stability_lines(table: pl.DataFrame) -> Iterator[str]:
     """A sentence a score, of `stability.STABILITY`: the worst agreement of each factor."""
     smallest = table.filter(pl.col("top") == pl.col("top").min(), pl.col("factor") != "score")
     for (score,), rows in smallest.group_by("score", maintain_order=True):
+        known = rows.drop_nulls("spearman").sort("spearman")
         worst = [
-            f"{factor} {part['spearman'].min():.2f} ({part['spearman_given_length'].min():.2f} "
-            f"without length, top {part['top'][0]:.0%} overlap {part['overlap'].min():.2f})"
-            for (factor,), part in rows.group_by("factor", maintain_order=True)
-            if part["spearman"].null_count() == 0
+            f"{row['factor']} {row['value']:g}: {row['spearman']:.2f} "
+            f"(top {row['top']:.0%} overlap {row['overlap']:.2f})"
+            for row in known.unique("factor", keep="first", maintain_order=True).to_dicts()
         ]
         if worst:
             yield f"Assumption 1, {score}, least Spearman when this changes: {'; '.join(worst)}."

@@ -15,16 +15,17 @@ import polars as pl
 import torch
 from torch import nn
 
-from coresift.influence.curvature import Fishers, curvature_of, summing
+from coresift.influence.curvature import Fishers, curvature_of, gradient_shapes, summing
 from coresift.influence.engine import InfluenceEngine, resolve_settings
 from coresift.influence.fisher import Fisher
-from coresift.influence.gradients import Basis, Form
+from coresift.influence.gradients import Basis, Form, GradientSums
 from coresift.influence.kronecker import Kronecker, eigenbases
 from coresift.influence.scoring import score_frame
 from coresift.influence.settings import Influence
-from coresift.influence.targets import gradient_sums, target_direction
+from coresift.influence.targets import target_direction
 from coresift.models.tokenizer import Encoder
 from coresift.tables import conform
+from coresift.validate.settings import parameters_text
 from coresift.validate.tables import PREDICTED, WAY
 
 Parameters = str | Sequence[str]
@@ -95,7 +96,7 @@ class Ways:
                         "compile": main.compile and parameters == "head",
                         **({} if damping is None else {"damping": damping}),
                     }
-                    shown = parameters if isinstance(parameters, str) else " ".join(parameters)
+                    shown = parameters_text(parameters)
                     way = {"loss": loss, "parameters": shown, "curvature": curvature}
                     yield {**way, "damping": damping}, main.model_copy(update=changes)
 
@@ -128,14 +129,16 @@ def predict(
         engine = InfluenceEngine(model, encoder, settings[0], device)
         fishers = SampleFishers(engine, of, ways.parameters)
         totals = {
-            names: Fisher(engine.sums(target, gradient_sums(engine, names)), target.height, {})
+            names: gradient_total(engine, names, target)
             for names in dict.fromkeys(own.parameters for own in settings)
         }
         forms: dict[str, Form] = {}
         for i, own in enumerate(settings):
             curvature = curvature_of(engine, own, fishers)
             forms[f"{i} self"] = curvature
-            forms[f"{i} target"] = target_direction(curvature, totals[own.parameters])
+            forms[f"{i} target"] = target_direction(
+                curvature, totals[own.parameters], device, engine.dtype
+            )
         scores = score_frame(engine, forms, pool)
         for i, (way, _) in enumerate(sections):
             found = scores[f"{i} self"]
@@ -150,6 +153,13 @@ def predict(
                 )
             )
     return pl.concat(parts)
+
+
+def gradient_total(engine: InfluenceEngine, parameters: Parameters, frame: pl.DataFrame) -> Fisher:
+    """Sum of the gradients of a parameter set over the sequences of a frame, and their number."""
+    shapes = gradient_shapes(engine, [parameters], joint=False)
+    sums = engine.sums(frame, lambda: GradientSums(shapes, engine.device, engine.dtype))
+    return Fisher(sums, frame.height, {})
 
 
 def averaged(model: str, predictions: Sequence[pl.DataFrame]) -> pl.DataFrame:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from coresift.influence.settings import Curvature, Loss, Parameters
+from coresift.influence.settings import Curvature, Influence, Loss, Parameters
 from coresift.models.settings import Preset
 from coresift.selection.names import DECILES
 from coresift.settings import Fraction, Positive, Section
@@ -17,6 +18,18 @@ from coresift.training.settings import Optimisation
 CONTROL = "random"
 
 Seeds = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+
+
+def parameters_text(parameters: str | Sequence[str]) -> str:
+    """A parameter set as a table shows it."""
+    return parameters if isinstance(parameters, str) else " ".join(parameters)
+
+
+def own_way(influence: Influence) -> dict[str, str]:
+    """Loss, parameters and curvature of a run's main score, as columns of `tables.WAY`."""
+    own = influence.resolved()
+    parameters = parameters_text(own.parameters)
+    return {"loss": own.loss, "parameters": parameters, "curvature": own.curvature}
 
 
 class Retraining(Optimisation):
@@ -98,26 +111,24 @@ class Stability(Section):
         20, description="bins of equal count, where length is taken out of a comparison"
     )
 
-    def changes(
-        self, reference: Setting, from_scratch: bool
-    ) -> list[tuple[str, float, Setting]]:
+    def changes(self, reference: Setting, from_scratch: bool) -> list[tuple[str, float, Setting]]:
         """What is changed, to what value, and the setting that it makes; the run's own left out.
 
         Args:
             reference: the run's own setting.
             from_scratch: whether the base is made here, and can be made in another width.
         """
-        own = vars(reference)
-        wanted: list[tuple[str, float, dict[str, float]]] = [
-            *(("seed", seed, {"seed": seed}) for seed in self.seeds),
-            *(
-                ("subset size", size, {"size": max(1, round(size * reference.size))})
-                for size in self.sizes
-            ),
-            *(("fine-tuning epochs", epochs, {"epochs": epochs}) for epochs in self.epochs),
-            *(("base width", width, {"width": width}) for width in self.widths if from_scratch),
+        sizes = [(size, max(1, round(size * reference.size))) for size in self.sizes]
+        wanted: list[tuple[str, float, str, float]] = [
+            *(("seed", seed, "seed", seed) for seed in self.seeds),
+            *(("subset size", size, "size", count) for size, count in sizes),
+            *(("fine-tuning epochs", epochs, "epochs", epochs) for epochs in self.epochs),
+            *(("base width", width, "width", width) for width in self.widths if from_scratch),
         ]
-        made = [(factor, value, Setting(**{**own, **change})) for factor, value, change in wanted]
+        made = [
+            (factor, value, Setting(**{**vars(reference), key: changed}))
+            for factor, value, key, changed in wanted
+        ]
         return [row for row in made if row[2] != reference]
 
 
