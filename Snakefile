@@ -46,6 +46,7 @@ rule all:
         out("corpus/features.parquet"),
         out("corpus/groups.parquet"),
         out("heldout/groups.parquet"),
+        HELD_OUT_LOSSES.values(),
 
 
 rule scores:

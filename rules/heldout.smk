@@ -7,8 +7,11 @@ MASKS = {
     "n_masks": CFG.heldout.n_masks,
     "seed": CFG.seed,
 }
-#: Models with a file in heldout/losses; none where no set is held out.
-HELD_OUT_MODELS = MODELS if CFG.heldout.sets else []
+#: Tables of the same rows, by model and for the letters' frequencies; none without a held-out set.
+HELD_OUT_LOSSES = {
+    name: out(f"heldout/losses/{name}.parquet")
+    for name in ([*MODELS, "unigram"] if CFG.heldout.sets else [])
+}
 READING = {
     key: getattr(CFG.heldout, key)
     for key in ("max_tokens", "tokens_per_batch", "precision")

@@ -30,7 +30,11 @@ CROPPED = [
     *(("score", "", SCORE_CROPPED.format(shard=shard)) for shard in SHARDS),
     ("embed", "", out("cropped/embed.json")),
     *(("pretrain", n, out(f"cropped/pretrain/{n}.json")) for n in CORESETS),
-    *(("held-out", n, out(f"cropped/heldout/{n}.json")) for n in HELD_OUT_MODELS),
+    *(
+        ("held-out", n, out(f"cropped/heldout/{n}.json"))
+        for n in MODELS
+        if CFG.heldout.sets
+    ),
     *((f"evaluate {t}", n, out(f"evaluation/{t}/{n}/metrics.json")) for t, n in CELLS),
 ]
 

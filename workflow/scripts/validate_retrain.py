@@ -10,7 +10,7 @@ from coresift.corpus.tables import HELD_OUT, SEQUENCE
 from coresift.heldout.masks import Masks
 from coresift.models.checkpoint import choose_device, configure_torch
 from coresift.tables import read_table, write_table
-from coresift.validate.retrain import Bench, part_of_runs, runs_of, tested
+from coresift.validate.retrain import Bench, asked_of, part_of_runs, runs_of
 from coresift.validate.small import residues_of
 from coresift.validate.tables import RETRAINED
 
@@ -20,7 +20,7 @@ configure_torch(params.options["threads"])
 bench = Bench(
     params.modality,
     pool,
-    tested(wildcards.check, read_table(files.target, HELD_OUT), pool),
+    asked_of(wildcards.check, read_table(files.target, HELD_OUT), pool),
     Masks(**params.masks),
     params.options,
     residues_of(pool, params.check["epochs"], params.check.get("share", 1.0)),

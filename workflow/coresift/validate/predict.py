@@ -165,8 +165,8 @@ def gradient_total(engine: InfluenceEngine, parameters: Parameters, frame: pl.Da
 def averaged(model: str, predictions: Sequence[pl.DataFrame]) -> pl.DataFrame:
     """Mean over models (`PREDICTED`), each with the rows of `predict` (TRAK's ensembles)."""
     first = predictions[0]
-    means = {
-        name: sum((p[name] for p in predictions[1:]), first[name]) / len(predictions)
+    means = [
+        sum((p[name] for p in predictions[1:]), first[name]) / len(predictions)
         for name in ("self", "target", "own_loss")
-    }
-    return conform(first.with_columns(model=pl.lit(model), **means), PREDICTED)
+    ]
+    return conform(first.with_columns(pl.lit(model).alias("model"), *means), PREDICTED)

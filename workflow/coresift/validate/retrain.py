@@ -75,7 +75,7 @@ def runs_of(check: str, n: int, options: Mapping[str, Any], seed: int) -> list[R
     return leave_one_out_runs(n, options["seeds"])
 
 
-def tested(check: str, target: pl.DataFrame, pool: pl.DataFrame) -> pl.DataFrame:
+def asked_of(check: str, target: pl.DataFrame, pool: pl.DataFrame) -> pl.DataFrame:
     """Sequences whose loss is asked for: V, and for leave-one-out the tiny pool's own.
 
     Returns:
