@@ -43,6 +43,8 @@ rule describe_scores:
     input:
         scores=out("influence/scores.parquet"),
         identity=IDENTITY,
+        features=out("corpus/features.parquet"),
+        groups=[out("corpus/groups.parquet")] if "cluster" in GROUPINGS else [],
         pool=expand(out("corpus/pool/corpus/{bucket}.parquet"), bucket=BUCKETS),
     output:
         summary=out("influence/summary.json"),
@@ -66,7 +68,6 @@ rule describe_scores:
     params:
         columns=CFG.influence.columns(),
         budgets=CFG.selection.budgets,
-        modality=CFG.modality,
         code=code("describe_scores"),
     script:
         "../workflow/scripts/describe_scores.py"

@@ -46,7 +46,6 @@ rule target:
         target=lambda w: plain(CFG.influence.targets[w.target]),
         modality=CFG.modality,
         max_ambiguous=CFG.corpus.max_ambiguous,
-        chunk_bytes=CFG.corpus.chunk_bytes,
         influence=CFG.influence.model_dump(exclude=FISHER_KEYS - {"parameters", "loss"}),
         seed=CFG.seed,
         device=CFG.device,

@@ -683,9 +683,3 @@ def test_the_score_table_is_wide_and_the_same_whatever_the_shards(tmp_path):
     assert not (tmp_path / "short").exists()
     with pytest.raises(ValueError, match="columns missing"):
         merge_scores(paths, [tmp_path / "pool"], ["norm", "other"], tmp_path / "short")
-
-
-@pytest.mark.parametrize("name", ["influence", "residue", "loss", "target_mine"])
-def test_a_variant_is_no_other_column(name):
-    with pytest.raises(ValueError, match="names of other columns"):
-        Influence(variants={name: {"loss": "masked"}}, targets={"mine": {"fasta": "x.fasta"}})

@@ -9,6 +9,7 @@ import pytest
 import torch
 from coresift.config import check_paths, load_config
 from coresift.corpus.fasta import CorpusError
+from coresift.corpus.normalise import Limits
 from coresift.corpus.tables import HELD_OUT
 from coresift.influence.columns import per_residue
 from coresift.influence.curvature import Fishers, curvature_of
@@ -390,36 +391,46 @@ def test_identity_in_float32_and_with_parameters_without_a_gradient(tmp_path):
     )
 
 
+LIMITS = Limits(1, 10**6, 0.1)
+
+
 def test_a_fasta_target_is_read_as_the_corpus(tmp_path, caplog):
     path = tmp_path / "family.fasta"
     path.write_text(">a\nacgt\n>b\nACGU\n>c\nGG NN\n>d\nAC-GU\n>e\n" + "ACGUACGUAC" * 300 + "\n")
     with caplog.at_level(logging.INFO):
-        rows = read_fasta_target(path, "mine", "rna", 0.1, 1 << 20)
+        rows = read_fasta_target(path, "mine", "rna", LIMITS, 100, 0)
     assert sorted(rows["sequence"], key=len) == ["ACGU", "ACGUACGUAC" * 300]
     assert "'aligned': 1, 'ambiguous': 1" in caplog.text
     assert rows["seq_id"].is_sorted()
+    few = read_fasta_target(path, "mine", "rna", LIMITS, 1, 0)
+    assert few["seq_id"][0] in rows["seq_id"]
+    assert few.height == 1
 
 
 def test_bad_fasta_targets(tmp_path):
     path = tmp_path / "x.fasta"
     path.write_text("")
     with pytest.raises(CorpusError, match="empty file"):
-        read_fasta_target(path, "mine", "rna", 0.1, 1 << 20)
+        read_fasta_target(path, "mine", "rna", LIMITS, 100, 0)
     path.write_text(">a\nNNNN\n")
-    with pytest.raises(TargetError, match=r"targets.mine: all of .*x.fasta is rejected"):
-        read_fasta_target(path, "mine", "rna", 0.1, 1 << 20)
+    with pytest.raises(
+        TargetError,
+        match=r"targets.mine: .*x.fasta: 0 of 1 records accepted, rejected: 1 ambiguous",
+    ):
+        read_fasta_target(path, "mine", "rna", LIMITS, 100, 0)
     path.write_text("".join(f">{i}\n{'MKVLAAGWWYYEEDFP' * 5}\n" for i in range(30)))
     with pytest.raises(CorpusError, match="look like proteins; modality is rna"):
-        read_fasta_target(path, "mine", "rna", 0.1, 1 << 20)
+        read_fasta_target(path, "mine", "rna", LIMITS, 100, 0)
 
 
 def test_a_held_out_target_is_its_set(tmp_path):
     rows = [("pool", "b", "AC", 2, None), ("pool", "a", "GG", 2, 0.5), ("mine", "c", "UU", 2, None)]
     path = tmp_path / "sets.parquet"
     write_table(path, pl.DataFrame(rows, schema=dict(HELD_OUT), orient="row"), HELD_OUT)
-    assert read_held_out_target(path, "t", "pool")["seq_id"].to_list() == ["a", "b"]
+    assert read_held_out_target(path, "t", "pool", 9, 0)["seq_id"].to_list() == ["a", "b"]
+    assert read_held_out_target(path, "t", "pool", 1, 0).height == 1
     with pytest.raises(TargetError, match=r"targets.t: .* no sequence of set other"):
-        read_held_out_target(path, "t", "other")
+        read_held_out_target(path, "t", "other", 9, 0)
 
 
 def test_a_task_s_split_is_written_as_fasta(tmp_path):
@@ -429,7 +440,7 @@ def test_a_task_s_split_is_written_as_fasta(tmp_path):
     write_split(task, "train", "rna", tmp_path / "train.fasta.gz")
     text = gzip.decompress((tmp_path / "train.fasta.gz").read_bytes()).decode()
     assert [line for line in text.splitlines() if line[0] != ">"] == ["ACGU", "AAUU"]
-    rows = read_fasta_target(tmp_path / "train.fasta.gz", "t", "rna", 0.1, 1 << 20)
+    rows = read_fasta_target(tmp_path / "train.fasta.gz", "t", "rna", LIMITS, 100, 0)
     assert set(rows["sequence"]) == {"ACGU", "AAUU"}
 
 
@@ -445,12 +456,21 @@ TASK = {"kind": "class", "optional": True, "data": {"path": "absent.csv"}}
         ({"fasta": "a", "split": "train"}, "split: goes with task"),
         ({"task": "u"}, r"influence.targets.x.task: no task 'u'; allowed: t"),
         ({"task": "t", "split": "test"}, "'train' or 'valid'"),
-        ({"path": "a"}, "unknown key; allowed: fasta, task, split, heldout"),
+        ({"heldout": "mine"}, r"influence.targets.x.heldout: no set 'mine'; allowed: near, pool"),
+        ({"path": "a"}, "unknown key; allowed: fasta, task, split, heldout, size"),
     ],
 )
 def test_bad_targets_fail_at_load_time(target, message):
+    files = {"heldout": {"files": {"near": "a.fa"}}, "tasks": {"t": TASK}}
     with pytest.raises(ConfigError, match=message):
-        load_config({**GOOD, "tasks": {"t": TASK}, "influence": {"targets": {"x": target}}})
+        load_config({**GOOD, **files, "influence": {"targets": {"x": target}}})
+
+
+@pytest.mark.parametrize("name", ["influence", "residue", "loss", "target_mine"])
+def test_a_variant_is_no_other_column(name):
+    influence = {"variants": {name: {"loss": "masked"}}, "targets": {"mine": {"fasta": "x"}}}
+    with pytest.raises(ConfigError, match=f"other columns of the scores have names .'{name}'"):
+        load_config({**GOOD, "influence": influence})
 
 
 def test_paths_of_targets_are_held_to_the_folder(tmp_path, monkeypatch):

@@ -70,11 +70,23 @@ def test_a_new_variant_needs_its_own_sums_only(project):
     assert {re.search(r"kind=(\w+)", job)[1] for job in jobs} == {"kronecker", "corrected"}
 
 
+def test_a_new_target_needs_its_own_gradient_only(project):
+    config = small_config()
+    config["influence"]["targets"] = {
+        "file": {"fasta": "b.fasta"},
+        "task": {"task": "domain"},
+        "held": {"heldout": "pool"},
+    }
+    planned = project.planned(config, "scores")
+    assert {"target", "task_fasta", "score", "merge", "describe_scores"} <= planned
+    assert not planned & {"subset", "base", "finetune", "fisher_part", "fisher", "identity"}
+
+
 PAGE = {"results", "make_report"}
 TRAINED = {"pretrain", "evaluate_domain", *PAGE}
 DRAWN = {"select", "coreset_fasta", "describe_coresets", "embed", *TRAINED}
 SCORED = {"score", "merge", "describe_scores", *DRAWN}
-TUNED = {"finetune", "fisher_part", "fisher", *SCORED}
+TUNED = {"finetune", "fisher_part", "fisher", "identity", *SCORED}
 POOLED = {"decontaminate", "summarise_corpus", "check_budgets", "subset", "base", *TUNED}
 ALL = {"ingest", "deduplicate", "protected", "baseline_domain", *POOLED}
 
@@ -87,7 +99,7 @@ SETTINGS = [
     ("training/settings.py", "Base", {"base", *TUNED}),
     ("training/settings.py", "Finetune", TUNED),
     ("training/settings.py", "Pretrain", TRAINED),
-    ("influence/settings.py", "Influence", {"fisher_part", "fisher", *SCORED}),
+    ("influence/settings.py", "Influence", {"fisher_part", "fisher", "identity", *SCORED}),
     ("selection/settings.py", "Selection", DRAWN),
     ("tasks/settings.py", "Task", {"evaluate_domain", "baseline_domain", *PAGE}),
     ("tasks/settings.py", "Evaluate", {"evaluate_domain", "baseline_domain", *PAGE}),
@@ -101,7 +113,7 @@ TABLES = [
         "SEQUENCE",
         {"ingest", "deduplicate", "protected", "baseline_domain", *POOLED},
     ),
-    ("influence/tables.py", "SCORE", SCORED),
+    ("influence/tables.py", "SCORE", {"identity", *SCORED}),
     ("selection/tables.py", "CORESET", DRAWN),
     ("tasks/tables.py", "PREDICTION", {"evaluate_domain", "baseline_domain", *PAGE}),
     ("report/tables.py", "EMBEDDING", {"embed", "make_report"}),

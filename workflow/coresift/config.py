@@ -99,12 +99,17 @@ class Config(Section):
         taken = sorted(OTHER_ROWS & set(self.evaluate.checkpoints))
         if taken:
             raise ValueError(f"evaluate.checkpoints: names of other rows: {', '.join(taken)}")
+        taken = sorted(set(self.influence.variants) & {*SCORE, *self.influence.target_columns()})
+        if taken:
+            raise ValueError(f"influence.variants: other columns of the scores have names {taken}")
         for name, target in self.influence.targets.items():
-            if target.task is not None and target.task not in self.tasks:
-                raise ValueError(
-                    f"influence.targets.{name}.task: no task {target.task!r}; allowed: "
-                    f"{', '.join(self.tasks) or 'none'}"
-                )
+            for key, allowed in (("task", list(self.tasks)), ("heldout", self.heldout.sets)):
+                value = getattr(target, key)
+                if value is not None and value not in allowed:
+                    raise ValueError(
+                        f"influence.targets.{name}.{key}: no {'set' if key == 'heldout' else key} "
+                        f"{value!r}; allowed: {', '.join(allowed) or 'none'}"
+                    )
         allowed = ["hash", *self.corpus.groupings]
         if self.heldout.by not in (None, *allowed):
             hint = "; cluster needs corpus.cluster" if self.heldout.by == "cluster" else ""

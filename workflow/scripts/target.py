@@ -4,6 +4,9 @@ from coresift.dag.logs import start
 
 start(snakemake.log[0])
 
+import sys
+
+from coresift.corpus.normalise import Limits
 from coresift.files import write_json
 from coresift.hashing import content_hash
 from coresift.influence.engine import InfluenceEngine, resolve_settings
@@ -15,12 +18,13 @@ from coresift.models.cropping import count_cropped, room_of
 params, name = snakemake.params, snakemake.wildcards.target
 influence, target = Influence(**params.influence), Target(**params.target)
 configure_torch(influence.threads)
+sample = target.size, params.seed
 if target.heldout is not None:
-    rows = read_held_out_target(snakemake.input.sequences, name, target.heldout)
+    rows = read_held_out_target(snakemake.input.sequences, name, target.heldout, *sample)
 else:
-    rows = read_fasta_target(
-        snakemake.input.sequences, name, params.modality, params.max_ambiguous, params.chunk_bytes
-    )
+    # What is short counts as well, and what is long is cropped.
+    limits = Limits(1, sys.maxsize, params.max_ambiguous)
+    rows = read_fasta_target(snakemake.input.sequences, name, params.modality, limits, *sample)
 model, _, encoder = load_model(snakemake.input.checkpoint, params.modality, influence.max_tokens)
 model_origin = origin(model, encoder)
 encoder.check_unknown(rows["sequence"].to_list())

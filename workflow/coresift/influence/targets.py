@@ -12,25 +12,27 @@ than a product of each gradient tile with a vector (`gradients.Direction`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import polars as pl
 import torch
 
-from coresift.corpus.dedup import deduplicate
-from coresift.corpus.ingest import ingest
+from coresift.corpus.fasta import read_blocks
+from coresift.corpus.ingest import Judge
 from coresift.corpus.normalise import Limits
+from coresift.corpus.outcome import counts_text
+from coresift.corpus.subset import sample_distinct
 from coresift.corpus.tables import HELD_OUT
 from coresift.influence.engine import InfluenceEngine
 from coresift.influence.fisher import Fisher, compute_part, merge_parts
 from coresift.influence.gradients import Curvature, Direction, GradientSums
-from coresift.tables import read_table
+from coresift.tables import Schema, read_table
 
-#: Longer records of a target are cropped, as the pool's are, not rejected.
-_ANY_LENGTH = 1 << 40
+#: What is read of a target's sequences.
+ROW: Schema = {name: HELD_OUT[name] for name in ("seq_id", "sequence", "length")}
+_PURPOSE = "influence target"
 
 
 class TargetError(ValueError):
@@ -38,33 +40,38 @@ class TargetError(ValueError):
 
 
 def read_fasta_target(
-    path: str | Path, name: str, modality: str, max_ambiguous: float, chunk_bytes: int
+    path: str | Path, name: str, modality: str, limits: Limits, size: int, seed: int
 ) -> pl.DataFrame:
-    """Distinct sequences of a FASTA file, read as the corpus is: seq_id, sequence, length.
+    """At most `size` distinct sequences of a FASTA file, by seeded hash: columns of `ROW`.
 
-    Rejected records are counted in the log.
+    Records are normalised, judged and counted (in the log) as those of the corpus. Memory is that
+    of a sample.
 
     Args:
         name: of the target, for messages.
-        max_ambiguous, chunk_bytes: see `corpus.settings.Corpus`.
 
     Raises:
-        CorpusError: see `ingest`; among others a file of the other modality, or an empty one.
+        CorpusError: an empty or unreadable file, or one of the other modality.
         TargetError: every record is rejected.
     """
-    with TemporaryDirectory() as folder:
-        part, rejects = Path(folder) / "part", Path(folder) / "rejects"
-        limits = Limits(1, _ANY_LENGTH, max_ambiguous)
-        counts = ingest(path, name, [part], rejects, modality, limits, 1, chunk_bytes)
-        rows = pl.DataFrame(pl.from_arrow(deduplicate([part], 1)))
+    judge = Judge(name, modality, limits)
+
+    def frames() -> Iterator[pl.DataFrame]:
+        for block in read_blocks(path):
+            yield judge.accept(block).distinct()
+            judge.rejects.clear()
+
+    rows = sample_distinct(frames(), ROW, size, seed, _PURPOSE)
+    report = judge.report(path, judge.problems(path))
     if rows.is_empty():
-        rejected = counts["rejected"]
-        raise TargetError(f"influence.targets.{name}: all of {path} is rejected: {rejected}")
-    return rows.select("seq_id", "sequence", "length")
+        raise TargetError(f"influence.targets.{name}: {path}: {counts_text(report)}")
+    return rows
 
 
-def read_held_out_target(path: str | Path, name: str, held_out: str) -> pl.DataFrame:
-    """The sequences of a held-out set: seq_id, sequence, length.
+def read_held_out_target(
+    path: str | Path, name: str, held_out: str, size: int, seed: int
+) -> pl.DataFrame:
+    """At most `size` sequences of a held-out set, by seeded hash: columns of `ROW`.
 
     Raises:
         TargetError: it has none.
@@ -72,7 +79,7 @@ def read_held_out_target(path: str | Path, name: str, held_out: str) -> pl.DataF
     rows = read_table(path, HELD_OUT).filter(pl.col("set") == held_out)
     if rows.is_empty():
         raise TargetError(f"influence.targets.{name}: {path} has no sequence of set {held_out}")
-    return rows.select("seq_id", "sequence", "length").sort("seq_id")
+    return sample_distinct([rows], ROW, size, seed, _PURPOSE)
 
 
 def target_sums(
