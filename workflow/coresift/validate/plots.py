@@ -42,7 +42,7 @@ def decile_curves(table: pl.DataFrame) -> Figure:
                 by["decile"].to_numpy(), by["mean"].to_numpy(), by["sd"].fill_null(0).to_numpy(),
                 color="#3b6ea5", capsize=3,
             )  # fmt: skip
-            axes.axhline(np.mean(control), color="#c46a2b", linestyle="--", label="random")
+            axes.axhline(control.to_numpy().mean(), color="#c46a2b", linestyle="--", label="random")
             axes.axhline(rows["unigram"][0], color="black", linestyle=":", label="letters alone")
             axes.set(title=f"{score}, held out: {set_name}", xlabel="tenth of the score, low first")
         line[0].set_ylabel("held-out loss (nats a masked place)")
