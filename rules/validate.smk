@@ -29,7 +29,7 @@ DECILES = [
     for seed in CFG.selection.seeds
 ]
 #: What waits for validate_draw (`onstart`), which holds budgets and samples to the pool.
-LATER |= {"validate_reference", "validate_retrain", "validate_base"}
+LATER |= {"validate_base", "validate_finetune"}
 
 
 def held_out_sets(wildcards):

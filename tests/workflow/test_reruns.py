@@ -105,6 +105,7 @@ SETTINGS = [
     ("tasks/settings.py", "Evaluate", {"evaluate_domain", "baseline_domain", *PAGE}),
     ("tasks/readers/settings.py", "TaskData", {"protected", "baseline_domain", *POOLED}),
     ("report/settings.py", "Report", set()),
+    ("validate/settings.py", "Validate", set()),
 ]
 #: Where a column is added to a table.
 TABLES = [

@@ -13,7 +13,7 @@ from coresift.selection.names import DECILES, coreset_name
 from coresift.tables import Schema
 from coresift.validate.agreement import Intervals
 from coresift.validate.ranks import spearman, spearman_interval
-from coresift.validate.settings import CONTROL
+from coresift.validate.tables import CONTROL
 
 #: Letter frequencies, as a model among the others.
 UNIGRAM = "unigram"

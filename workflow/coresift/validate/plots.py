@@ -10,7 +10,7 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from coresift.validate.settings import CONTROL
+from coresift.validate.tables import CONTROL
 
 #: Of `weights`.
 _MARKERS = {"sequences": "o", "residues": "s"}

@@ -25,8 +25,7 @@ from coresift.influence.settings import Influence
 from coresift.influence.targets import target_direction
 from coresift.models.tokenizer import Encoder
 from coresift.tables import conform
-from coresift.validate.settings import parameters_text
-from coresift.validate.tables import PREDICTED, WAY
+from coresift.validate.tables import PREDICTED, WAY, parameters_text
 
 Parameters = str | Sequence[str]
 

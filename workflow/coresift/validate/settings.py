@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -13,16 +12,9 @@ from coresift.models.settings import Preset
 from coresift.selection.names import DECILES
 from coresift.settings import Fraction, Positive, Section
 from coresift.training.settings import Optimisation
-
-#: The selection that the decile curve is held against.
-CONTROL = "random"
+from coresift.validate.tables import CONTROL, parameters_text
 
 Seeds = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
-
-
-def parameters_text(parameters: str | Sequence[str]) -> str:
-    """A parameter set as a table shows it."""
-    return parameters if isinstance(parameters, str) else " ".join(parameters)
 
 
 def own_way(influence: Influence) -> dict[str, str]:

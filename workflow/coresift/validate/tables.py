@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import polars as pl
 
 from coresift.tables import Schema
+
+#: The selection that the decile curve is held against, and its row.
+CONTROL = "random"
+
+
+def parameters_text(parameters: str | Sequence[str]) -> str:
+    """A parameter set as a table shows it."""
+    return parameters if isinstance(parameters, str) else " ".join(parameters)
+
 
 #: Loss of a small model on one sequence; by seed, run, set, then seq_id.
 RETRAINED: Schema = {
