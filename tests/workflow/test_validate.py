@@ -78,11 +78,13 @@ def test_a_small_score_for_real(project):
     assert set(table["n"]) == {4}
     assert table.filter(pl.col("score") == "target")["spearman"].null_count() == 0
     digests = project.digests("small", ("validate/*.csv", "validate/lds/losses/*/*.parquet"))
+    finished = {path: path.stat().st_mtime_ns for path in (out / "work/validate").rglob("*.*")}
+    assert len(finished) == 4
     config["validate"]["jobs"] = 2
     project.run(config, "results/small/validate/lds.csv")
     log = (out / "logs/validate_retrain-lds-1.log").read_text()
     assert "run 3 seed 0" in log
-    assert "step" not in log  # taken from what is finished
+    assert {path: path.stat().st_mtime_ns for path in finished} == finished  # nothing anew
     again = project.digests("small", ("validate/*.csv",))
     assert again == {name: digests[name] for name in again}
 

@@ -23,7 +23,13 @@ import numpy as np
 import polars as pl
 
 from coresift.tables import Schema
-from coresift.validate.ranks import mean_reliability, reliability, spearman, spearman_interval
+from coresift.validate.ranks import (
+    between_repeats,
+    mean_reliability,
+    reliability,
+    spearman,
+    spearman_interval,
+)
 from coresift.validate.small import subsets_of
 from coresift.validate.tables import WAY
 
@@ -62,12 +68,13 @@ def losses_by_run(retrained: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     Raises:
         ValueError: a run is missing for some seed.
     """
-    means = retrained.group_by("seed", "run").agg(pl.col("loss").mean()).sort("seed", "run")
-    runs = means["run"].unique().sort().to_numpy()
-    n_seeds = means["seed"].n_unique()
-    if means.height != n_seeds * len(runs):
-        raise ValueError(f"{n_seeds} seeds of {len(runs)} runs, but {means.height} retrainings")
-    return runs, means["loss"].to_numpy().reshape(n_seeds, len(runs))
+    rows = retrained.sort("seed", "run", maintain_order=True)
+    runs, seeds = (rows[name].unique().sort().to_numpy() for name in ("run", "seed"))
+    sizes = rows.group_by("seed", "run").len()["len"]
+    if len(sizes) != len(seeds) * len(runs) or sizes.n_unique() != 1:
+        raise ValueError(f"{len(seeds)} seeds of {len(runs)} runs, but {len(sizes)} retrainings")
+    # numpy adds in one order: equal bytes, whatever the threads.
+    return runs, rows["loss"].to_numpy().reshape(len(seeds), len(runs), -1).mean(-1)
 
 
 def datamodel_table(
@@ -177,11 +184,6 @@ def _predictions(
         yield way, "length", "sequences", tokens, tokens
 
 
-def _pooled(repeats: np.ndarray) -> float | None:
-    """Standard deviation of the repeats of one run, pooled over runs."""
-    return float(repeats.var(0, ddof=1).mean() ** 0.5) if len(repeats) > 1 else None
-
-
 def _noise(repeats: np.ndarray) -> dict[str, float]:
     single = reliability(repeats)
     whole = mean_reliability(single, len(repeats))
@@ -204,7 +206,7 @@ def noise_of(changes: dict[str, np.ndarray]) -> pl.DataFrame:
             "seeds": len(values),
             "mean": float(values.mean()),
             "between_runs": float(values.mean(0).std(ddof=1)),
-            "between_seeds": _pooled(values),
+            "between_seeds": between_repeats(values),
             "reliability": reliability(values),
         }
         for name, values in changes.items()

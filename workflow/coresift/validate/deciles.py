@@ -12,7 +12,7 @@ from coresift.heldout.summary import read_held_out, summarise
 from coresift.selection.names import DECILES, coreset_name
 from coresift.tables import Schema
 from coresift.validate.agreement import Intervals
-from coresift.validate.ranks import spearman, spearman_interval
+from coresift.validate.ranks import between_repeats, spearman, spearman_interval
 from coresift.validate.tables import CONTROL
 
 #: Letter frequencies, as a model among the others.
@@ -72,23 +72,24 @@ def decile_order(table: pl.DataFrame, how: Intervals) -> pl.DataFrame:
         seeds of one decile, pooled; null with one seed), random (its mean loss), unigram.
     """
     rows = []
-    control = table.filter(pl.col("score") == CONTROL)
+    means = table.group_by("set", "score", maintain_order=True).agg("loss")
+    random = {r["set"]: r["loss"] for r in means.filter(pl.col("score") == CONTROL).to_dicts()}
     for (set_name, score), part in table.drop_nulls("decile").group_by(
         "set", "score", maintain_order=True
     ):
+        part = part.sort("decile", "seed")
         x, y = (part[c].to_numpy().astype(np.float64) for c in ("decile", "loss"))
         low, high = spearman_interval(x, y, how.n_resamples, how.confidence, how.seed)
-        by = part.group_by("decile").agg(pl.col("loss").mean(), pl.col("loss").var().alias("var"))
-        means = by.sort("loss", "decile")
-        variance = by["var"].mean()
+        by_decile = y.reshape(len(DECILES), -1)
+        curve = by_decile.mean(1)
         rows.append(
             {
                 **{"set": set_name, "score": score, "models": len(y)},
                 **{"spearman": float(spearman(x, y)), "low": low, "high": high},
-                **{"best": means["decile"][0], "worst": means["decile"][-1]},
-                "range": means["loss"][-1] - means["loss"][0],
-                "seeds": None if variance is None else float(str(variance)) ** 0.5,
-                "random": control.filter(pl.col("set") == set_name)["loss"].mean(),
+                **{"best": int(curve.argmin()), "worst": int(curve.argmax())},
+                "range": float(np.ptp(curve)),
+                "seeds": between_repeats(by_decile.T),
+                "random": float(np.mean(random[set_name])),
                 "unigram": part["unigram"][0],
             }
         )

@@ -1,4 +1,4 @@
-"""Rank correlation, its interval, and what is left of it without length."""
+"""Rank correlation, its interval, what is left of it without length, and noise of repeats."""
 
 from __future__ import annotations
 
@@ -85,6 +85,15 @@ def top_overlap(
         both += len(top_x & top_y)
         taken += k
     return both / taken
+
+
+def between_repeats(repeats: np.ndarray) -> float | None:
+    """Standard deviation of the repeats of one thing, pooled over things; None for one repeat.
+
+    Args:
+        repeats: (seeds, n).
+    """
+    return float(repeats.var(0, ddof=1).mean() ** 0.5) if len(repeats) > 1 else None
 
 
 def reliability(repeats: np.ndarray) -> float:
