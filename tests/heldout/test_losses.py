@@ -7,8 +7,9 @@ import polars as pl
 import pytest
 import torch
 from coresift.corpus.tables import HELD_OUT
-from coresift.heldout.losses import Reading, held_out_losses, masked_losses
+from coresift.heldout.losses import held_out_losses
 from coresift.heldout.masks import HeldOutError, Masks
+from coresift.heldout.reading import Reading, masked_losses
 from coresift.heldout.unigram import unigram_losses
 from coresift.models.checkpoint import build_model, load_model, save_model
 from coresift.models.tokenizer import Encoder

@@ -20,6 +20,7 @@ def small_config():
         "modality": "rna",
         "device": "cpu",
         "corpus": {"fasta": ["a.fasta", "b.fasta"], "blocks": 8, "buckets": 2},
+        "heldout": {"share": 0.1},
         "subset": {"size": 40, "fasta": ["a.fasta", "b.fasta"]},
         "base": {"warmup_epochs": 1},
         "finetune": training,

@@ -37,6 +37,26 @@ def test_a_new_damping_does_not_finetune(project):
     assert not planned & {"ingest", "subset", "base", "finetune", "fisher_part", "fisher"}
 
 
+def test_a_new_grouping_scores_nothing(project):
+    config = small_config()
+    config["corpus"]["groups"] = {"rrna": {"regex": r"(\d+S) rRNA"}}
+    config["heldout"]["near"] = 0.3
+    assert project.planned(config) == {"label", "group", "merge_groups", "heldout_groups"}
+
+
+def test_another_share_held_out_reads_no_fasta(project):
+    config = small_config()
+    config["heldout"]["share"] = 0.2
+    assert project.planned(config) == SPLIT
+
+
+def test_more_tested_of_what_is_held_out_changes_no_pool(project):
+    config = small_config()
+    config["heldout"]["size"] = 5
+    config["corpus"]["low_complexity"] = {"action": "keep", "share": 0.1}  # of no use
+    assert project.planned(config) == HELD_OUT
+
+
 def test_a_new_task_does_not_train(project):
     config = small_config()
     config["decontaminate"] = {"enabled": True}
@@ -87,13 +107,21 @@ TRAINED = {"pretrain", "evaluate_domain", *PAGE}
 DRAWN = {"select", "coreset_fasta", "describe_coresets", "embed", *TRAINED}
 SCORED = {"score", "merge", "describe_scores", *DRAWN}
 TUNED = {"finetune", "fisher_part", "fisher", "identity", *SCORED}
-POOLED = {"decontaminate", "summarise_corpus", "check_budgets", "subset", "base", *TUNED}
-ALL = {"ingest", "deduplicate", "protected", "baseline_domain", *POOLED}
+HELD_OUT = {"heldout_sets", "heldout_groups"}
+#: What reads the pool proper.
+SPLIT = {
+    *("split", "summarise_corpus", "check_budgets", "merge_groups", "features", "subset", "base"),
+    *HELD_OUT,
+    *TUNED,
+}
+POOLED = {"decontaminate", *SPLIT}
+INGESTED = {"ingest", "deduplicate", "group", *POOLED}
 
 #: Where a harmless key is added, and the rules that may come to another result by it.
 SETTINGS = [
     ("dag/settings.py", "Download", set()),
-    ("corpus/settings.py", "Corpus", {"ingest", "deduplicate", *POOLED}),
+    ("corpus/settings.py", "Corpus", INGESTED),
+    ("corpus/settings.py", "Heldout", set()),
     ("corpus/settings.py", "Decontaminate", POOLED),
     ("corpus/settings.py", "Subset", set()),
     ("training/settings.py", "Base", {"base", *TUNED}),
@@ -112,7 +140,7 @@ TABLES = [
     (
         "corpus/tables.py",
         "SEQUENCE",
-        {"ingest", "deduplicate", "protected", "baseline_domain", *POOLED},
+        {"protected", "baseline_domain", *INGESTED},
     ),
     ("influence/tables.py", "SCORE", {"identity", *SCORED}),
     ("selection/tables.py", "CORESET", DRAWN),
@@ -126,6 +154,9 @@ CODE = [
     ("report/plots.py", {"describe_scores", "describe_coresets", "embed", *PAGE}),
     ("selection/cci.py", DRAWN),
     ("training/mlm.py", {"base", *TUNED}),
+    ("corpus/labels.py", {"group", "merge_groups", "heldout_groups"}),
+    ("corpus/heldout.py", HELD_OUT),
+    ("corpus/features.py", {"features"}),
     ("cost/estimate.py", set()),
     ("config.py", set()),
 ]

@@ -50,6 +50,32 @@ def test_whole_run(project):
     assert not list(out.rglob("*.tmp"))
 
 
+def test_what_is_held_out_is_learnt_from_nowhere(project):
+    """Neither D_sub, on which base, fine-tuning and Fisher rest, nor scores or coresets have it."""
+    out = project.folder / "results/small"
+    pools, apart = (
+        {
+            of: set(pl.concat(map(pl.read_parquet, (out / folder / of).glob("*")))["seq_id"])
+            for of in ("corpus", "base")
+        }
+        for folder in ("corpus/pool", "corpus/heldout")
+    )
+    counts = read_json(out / "corpus/summary.json")
+    assert counts["held_out"]["sequences"] == len(apart["corpus"]) > 5
+    assert counts["pool"] == len(pools["corpus"])
+    assert apart["base"] == apart["corpus"]  # of the same files
+    sets = pl.read_parquet(out / "heldout/sets.parquet")
+    assert set(sets["seq_id"]) == apart["corpus"]
+    learnt = ["influence/subset.parquet", "influence/scores.parquet", "corpus/features.parquet"]
+    learnt += [str(path) for path in out.glob("coresets/*/coreset.parquet")]
+    assert len(learnt) == 5
+    for path in learnt:
+        found = set(pl.read_parquet(out / path)["seq_id"])
+        assert found <= pools["corpus"]
+        assert not found & apart["corpus"], path
+    assert not (pools["base"] | pools["corpus"]) & apart["corpus"]
+
+
 def test_the_terminal_is_quiet_and_ends_with_the_verdict(project):
     terminal = project.first_terminal.read_text()
     lines = terminal.splitlines()

@@ -6,8 +6,9 @@ start(snakemake.log[0])
 
 from coresift.corpus.tables import HELD_OUT
 from coresift.files import write_json
-from coresift.heldout.losses import Reading, held_out_losses
+from coresift.heldout.losses import held_out_losses
 from coresift.heldout.masks import Masks
+from coresift.heldout.reading import Reading
 from coresift.heldout.tables import HELD_OUT_LOSS
 from coresift.models.checkpoint import choose_device, configure_torch
 from coresift.tables import read_table, write_table

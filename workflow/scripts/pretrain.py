@@ -4,11 +4,10 @@ from coresift.dag.logs import start
 
 start(snakemake.log[0])
 
-from coresift.corpus.heldout import pool_set
-from coresift.corpus.subset import fetch_sequences
+from coresift.corpus.subset import fetch_sequences, sample_pool
 from coresift.files import read_json, write_json
-from coresift.heldout.losses import Reading
 from coresift.heldout.masks import Masks
+from coresift.heldout.reading import Reading
 from coresift.heldout.validation import held_out_validation
 from coresift.models.checkpoint import choose_device, configure_torch
 from coresift.selection.tables import CORESET
@@ -30,7 +29,7 @@ if compute == "equal_tokens" or params.equal:
 validation = None
 if snakemake.input.heldout:
     validation = held_out_validation(
-        pool_set(snakemake.input.heldout, size, params.heldout_seed),
+        sample_pool(snakemake.input.heldout, size, params.heldout_seed),
         Masks(params.modality, options["mask_fraction"], 1, params.heldout_seed),
         Reading(options["max_tokens"], options["tokens_per_batch"], precision),
         points,

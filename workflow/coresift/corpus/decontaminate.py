@@ -23,7 +23,13 @@ _ROWS = 512
 
 
 def kmer_hashes(sequences: Sequence[str], k: int) -> pl.DataFrame:
-    """Distinct k-mers of each sequence: columns row (UInt32), kmer (UInt64 hash).
+    """Distinct k-mers of each sequence: columns row (UInt32), kmer (UInt64 hash)."""
+    rows, hashes = kmer_windows(sequences, k)
+    return pl.DataFrame({"row": rows, "kmer": hashes}).unique(maintain_order=False)
+
+
+def kmer_windows(sequences: Sequence[str], k: int) -> tuple[np.ndarray, np.ndarray]:
+    """(n,) uint32 number of the sequence and (n,) uint64 hash of every window of k residues.
 
     A sequence shorter than k has none. The hash of a window of length a+b is
     hash_a * base^b + hash_b, built by doubling in O(log k) vector operations.
@@ -31,7 +37,7 @@ def kmer_hashes(sequences: Sequence[str], k: int) -> pl.DataFrame:
     lengths = np.array([len(s) for s in sequences], dtype=np.int64)
     codes = np.frombuffer("".join(sequences).encode("ascii"), np.uint8).astype(np.uint64)
     if len(codes) < k:
-        return pl.DataFrame(schema={"row": pl.UInt32, "kmer": pl.UInt64})
+        return np.empty(0, np.uint32), np.empty(0, np.uint64)
     power, width, step = codes + np.uint64(1), 1, 0
     hashes: np.ndarray | None = None
     # `power` hashes windows of 2^i letters; `hashes` of the low bits of k so far.
@@ -54,8 +60,7 @@ def kmer_hashes(sequences: Sequence[str], k: int) -> pl.DataFrame:
     last = np.repeat(np.cumsum(lengths), lengths)
     starts = np.arange(len(hashes))
     inside = starts + k <= last[: len(hashes)]
-    frame = pl.DataFrame({"row": rows[: len(hashes)][inside], "kmer": hashes[inside]})
-    return frame.unique(maintain_order=False)
+    return rows[: len(hashes)][inside], hashes[inside]
 
 
 def _pow(exponent: int) -> np.uint64:

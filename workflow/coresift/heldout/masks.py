@@ -9,8 +9,6 @@ import polars as pl
 
 from coresift.alphabet import ALPHABETS
 from coresift.hashing import seeded_subsets
-from coresift.heldout.tables import HELD_OUT_LOSS
-from coresift.tables import conform
 
 
 class HeldOutError(ValueError):
@@ -38,18 +36,6 @@ class Questions:
     def n_masked(self) -> np.ndarray:
         """(n,) int64 masked places of each sequence, all patterns together."""
         return np.array([found.size for found in self.places], dtype=np.int64)
-
-    def table(self, loss: np.ndarray, accuracy: np.ndarray) -> pl.DataFrame:
-        """`HELD_OUT_LOSS` of (n,) mean losses (nats) and shares of places predicted rightly.
-
-        What is not known, NaN, is null in the table.
-        """
-        columns = {"n_masked": self.n_masked, "loss": loss, "accuracy": accuracy}
-        rows = self.rows.select("set", "seq_id")
-        return conform(
-            rows.with_columns(**{n: pl.Series(v, nan_to_null=True) for n, v in columns.items()}),
-            HELD_OUT_LOSS,
-        )
 
 
 @dataclass(frozen=True)

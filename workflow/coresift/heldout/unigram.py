@@ -7,6 +7,7 @@ import polars as pl
 
 from coresift.alphabet import ALPHABETS
 from coresift.heldout.masks import Masks
+from coresift.heldout.rows import loss_rows
 
 
 def unigram_losses(sets: pl.DataFrame, masks: Masks) -> pl.DataFrame:
@@ -39,7 +40,8 @@ def unigram_losses(sets: pl.DataFrame, masks: Masks) -> pl.DataFrame:
         costs[name][letters[share > 0]] = -np.log(share[share > 0])
         likeliest[name] = letters[share.argmax()]
     masked = [row[places] for row, places in zip(residues, asked.places, strict=True)]
-    return asked.table(
+    return loss_rows(
+        asked,
         np.array([costs[name][found].mean() for name, found in zip(names, masked, strict=True)]),
         np.array([(found == likeliest[n]).mean() for n, found in zip(names, masked, strict=True)]),
     )

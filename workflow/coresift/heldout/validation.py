@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 from transformers import PreTrainedModel
 
-from coresift.heldout.losses import Reading, masked_losses
 from coresift.heldout.masks import Masks
+from coresift.heldout.reading import Reading, masked_losses
 from coresift.models.tokenizer import Encoder
 from coresift.training.validation import Validation
 
