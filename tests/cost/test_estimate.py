@@ -211,13 +211,15 @@ def test_hours_are_operations_times_seconds():
     device = measured(Calibration(device="CPU x", kind="cpu", date="d", torch="t", rates=rates))
     stages = {s.name: s for s in Estimator(config, corpus, device).stages()}
     assert list(stages) == [
-        *("base", "finetune", "fisher unmasked diagonal", "score", "pretrain 50", "pretrain 80")
+        *("base", "finetune", "fisher unmasked diagonal", "identity", "score"),
+        *("pretrain 50", "pretrain 80"),
     ]
     model, _ = make_model("tiny", "rna")
     score = flops(model.config, "head", Load(1000, 100_000, 100_000 * 100))
     expected = (2e-9 * score.linear + 3e-9 * score.attention + 1) / 3600
     assert stages["score"].jobs * stages["score"].hours == pytest.approx(expected)
     assert stages["fisher unmasked diagonal"].hours == pytest.approx(expected / 10)
+    assert stages["identity"].hours == pytest.approx(expected / 10)
     assert stages["base"].hours == pytest.approx(2 * stages["finetune"].hours)
     assert stages["pretrain 80"].jobs == 4 * 2
     assert stages["pretrain 80"].hours == pytest.approx(1.6 * stages["pretrain 50"].hours)
@@ -238,6 +240,8 @@ def test_variants_share_a_pass_and_kinds_of_sums_do_not():
     assert {found[name].jobs for name in names} == {2}
     alone = stages(variants={})["score"].hours
     assert alone < found["score"].hours < 1.2 * alone
+    targets = {"t": {"fasta": "x", "size": 2 * make_config().subset.size}}
+    assert stages(targets=targets)["target t"].hours == pytest.approx(2 * found["identity"].hours)
     other = stages(variants={"m": {"loss": "masked"}})["score"].hours
     assert other > 4 * alone
 

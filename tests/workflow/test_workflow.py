@@ -248,6 +248,7 @@ def test_shards_and_buckets_do_not_change_a_byte(project):
     config["corpus"] |= {"buckets": 3, "fasta": ["b.fasta", "a.fasta"]}
     config["influence"] |= {"shards": 5, "fisher_shards": 3}
     config["influence"]["variants"] = {"norm": {"curvature": "identity"}}
+    config["influence"]["targets"] = {"domains": {"task": "domain"}}
     project.run(config, "scores")
     names = ("influence/scores.parquet",)
     assert project.digests("cut", names) == project.digests("small", names)
