@@ -33,7 +33,13 @@ def big_config(shards: int) -> dict[str, object]:
     config["corpus"] |= {"blocks": max(4096, 1 << (2 * shards - 1).bit_length()), "buckets": 64}
     config["influence"]["shards"] = shards
     config["selection"] |= {
-        "strategies": ["top_influence", "cci", "random", "random_tokens", "random_length"],
+        "strategies": [
+            "top_influence",
+            "cci",
+            "random",
+            "random_length:cci",
+            "random_length:top_influence",
+        ],
         "seeds": [0, 1, 2],
     }
     return config

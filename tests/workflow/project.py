@@ -26,7 +26,8 @@ def small_config():
         "finetune": training,
         "influence": {"shards": 2, "tokens_per_batch": 2048},
         "selection": {
-            "strategies": ["top_influence", "random_tokens"],
+            "strategies": ["top_influence", "random_tokens:top_influence"],
+            "controls": [],
             "budgets": [40],
             "seeds": [0],
             "cci": {"n_strata": 5},

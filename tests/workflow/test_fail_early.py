@@ -17,6 +17,15 @@ GOOD = "run: r\nmodality: rna\ncorpus: {fasta: [a.fa]}\n"
         (GOOD, ["corpus.fasta.0", "a.fa"]),
         (GOOD + "run: s\n", ["config.yaml: line 4: run is given twice"]),
         (GOOD + "selection: {seeds: [0],\n  seeds: [1]}\n", ["line 5: seeds is given twice"]),
+        (GOOD + "selection: {score: luck}\n", ["no score 'luck'; allowed: influence, "]),
+        (
+            GOOD + "selection: {strategies: [group_sqrt], group: family}\n",
+            ["selection.group: no grouping 'family'; allowed: source"],
+        ),
+        (
+            GOOD + "selection: {strategies: [cluster_cci]}\n",
+            ["cluster_cci needs clusters: give corpus.cluster"],
+        ),
         # Nothing of the demo's data may come in.
         ("modality: rna\n", ["run: missing", "corpus: missing"]),
         ("{}", ["run: missing", "corpus: missing"]),

@@ -128,7 +128,9 @@ SETTINGS = [
     ("training/settings.py", "Finetune", TUNED),
     ("training/settings.py", "Pretrain", TRAINED),
     ("influence/settings.py", "Influence", {"fisher_part", "fisher", "identity", *SCORED}),
-    ("selection/settings.py", "Selection", DRAWN),
+    # A draw depends on what its own name asks for.
+    ("selection/settings.py", "Selection", set()),
+    ("selection/settings.py", "Cci", {"describe_coresets", "make_report"}),
     ("tasks/settings.py", "Task", {"evaluate_domain", "baseline_domain", *PAGE}),
     ("tasks/settings.py", "Evaluate", {"evaluate_domain", "baseline_domain", *PAGE}),
     ("tasks/readers/settings.py", "TaskData", {"protected", "baseline_domain", *POOLED}),
@@ -153,6 +155,7 @@ CODE = [
     ("report/results.py", PAGE),
     ("report/plots.py", {"describe_scores", "describe_coresets", "embed", *PAGE}),
     ("selection/cci.py", DRAWN),
+    ("selection/names.py", {"check_budgets", "describe_scores", *DRAWN}),
     ("training/mlm.py", {"base", *TUNED}),
     ("corpus/labels.py", {"group", "merge_groups", "heldout_groups"}),
     ("corpus/heldout.py", HELD_OUT),

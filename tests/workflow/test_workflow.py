@@ -39,11 +39,11 @@ def test_whole_run(project):
     with gzip.open(out / "coresets/top_influence-40-s0/coreset.fasta.gz", "rt") as handle:
         assert sum(line.startswith(">") for line in handle) == 40
     curves = [(out / f"models/{n}-40-s0/metrics.jsonl").read_text().splitlines() for n in
-              ("top_influence", "random_tokens")]  # fmt: skip
+              ("top_influence", "random_tokens:top_influence")]  # fmt: skip
     residues = [[re.search(r'"residues": (\d+)', line).group(1) for line in c] for c in curves]
     assert residues[0] == residues[1]  # equal tokens and steps
     table = pl.read_csv(out / "report/results.csv")
-    assert set(table["selection"]) == {"top_influence-40", "random_tokens-40", "kmer"}
+    assert set(table["selection"]) == {"top_influence-40", "random_tokens:top_influence-40", "kmer"}
     page = (out / "report/report.html").read_text()
     assert page.count("<svg") == 7
     assert all(list(out.glob(f"{kind}/*")) for kind in ("logs", "benchmarks"))
@@ -365,7 +365,7 @@ def test_proteins_take_the_same_rules(project):
     config |= {"run": "protein", "modality": "protein", "tasks": {}}
     config["corpus"] = {"fasta": ["p.faa"], "blocks": 8, "buckets": 2}
     config["subset"] = {"size": 20}
-    config["selection"] |= {"strategies": ["cci", "random_length"], "budgets": [20]}
+    config["selection"] |= {"strategies": ["cci", "random_length:cci"], "budgets": [20]}
     project.run(config, "coreset")
     out = project.folder / "results/protein"
     with gzip.open(out / "coresets/cci-20-s0/coreset.fasta.gz", "rt") as handle:

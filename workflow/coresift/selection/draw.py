@@ -42,6 +42,9 @@ class Draw:
         return seeded_generator(self.seed, "select", self.request.salt)
 
 
+#: Rows whose ids are Python strings at one time.
+_SLICE = 1 << 20
+
 #: A strategy: rows of the pool by rank, at most one a sequence, with columns stratum and weight
 #: where it has them.
 Strategy = Callable[[Draw], pl.DataFrame]
@@ -86,7 +89,9 @@ def by_hash(pool: pl.DataFrame) -> pl.DataFrame:
 
 def _hashes(keys: pl.Series, seed: int, salt: str) -> pl.Series:
     purpose = f"select {salt}" if salt else "select"
-    return pl.Series(uniform_hash(keys.to_list(), seed, purpose), dtype=pl.UInt64)
+    slices = keys.to_frame().iter_slices(_SLICE)
+    hashes = [uniform_hash(part.to_series().to_list(), seed, purpose) for part in slices]
+    return pl.Series(np.concatenate(hashes), dtype=pl.UInt64)
 
 
 def _score(scores: pl.DataFrame, column: str) -> pl.Series:
