@@ -4,7 +4,17 @@ EVALUATED = [*MODELS, "kmer"]
 CELLS = [(task, name) for task in TASKS for name in EVALUATED]
 #: What stands beside our figures is part of the tables.
 PAPER = hashed(os.path.join(ROOT, "resources/paper"))
+#: Of the held-out sets, if there are any.
+LOSSES = [*HELD_OUT_MODELS, "unigram"] if HELD_OUT_MODELS else []
+HELD_OUT_PLOT = {
+    "held_out": report(
+        out("report/heldout.svg"),
+        caption="../resources/captions/heldout.rst",
+        category="Results",
+    )
+}
 PLOTS = {
+    **({"Held-out loss": out("report/heldout.svg")} if LOSSES else {}),
     "Tasks": out("report/tasks.svg"),
     "Self-influence": out("influence/scores.svg"),
     "Coverage of the strata": out("coresets/strata.svg"),
@@ -41,19 +51,12 @@ CROPPED = [
 
 rule results:
     input:
+        losses=expand(out("heldout/losses/{name}.parquet"), name=LOSSES),
+        groups=[out("heldout/groups.parquet")] if LOSSES else [],
         metrics=[out(f"evaluation/{t}/{n}/metrics.json") for t, n in CELLS],
         predictions=[out(f"evaluation/{t}/{n}/predictions.parquet") for t, n in CELLS],
     output:
-        csv=report(
-            out("report/results.csv"),
-            caption="../resources/captions/results.rst",
-            category="Results",
-        ),
-        comparisons=report(
-            out("report/comparisons.csv"),
-            caption="../resources/captions/comparisons.rst",
-            category="Results",
-        ),
+        **(HELD_OUT_PLOT if LOSSES else {}),
         wide=out("report/table.csv"),
         beside=out("report/beside_paper.csv"),
         beside_markdown=out("report/beside_paper.md"),
@@ -76,6 +79,7 @@ rule results:
         mem_mb=memory(8000),
         runtime=runtime(60),
     params:
+        held_out=LOSSES,
         cells=CELLS,
         paper=PAPER,
         modality=CFG.modality,
@@ -91,6 +95,8 @@ rule make_report:
     input:
         corpus=out("corpus/summary.json"),
         summary=out("influence/summary.json"),
+        extremes=out("influence/extremes.csv"),
+        results=out("report/results.csv"),
         comparisons=out("report/comparisons.csv"),
         wide=out("report/table.csv"),
         beside=out("report/beside_paper.csv"),
@@ -124,7 +130,6 @@ rule make_report:
         composition=ALPHABETS[CFG.modality].composition_name,
         compute=CFG.pretrain.compute,
         confidence=CFG.evaluate.confidence,
-        n_seeds=len(CFG.selection.seeds),
         names=CORESETS,
         titles=[*PLOTS, "Learning curves"],
         cropped=[(stage, model) for stage, model, _ in CROPPED],

@@ -16,7 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 #: The pass of a checkout: CPU seconds of scoring, the first round (caches, allocator) left out.
-WORKER = '''
+WORKER = """
 import sys, time
 import numpy as np
 import torch
@@ -49,7 +49,7 @@ for round in range(rounds + 1):
     for _, batch in engine.stream(frame):
         engine.score_batch(batch, forms)
     print(time.process_time() - start, flush=True)
-'''
+"""
 #: Name, and number of targets.
 CASES = {"no target": 0, "1 target": 1, "4 targets": 4}
 

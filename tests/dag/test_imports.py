@@ -35,10 +35,10 @@ REACH = {
     "heldout": {"dag", "corpus", "models", "heldout"},
     "evaluate": {"dag", "corpus", "models", "tasks"},
     "describe": {"dag", "corpus", "models", "influence", "selection", "report"},
-    "report": {"dag", "corpus", "models", "tasks", "report", "selection.names"},
     "validate": {"dag", "corpus", *VALIDATION},
     "retrain": {"dag", "corpus", "models", "training", "influence", *VALIDATION},
     "stability": {"dag", "corpus", "models", "training", "influence", *VALIDATION},
+    "report": {"dag", "corpus", "models", "tasks", "heldout", "report", "selection.names"},
 }
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py")
 
