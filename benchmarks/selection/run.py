@@ -4,8 +4,9 @@
 
 A pool has log-normal lengths, self-influence that falls with length, clusters of Zipf's sizes, five
 sources and embeddings of width 64 in loose clouds. A process reads what the rule `select` reads and
-draws 10 % (matched strategies: to a CCI coreset made before); seconds are from the first read to
-the last row, peak memory is the process's, libraries included. Prints the table of the README.
+draws 10 % (matched strategies: to a CCI coreset made before). Seconds, wall and CPU, are from the
+first read to the last row; peak memory is the process's, libraries included. Prints the table of
+the README.
 """
 
 from __future__ import annotations
@@ -94,26 +95,26 @@ def draw(strategy: str, budget: int, folder: Path) -> pl.DataFrame:
 
 
 def measure(strategy: str, n: int, folder: Path) -> None:
-    """Draw in this process and print seconds, MiB and rows."""
-    start = time.perf_counter()
-    rows = draw(strategy, n // 10, folder).height
-    seconds = time.perf_counter() - start
+    """Draw in this process and print seconds, CPU seconds and MiB."""
+    start, before = time.perf_counter(), time.process_time()
+    draw(strategy, n // 10, folder)
+    seconds, work = time.perf_counter() - start, time.process_time() - before
     # Not ru_maxrss, which a process has from its parent.
     status = Path("/proc/self/status").read_text()
     peak = int(status.split("VmHWM:")[1].split()[0]) / 1024
-    print(json.dumps([seconds, peak, rows]))
+    print(json.dumps([seconds, work, peak]))
 
 
-def table(found: dict[str, list[tuple[float, float, int]]], sizes: list[int]) -> str:
-    """Markdown: a row a strategy; growth is the ratio of the last two sizes' seconds."""
-    heads = [f"{n:,}: {what}" for n in sizes for what in ("s", "MiB")]
-    lines = ["| strategy | " + " | ".join([*heads, "growth, s", "growth, MiB"]) + " |"]
-    lines.append("|---" * (len(heads) + 3) + "|")
+def table(found: dict[str, list[list[float]]], sizes: list[int]) -> str:
+    """Markdown: a row a strategy; growth is from the last size but one to the last."""
+    kinds = ["s", "CPU s", "MiB"]
+    heads = [f"{n:,}: {kind}" for n in sizes for kind in kinds]
+    heads += [f"growth, {kind}" for kind in kinds] if len(sizes) > 1 else []
+    lines = [f"| strategy | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
     for strategy, runs in found.items():
-        cells = [f"{value:,.2f}" if i == 0 else f"{value:,.0f}" for run in runs
-                 for i, value in enumerate(run[:2])]  # fmt: skip
-        growth = [f"{runs[-1][i] / runs[-2][i]:.1f}" if len(runs) > 1 else "" for i in (0, 1)]
-        lines.append("| " + " | ".join([strategy, *cells, *growth]) + " |")
+        cells = [f"{value:,.{2 if i < 2 else 0}f}" for run in runs for i, value in enumerate(run)]
+        cells += [f"{b / a:.1f}" for a, b in zip(*runs[-2:], strict=True)] if runs[1:] else []
+        lines.append(f"| {strategy} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -128,14 +129,14 @@ def main() -> None:
         strategy, n, folder = arguments.child
         measure(strategy, int(n), Path(folder))
         return
-    found: dict[str, list[tuple[float, float, int]]] = {name: [] for name in arguments.strategies}
+    found: dict[str, list[list[float]]] = {name: [] for name in arguments.strategies}
     for n in arguments.sizes:
         with tempfile.TemporaryDirectory() as folder:
             make_pool(n, Path(folder))
             for strategy in arguments.strategies:
                 command = [sys.executable, __file__, "--child", strategy, str(n), folder]
                 runs = [
-                    tuple(json.loads(subprocess.run(command, check=True, stdout=-1).stdout))
+                    json.loads(subprocess.run(command, check=True, stdout=-1).stdout)
                     for _ in range(arguments.repeats)
                 ]
                 found[strategy].append(min(runs))

@@ -42,7 +42,9 @@ def scaled(pool: pl.DataFrame, scale: str) -> pl.Expr:
     if scale == "rank":
         return score.rank()
     if scale == "length_rank":
-        length_bin = (pl.col("length").rank("max") - 1) * LENGTH_BINS // pl.len()
+        # Ranks are 32 bits wide, and too narrow for the product.
+        place = pl.col("length").rank("max").cast(pl.Int64) - 1
+        length_bin = place * LENGTH_BINS // pl.len()
         return (score.rank().over(length_bin) - 0.5) / pl.len().over(length_bin)
     return score
 
@@ -72,7 +74,8 @@ def pool_strata(
     low, high = kept.min().over(keys), kept.max().over(keys)
     if strata == "equal_mass":
         # The last of its ties, counted from 0, among the gaps between what is kept.
-        place, gaps = kept.rank("max").over(keys) - 1, kept.count().over(keys) - 1
+        place = kept.rank("max").over(keys).cast(pl.Int64) - 1
+        gaps = kept.count().over(keys) - 1
     else:
         place, gaps = kept - low, high - low
     place = (place * n_strata / gaps).floor().clip(0, n_strata - 1)
@@ -100,8 +103,8 @@ def draw_cci(draw: Draw) -> pl.DataFrame:
     kept = kept.sort("hash_rank", "seq_id").with_columns(
         position=pl.int_range(pl.len()).over(stratum), size=pl.len().over(stratum)
     )
-    order = ["position", "size", "stratum"]
-    kept = kept.sort(*order, descending=[False, True, True])
+    order = ["position", "size", "stratum", "hash_rank", "seq_id"]
+    kept = kept.sort(*order, descending=[False, True, True, False, False])
     if draw.request.by is None:
         chosen = kept.head(draw.budget)
     else:
