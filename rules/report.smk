@@ -4,18 +4,21 @@ EVALUATED = [*MODELS, "kmer"]
 CELLS = [(task, name) for task in TASKS for name in EVALUATED]
 #: What stands beside our figures is part of the tables.
 PAPER = hashed(os.path.join(ROOT, "resources/paper"))
-#: Of the held-out sets, if there are any.
-LOSSES = [*HELD_OUT_MODELS, "unigram"] if HELD_OUT_MODELS else []
-HELD_OUT_PLOT = {
-    "held_out": report(
-        out("report/heldout.svg"),
-        caption="../resources/captions/heldout.rst",
+#: Title, file and caption of the plots of results that this run can have.
+OUTCOMES = {
+    **({"held_out": ("Held-out loss", "heldout")} if HELD_OUT_LOSSES else {}),
+    **({"bars": ("Tasks", "tasks")} if CELLS else {}),
+}
+RESULT_PLOTS = {
+    key: report(
+        out(f"report/{name}.svg"),
+        caption=f"../resources/captions/{name}.rst",
         category="Results",
     )
+    for key, (_, name) in OUTCOMES.items()
 }
 PLOTS = {
-    **({"Held-out loss": out("report/heldout.svg")} if LOSSES else {}),
-    "Tasks": out("report/tasks.svg"),
+    **{title: out(f"report/{name}.svg") for title, name in OUTCOMES.values()},
     "Self-influence": out("influence/scores.svg"),
     "Coverage of the strata": out("coresets/strata.svg"),
     "Length and composition": out("coresets/drift.svg"),
@@ -51,23 +54,28 @@ CROPPED = [
 
 rule results:
     input:
-        losses=expand(out("heldout/losses/{name}.parquet"), name=LOSSES),
-        groups=[out("heldout/groups.parquet")] if LOSSES else [],
+        losses=HELD_OUT_LOSSES.values(),
+        groups=[out("heldout/groups.parquet")] if HELD_OUT_LOSSES else [],
         metrics=[out(f"evaluation/{t}/{n}/metrics.json") for t, n in CELLS],
         predictions=[out(f"evaluation/{t}/{n}/predictions.parquet") for t, n in CELLS],
     output:
-        **(HELD_OUT_PLOT if LOSSES else {}),
+        **RESULT_PLOTS,
+        csv=report(
+            out("report/results.csv"),
+            caption="../resources/captions/results.rst",
+            category="Results",
+        ),
+        comparisons=report(
+            out("report/comparisons.csv"),
+            caption="../resources/captions/comparisons.rst",
+            category="Results",
+        ),
         wide=out("report/table.csv"),
         beside=out("report/beside_paper.csv"),
         beside_markdown=out("report/beside_paper.md"),
         beside_latex=out("report/beside_paper.tex"),
         markdown=out("report/table.md"),
         latex=out("report/table.tex"),
-        bars=report(
-            out("report/tasks.svg"),
-            caption="../resources/captions/tasks.rst",
-            category="Results",
-        ),
     log:
         log_of("results"),
     benchmark:
@@ -79,7 +87,7 @@ rule results:
         mem_mb=memory(8000),
         runtime=runtime(60),
     params:
-        held_out=LOSSES,
+        held_out=[*HELD_OUT_LOSSES],
         cells=CELLS,
         paper=PAPER,
         modality=CFG.modality,

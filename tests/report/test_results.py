@@ -10,8 +10,9 @@ from coresift.heldout.tables import HELD_OUT_LOSS
 from coresift.report.cells import task_cells
 from coresift.report.comparisons import corrected
 from coresift.report.controls import absent, comparisons, row_of, short
-from coresift.report.results import read_cells
+from coresift.report.results import read_cells, write_results
 from coresift.report.tables import COMPARISON, RESULT, read_csv
+from coresift.report.verdict import marks_table, sentences
 from coresift.tables import read_table
 
 
@@ -112,3 +113,16 @@ def test_a_run_without_held_out_sets_has_tasks_alone(written):
     params = SimpleNamespace(**{**vars(written.params), "held_out": []})
     cells = read_cells(written.files, params)
     assert {cell.task for cell in cells} == {"toy"}
+
+
+@pytest.mark.parametrize("outcome", ["heldout_pool", "nothing"])
+def test_a_run_without_tasks_has_its_tables(written, tmp_path, outcome):
+    cells = [cell for cell in written.cells if cell.task == outcome]
+    out = SimpleNamespace(**{name: tmp_path / name for name in vars(written.out)})
+    write_results(cells, written.params, out)
+    table, comparisons = read_csv(out.csv, RESULT), read_csv(out.comparisons, COMPARISON)
+    assert set(table["task"]) == {cell.task for cell in cells}
+    assert out.held_out.exists() == (outcome == "heldout_pool")
+    assert not out.bars.exists()
+    assert marks_table(comparisons).columns[:1] == ["selection"]
+    assert sentences(table, comparisons, 0.05)

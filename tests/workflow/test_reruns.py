@@ -147,7 +147,7 @@ TABLES = [
     ("influence/tables.py", "SCORE", {"identity", *SCORED}),
     ("selection/tables.py", "CORESET", DRAWN),
     ("tasks/tables.py", "PREDICTION", {"evaluate_domain", "baseline_domain", *PAGE}),
-    ("report/tables.py", "EMBEDDING", {"embed", "make_report"}),
+    ("report/tables.py", "EMBEDDING", {"embed", *PAGE}),
 ]
 #: Where a line of code is added.
 CODE = [

@@ -85,7 +85,7 @@ def write_results(cells: Sequence[Cell], params: Any, out: Any) -> None:
         cells: see `read_cells`.
         params: modality, confidence, seed.
         out: paths csv, comparisons, wide and beside (CSV), markdown, latex, beside_markdown,
-            beside_latex, bars, and held_out where there is a held-out set (SVG).
+            beside_latex, and of the plots (SVG) those there is something for: held_out, bars.
     """
     table = results_table(cells, params.confidence, params.seed)
     write_text(out.csv, table.write_csv())
@@ -95,7 +95,8 @@ def write_results(cells: Sequence[Cell], params: Any, out: Any) -> None:
     beside = beside_paper(table, params.modality)
     _write_formats(beside, out.beside, out.beside_markdown, out.beside_latex)
     tasks = table.filter("primary", ~pl.col("task").str.starts_with("heldout_"))
-    plots.save(plots.task_bars(tasks), out.bars)
+    if tasks.height:
+        plots.save(plots.task_bars(tasks), out.bars)
     held_out = [cell for cell in cells if cell.task.startswith("heldout_")]
     if held_out:
         plots.save(held_out_plot(held_out, table), out.held_out)
