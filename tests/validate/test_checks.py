@@ -206,7 +206,8 @@ def config(**validate):
     ("section", "message"),
     [
         ({"scores": ["inflence"]}, r"validate\.scores: no score inflence; allowed: influence, "),
-        ({"scores": ["influence", "influence"]}, "scores has a value twice"),
+        ({"scores": ["influence", "influence"]}, r"validate\.scores: a value twice"),
+        ({"loo": {"seeds": [1, 1]}}, r"validate\.loo\.seeds: a value twice"),
         ({"lds": {"subset": 3}}, r"validate\.lds\.subset: unknown key"),
         ({"ldz": None}, r"validate\.ldz: unknown key; allowed: .*lds"),
         ({"curvatures": ["kfca"]}, r"validate\.curvatures\.0: .*'kfac'"),

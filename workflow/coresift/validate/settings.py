@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field
 
 from coresift.influence.settings import Curvature, Influence, Loss, Parameters
 from coresift.models.settings import Preset
@@ -14,7 +14,16 @@ from coresift.settings import Fraction, Positive, Section
 from coresift.training.settings import Optimisation
 from coresift.validate.tables import CONTROL, parameters_text
 
-Seeds = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+
+def _distinct(values: list[Any]) -> list[Any]:
+    if any(value in values[:i] for i, value in enumerate(values)):
+        raise ValueError(f"a value twice: {values}")
+    return values
+
+
+Distinct = AfterValidator(_distinct)
+Seed = Annotated[int, Field(ge=0)]
+Seeds = Annotated[list[Seed], Field(min_length=1), Distinct]
 
 
 def own_way(influence: Influence) -> dict[str, str]:
@@ -82,21 +91,21 @@ class Stability(Section):
     """
 
     sequences: int = Field(5000, ge=10, description="a seeded sample of the pool, scored each time")
-    seeds: list[Annotated[int, Field(ge=0)]] = Field(
+    seeds: Annotated[list[Seed], Distinct] = Field(
         [1, 2], description="other seeds of D_sub, base and fine-tuning"
     )
-    sizes: list[Annotated[float, Field(gt=0)]] = Field(
+    sizes: Annotated[list[Annotated[float, Field(gt=0)]], Distinct] = Field(
         [0.25, 0.5], description="other sizes of D_sub, as multiples of subset.size"
     )
-    epochs: list[Annotated[float, Field(ge=0)]] = Field(
+    epochs: Annotated[list[Annotated[float, Field(ge=0)]], Distinct] = Field(
         [0.0, 1.0, 3.0], description="other lengths of fine-tuning"
     )
-    widths: list[Annotated[float, Field(gt=0)]] = Field(
+    widths: Annotated[list[Annotated[float, Field(gt=0)]], Distinct] = Field(
         [0.5, 2.0],
         description="other widths of the base, as multiples of the preset's: the proxy question; "
         "not where base.checkpoint is given",
     )
-    top: list[Annotated[float, Field(gt=0, lt=1)]] = Field(
+    top: Annotated[list[Annotated[float, Field(gt=0, lt=1)]], Distinct] = Field(
         [0.02, 0.1, 0.5], description="shares of the sample whose overlap is told"
     )
     length_bins: Positive = Field(
@@ -127,7 +136,7 @@ class Stability(Section):
 class Validate(Section):
     """The target `validate`: does a score mean anything? (docs/validate.md)."""
 
-    scores: list[str] = Field(
+    scores: Annotated[list[str], Distinct] = Field(
         ["influence"],
         description="scores whose ten deciles are each pretrained on (ten coresets a score, budget "
         "and seed); [] = none",
@@ -151,25 +160,25 @@ class Validate(Section):
     )
     heldout: str = Field("pool", description="held-out set V that lds and loo are tested on")
     heldout_size: Positive = Field(500, description="most sequences of V, a seeded sample")
-    models: list[Literal["pool", "finetuned"]] = Field(
+    models: Annotated[list[Literal["pool", "finetuned"]], Distinct] = Field(
         ["pool", "finetuned"],
         min_length=1,
         description="whose gradients predict: pool = the small models of the whole small pool, one "
         "a seed, averaged, its curvature over that pool; finetuned = the model that the run's "
         "scores are of, its curvature over D_sub",
     )
-    losses: list[Loss] = Field(
+    losses: Annotated[list[Loss], Distinct] = Field(
         ["masked", "unmasked"], min_length=1, description="as influence.loss, each tried"
     )
-    parameters: list[Parameters] = Field(
+    parameters: Annotated[list[Parameters], Distinct] = Field(
         ["head", "linear"], min_length=1, description="as influence.parameters, each tried"
     )
-    curvatures: list[Curvature] = Field(
+    curvatures: Annotated[list[Curvature], Distinct] = Field(
         ["identity", "diag_fisher", "kfac", "ekfac"],
         min_length=1,
         description="as influence.curvature, each tried",
     )
-    damping: list[Annotated[float, Field(gt=0)]] = Field(
+    damping: Annotated[list[Annotated[float, Field(gt=0)]], Distinct] = Field(
         [0.01, 0.1, 1.0],
         min_length=1,
         description="relative dampings, each tried with each curvature but identity",
@@ -179,14 +188,6 @@ class Validate(Section):
     )
     bootstrap: Positive = Field(2000, description="resamples of an interval")
     confidence: Fraction = Field(0.95, description="of the intervals")
-
-    @model_validator(mode="after")
-    def _check(self) -> Validate:
-        for key in ("scores", "models", "losses", "parameters", "curvatures", "damping"):
-            values = getattr(self, key)
-            if any(value in values[:i] for i, value in enumerate(values)):
-                raise ValueError(f"{key} has a value twice: {values}")
-        return self
 
     def decile_budget(self, budgets: list[int]) -> int:
         """Sequences in a coreset of the decile curve, of the budgets of `selection`."""
