@@ -83,7 +83,7 @@ rule validate_retrain:
 rule validate_predict:
     input:
         checkpoints=lambda w: (
-            out("influence/finetuned")
+            [out("influence/finetuned")]
             if w.model == "finetuned"
             else expand(
                 out(f"validate/{w.check}/pool-s{{seed}}/checkpoint"),
