@@ -100,6 +100,7 @@ def agreement_lines(title: str, table: pl.DataFrame, way: Mapping[str, object]) 
     for (of, model, score), rows in table.filter(
         *(pl.col(name) == value for name, value in way.items()),
         pl.col("weights") == "residues",
+        (pl.col("of") == "V") | (pl.col("score") == "self"),
     ).group_by("of", "model", "score", maintain_order=True):
         for row in rows.iter_rows(named=True):
             damping = "" if row["damping"] is None else f" at damping {row['damping']:g}"
