@@ -25,6 +25,9 @@ include: "rules/heldout.smk"
 include: "rules/evaluate.smk"
 include: "rules/describe.smk"
 include: "rules/report.smk"
+include: "rules/validate.smk"
+include: "rules/retrain.smk"
+include: "rules/stability.smk"
 include: "rules/hooks.smk"
 
 
@@ -32,6 +35,7 @@ localrules:
     all,
     scores,
     coreset,
+    validate,
     check_budgets,
 
 
@@ -59,4 +63,10 @@ rule coreset:
         expand(out("coresets/{name}/coreset.fasta.gz"), name=CORESETS),
         out("coresets/drift.csv"),
         out("corpus/summary.json"),
+        out("coresets/budgets.json"),
+
+
+rule validate:
+    input:
+        out("validate/report.html"),
         out("coresets/budgets.json"),

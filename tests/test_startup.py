@@ -18,7 +18,7 @@ FORBIDDEN = {
             [
                 *("ingest", "deduplicate", "subset", "decontaminate", "cluster", "coreset_fasta"),
                 *("label", "group", "merge_groups", "features", "split"),
-                *("heldout_sets", "heldout_groups", "heldout_unigram"),
+                *("heldout_sets", "heldout_groups", "heldout_unigram", "validate_draw"),
             ],
             {*LEARNING, *TABLES, "matplotlib", "pydantic"},
         ),
@@ -29,6 +29,10 @@ FORBIDDEN = {
         (["make_report"], {*LEARNING, *TABLES}),
         (["describe_scores", "describe_coresets"], {*LEARNING, "pandas", "Bio"}),
         (["results", "baseline"], {"torch", "transformers", "tokenizers"}),
+        (
+            [f"validate_{name}" for name in ("deciles", "agreement", "stability", "page")],
+            {"torch", "transformers", "tokenizers"},
+        ),
     ],
     # transformers' models bring torch._dynamo, sympy and scipy with them: 60 % of the start.
     "with torch": [
@@ -36,6 +40,7 @@ FORBIDDEN = {
             [
                 *("base", "finetune", "pretrain", "score", "embeddings", "fisher_part", "fisher"),
                 *("untrained", "heldout", "target", "identity"),
+                *(f"validate_{n}" for n in ("reference", "retrain", "predict", "scores")),
             ],
             {"accelerate", "matplotlib", "sklearn", "pandas", "Bio"},
         ),

@@ -20,6 +20,7 @@ FLOORS = (
     {"docs"},
     {"cost"},
 )
+VALIDATION = ("validate", "heldout", "report", "selection.names", "influence.settings")
 #: Rooms that the scripts of a rule file may reach, directly or not; "room.module" is one file.
 REACH = {
     "download": {"dag"},
@@ -35,6 +36,9 @@ REACH = {
     "heldout": {"dag", "corpus", "models", "heldout"},
     "evaluate": {"dag", "corpus", "models", "tasks"},
     "describe": {"dag", "corpus", "models", "influence", "selection", "report"},
+    "validate": {"dag", "corpus", *VALIDATION},
+    "retrain": {"dag", "corpus", "models", "training", "influence", *VALIDATION},
+    "stability": {"dag", "corpus", "models", "training", "influence", *VALIDATION},
     "report": {"dag", "corpus", "models", "tasks", "heldout", "report", "selection.names"},
 }
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py")

@@ -159,6 +159,7 @@ SETTINGS = [
     ("tasks/settings.py", "Evaluate", {"evaluate_domain", *ALONE, *PAGE}),
     ("tasks/readers/settings.py", "TaskData", {"protected", *ALONE, *POOLED}),
     ("report/settings.py", "Report", set()),
+    ("validate/settings.py", "Validate", set()),
 ]
 #: Where a column is added to a table.
 TABLES = [

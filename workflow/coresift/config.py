@@ -26,6 +26,7 @@ from coresift.settings import ConfigError, Modality, Section, plain
 from coresift.tasks.readers.settings import MAP_ENDINGS
 from coresift.tasks.settings import Evaluate, Task
 from coresift.training.settings import Base, Finetune, Optimisation, Pretrain
+from coresift.validate.settings import Validate
 
 __all__ = [
     "MAP_ENDINGS",
@@ -82,6 +83,8 @@ class Config(Section):
     )
     evaluate: Evaluate = Field(default_factory=Evaluate)
     report: Report = Field(default_factory=Report)
+    # `validate` is a name of pydantic's own.
+    validation: Validate = Field(default_factory=Validate, alias="validate")
 
     @model_validator(mode="after")
     def _check(self) -> Config:
@@ -149,6 +152,11 @@ class Config(Section):
                     f"selection: {name} ranks {request.score!r}, no such score; "
                     f"allowed: {', '.join(self.scores)}"
                 )
+        unknown = [name for name in self.validation.scores if name not in self.scores]
+        if unknown:
+            raise ValueError(
+                f"validate.scores: no score {', '.join(unknown)}; allowed: {', '.join(self.scores)}"
+            )
 
     @property
     def scores(self) -> list[str]:
@@ -281,7 +289,7 @@ def _nearest(location: tuple[int | str, ...]) -> str:
     """The allowed keys beside an unknown one."""
     model: Any = Config
     for part in location[:-1]:
-        fields = getattr(model, "model_fields", None)
+        fields = _keys(model)
         if fields is None:  # a mapping of sections, such as `tasks`
             model = get_args(model)[-1]
         elif part in fields:
@@ -290,5 +298,11 @@ def _nearest(location: tuple[int | str, ...]) -> str:
                 model = get_args(model)[0]
         else:
             return ""
-    fields = getattr(model, "model_fields", None)
+    fields = _keys(model)
     return f"; allowed: {', '.join(fields)}" if fields else ""
+
+
+def _keys(model: Any) -> dict[str, Any] | None:
+    """Fields of a section by the key that the user writes; None of a mapping."""
+    fields = getattr(model, "model_fields", None)
+    return None if fields is None else {f.alias or name: f for name, f in fields.items()}

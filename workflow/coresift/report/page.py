@@ -11,6 +11,7 @@ from jinja2 import Environment
 from markupsafe import Markup
 
 from coresift.files import read_json
+from coresift.report.html import html_svg, html_table
 from coresift.report.losses import cropped_table
 from coresift.report.paper import SCALE, paper_table
 from coresift.report.scores import SHOWN, correlations, extremes, identity_line
@@ -20,19 +21,6 @@ from coresift.report.verdict import LEGEND, SIGNS, as_lines, marks_table, senten
 
 #: Of the plots, the one that stands before the tables.
 FIRST = "Held-out loss"
-
-
-def _table(frame: pl.DataFrame) -> Markup:
-    template = Environment(autoescape=True).from_string(
-        "<table><tr>{% for c in columns %}<th>{{ c }}</th>{% endfor %}</tr>"
-        "{% for row in rows %}<tr>{% for v in row %}<td>{{ v }}</td>{% endfor %}</tr>{% endfor %}"
-        "</table>"
-    )
-    shown = [
-        ["" if v is None else f"{v:.4g}" if isinstance(v, float) else v for v in row]
-        for row in frame.iter_rows()
-    ]
-    return Markup(template.render(columns=frame.columns, rows=shown))
 
 
 def _coloured(marks: pl.DataFrame) -> pl.DataFrame:
@@ -48,11 +36,6 @@ def _coloured(marks: pl.DataFrame) -> pl.DataFrame:
     return marks.with_columns(
         pl.Series(name, [cell(v) for v in marks[name]], dtype=pl.Object) for name in outcomes
     )
-
-
-def _svg(path: str | Path) -> Markup:
-    text = Path(path).read_text(encoding="utf-8")
-    return Markup(text[text.index("<svg") :])
 
 
 def _level(params: Any) -> float:
@@ -121,7 +104,7 @@ def render(files: Any, plots: Sequence[str | Path], params: Any) -> str:
     corpus, summary = read_json(files.corpus), read_json(files.summary)
     results, comparisons = read_csv(files.results, RESULT), read_csv(files.comparisons, COMPARISON)
     same = "residues and steps" if params.compute == "equal_tokens" else "epochs"
-    shown = {title: _svg(p) for title, p in zip(params.titles, plots, strict=True)}
+    shown = {title: html_svg(p) for title, p in zip(params.titles, plots, strict=True)}
     return (
         Environment(autoescape=True)
         .from_string(PAGE)
@@ -149,7 +132,7 @@ def render(files: Any, plots: Sequence[str | Path], params: Any) -> str:
             beside=pl.read_csv(files.beside),
             scale=SCALE[params.modality],
             plots=shown,
-            table=_table,
+            table=html_table,
             **_corpus_tables(corpus),
         )
     )
