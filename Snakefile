@@ -23,6 +23,7 @@ include: "rules/select.smk"
 include: "rules/pretrain.smk"
 include: "rules/heldout.smk"
 include: "rules/evaluate.smk"
+include: "rules/rows.smk"
 include: "rules/describe.smk"
 include: "rules/report.smk"
 include: "rules/validate.smk"
@@ -35,6 +36,7 @@ localrules:
     all,
     scores,
     coreset,
+    evaluate,
     validate,
     check_budgets,
 
@@ -70,3 +72,9 @@ rule validate:
     input:
         out("validate/report.html"),
         out("coresets/budgets.json"),
+
+
+# Given checkpoints, untrained models and baselines on every task: nothing is pretrained or scored.
+rule evaluate:
+    input:
+        out("report/evaluation.csv"),

@@ -156,6 +156,9 @@ CORESETS = [
 #: Where every training of a coreset starts: the same weights, untouched.
 UNTRAINED = [f"untrained-s{s}" for s in CFG.selection.seeds if CFG.evaluate.untrained]
 MODELS = [*CORESETS, *UNTRAINED, *CFG.evaluate.checkpoints]
+MODEL_NAME = "|".join(
+    [CORESET_NAME, r"untrained-s\d+", *map(re.escape, CFG.evaluate.checkpoints)]
+)
 TASKS = {
     name: task
     for name, task in CFG.tasks.items()
@@ -164,14 +167,12 @@ TASKS = {
 for name in sorted(set(CFG.tasks) - set(TASKS)):
     absent = [path for path in CFG.tasks[name].data.files() if not available(path)]
     notice(f"task {name}: left out, not here: {', '.join(absent)}")
+#: Rows without a checkpoint.
+BASELINES = ["constant", "kmer"]
 #: Tasks with a row of the supervised network: their input is one sequence.
 CNN_TASKS = [name for name in CFG.cnn_tasks() if name in TASKS]
 for path in CFG.unused_downloads():
     notice(f"downloads: no key of the config names {path}")
-
-
-#: Rows without a checkpoint.
-BASELINES = ["constant", "kmer"]
 
 
 wildcard_constraints:
@@ -182,9 +183,7 @@ wildcard_constraints:
     selection=SELECTION,
     budget=r"\d+",
     seed=r"\d+",
-    name="|".join(
-        [CORESET_NAME, r"untrained-s\d+", *map(re.escape, CFG.evaluate.checkpoints)]
-    ),
+    name=MODEL_NAME,
     task="[a-z0-9_]+",
     baseline="|".join(BASELINES),
     split="train|valid",

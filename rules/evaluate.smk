@@ -1,5 +1,8 @@
 """Examples of all tasks that the pool must not resemble; one evaluation rule a task, and its baselines from sequence."""
 
+#: Seeds of each job of a row, as they stand in its path where there are several (rows.smk).
+SEED_JOBS = ["_".join(map(str, seeds)) for seeds in CFG.evaluate.seed_jobs()]
+SEED_FOLDER, SEED_NAME = ("/seeds/{seeds}", "-{seeds}") if SEED_JOBS[1:] else ("", "")
 #: What decides how a task's files are read: other keys of a task change no held-out example.
 PROTECTED = {
     name: {"data": plain(task.data), "kind": task.kind}
@@ -61,6 +64,15 @@ rule task_fasta:
         "../workflow/scripts/task_fasta.py"
 
 
+wildcard_constraints:
+    seeds=r"-?\d+(_-?\d+)*",
+
+
+def seeds_of(wildcards):
+    """Seeds of a job."""
+    return list(map(int, getattr(wildcards, "seeds", SEED_JOBS[0]).split("_")))
+
+
 for task_name, task in TASKS.items():
 
     rule:
@@ -70,12 +82,14 @@ for task_name, task in TASKS.items():
             checkpoint=checkpoint_of,
             data=[given(path) for path in task.data.files()],
         output:
-            metrics=out(f"evaluation/{task_name}/{{name}}/metrics.json"),
-            predictions=out(f"evaluation/{task_name}/{{name}}/predictions.parquet"),
+            metrics=out(f"evaluation/{task_name}/{{name}}{SEED_FOLDER}/metrics.json"),
+            predictions=out(
+                f"evaluation/{task_name}/{{name}}{SEED_FOLDER}/predictions.parquet"
+            ),
         log:
-            log_of(f"evaluate_{task_name}-{{name}}"),
+            log_of(f"evaluate_{task_name}-{{name}}{SEED_NAME}"),
         benchmark:
-            bench(f"evaluate_{task_name}-{{name}}")
+            bench(f"evaluate_{task_name}-{{name}}{SEED_NAME}")
         conda:
             "../envs/torch.yaml"
         threads: CFG.evaluate.threads
@@ -88,10 +102,12 @@ for task_name, task in TASKS.items():
             checkpoint=content_of,
             modality=CFG.modality,
             task=plain(task),
-            seeds=CFG.evaluate.seeds,
+            seeds=seeds_of,
             tokens_per_batch=CFG.evaluate.tokens_per_batch,
             device=CFG.device,
             store=out("work/embeddings"),
+            work=out(f"work/evaluation/{task_name}/{{name}}"),
+            checkpoint_steps=CFG.evaluate.checkpoint_steps,
             code=code("evaluate"),
         script:
             "../workflow/scripts/evaluate.py"
@@ -130,12 +146,14 @@ for task_name, task in TASKS.items():
             input:
                 data=[given(path) for path in task.data.files()],
             output:
-                metrics=out(f"evaluation/{task_name}/cnn/metrics.json"),
-                predictions=out(f"evaluation/{task_name}/cnn/predictions.parquet"),
+                metrics=out(f"evaluation/{task_name}/cnn{SEED_FOLDER}/metrics.json"),
+                predictions=out(
+                    f"evaluation/{task_name}/cnn{SEED_FOLDER}/predictions.parquet"
+                ),
             log:
-                log_of(f"cnn_{task_name}"),
+                log_of(f"cnn_{task_name}{SEED_NAME}"),
             benchmark:
-                bench(f"cnn_{task_name}")
+                bench(f"cnn_{task_name}{SEED_NAME}")
             conda:
                 "../envs/torch.yaml"
             threads: CFG.evaluate.threads
@@ -147,9 +165,11 @@ for task_name, task in TASKS.items():
                 content=contents(task),
                 modality=CFG.modality,
                 task=plain(task),
-                seeds=CFG.evaluate.seeds,
+                seeds=seeds_of,
                 tokens_per_batch=CFG.evaluate.tokens_per_batch,
                 device=CFG.device,
+                work=out(f"work/evaluation/{task_name}/cnn"),
+                checkpoint_steps=CFG.evaluate.checkpoint_steps,
                 code=code("cnn"),
             script:
                 "../workflow/scripts/cnn.py"

@@ -35,6 +35,7 @@ REACH = {
     "pretrain": {"dag", "corpus", "models", "training", "selection.tables", "heldout"},
     "heldout": {"dag", "corpus", "models", "heldout"},
     "evaluate": {"dag", "corpus", "models", "tasks"},
+    "rows": {"dag", "corpus", "models", "tasks", "report", "heldout", "selection.names"},
     "describe": {"dag", "corpus", "models", "influence", "selection", "report"},
     "validate": {"dag", "corpus", *VALIDATION},
     "retrain": {"dag", "corpus", "models", "training", "influence", *VALIDATION},

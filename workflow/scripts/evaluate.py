@@ -4,15 +4,19 @@ from coresift.dag.logs import start
 
 start(snakemake.log[0])
 
+from pathlib import Path
+
 from coresift.files import write_json
 from coresift.models.checkpoint import choose_device, configure_torch
 from coresift.tables import write_table
 from coresift.tasks.evaluate import evaluate_task
+from coresift.tasks.problem import Work
 from coresift.tasks.readers.record import naming
 from coresift.tasks.settings import Task
 from coresift.tasks.tables import PREDICTION
 
 params = snakemake.params
+work = Work(Path(params.work), params.checkpoint_steps, {"content": params.content})
 configure_torch(snakemake.threads)
 with naming(snakemake.rule.removeprefix("evaluate_")):
     metrics, predictions = evaluate_task(
@@ -23,6 +27,8 @@ with naming(snakemake.rule.removeprefix("evaluate_")):
         params.tokens_per_batch,
         choose_device(params.device),
         params.store,
+        work,
     )
 write_table(snakemake.output.predictions, predictions, PREDICTION)
 write_json(snakemake.output.metrics, metrics)
+work.finish(params.seeds)

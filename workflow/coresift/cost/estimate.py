@@ -273,15 +273,15 @@ class Estimator:
         return trained * len(selection.seeds) + len(options.checkpoints)
 
     def evaluation(self) -> list[Stage]:
-        """One line a task whose files are here; a rough one.
+        """One line a task whose files are here; a rough one. A job has some of a row's seeds.
 
-        Frozen: one forward of every sequence. Fine-tuned: every epoch that it may take, in every
-        seed. The head is not counted.
+        Frozen: one forward of every sequence, which a row's jobs share (stored states). Fine-tuned:
+        every epoch that it may take, in every seed. The head is not counted.
         """
         config, options = self.config, self.config.evaluate
         work = Work(config.pretrain.preset, "train", "float32", options.threads)
         forward = replace(work, path="forward")
-        stages = []
+        stages, jobs = [], len(options.seed_jobs())
         for name, task in config.tasks.items():
             if not estimated(task):
                 continue
@@ -297,7 +297,9 @@ class Estimator:
             batch = max(longest, min(options.tokens_per_batch, task.batch_size * longest))
             memory = self.training_gb(work, longest, batch)
             host = self.host_gb(sum(map(len, tokens.values())))
-            stages.append(Stage(f"evaluate {name}", self.models, hours, memory, host))
+            stages.append(
+                Stage(f"evaluate {name}", self.models * jobs, hours / jobs, memory, host)
+            )
         return stages
 
 

@@ -78,6 +78,14 @@ def _write_formats(table: pl.DataFrame, csv: str, markdown: str, latex: str) -> 
     write_text(latex, to_latex(as_text(table)))
 
 
+def write_rows(cells: Sequence[Cell], params: Any, out: Any) -> pl.DataFrame:
+    """Write and return the results, and write the wide table; see `write_results`."""
+    table = results_table(cells, params.confidence, params.seed)
+    write_text(out.csv, table.write_csv())
+    _write_formats(wide(table), out.wide, out.markdown, out.latex)
+    return table
+
+
 def write_results(cells: Sequence[Cell], params: Any, out: Any) -> None:
     """Write results, comparisons and what stands beside the paper (CSV), the wide table and plots.
 
@@ -87,11 +95,9 @@ def write_results(cells: Sequence[Cell], params: Any, out: Any) -> None:
         out: paths csv, comparisons, wide and beside (CSV), markdown, latex, beside_markdown,
             beside_latex, and of the plots (SVG) those there is something for: held_out, bars.
     """
-    table = results_table(cells, params.confidence, params.seed)
-    write_text(out.csv, table.write_csv())
+    table = write_rows(cells, params, out)
     comparisons = comparisons_table(cells, 1 - params.confidence)
     write_text(out.comparisons, comparisons.write_csv())
-    _write_formats(wide(table), out.wide, out.markdown, out.latex)
     beside = beside_paper(table, params.modality)
     _write_formats(beside, out.beside, out.beside_markdown, out.beside_latex)
     tasks = table.filter("primary", ~pl.col("task").str.starts_with("heldout_"))

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from coresift.alphabet import ALPHABETS
 from coresift.models.batching import pad
 from coresift.tasks.heads import form_of
-from coresift.tasks.problem import read_problem
+from coresift.tasks.problem import Work, read_problem
 from coresift.tasks.result import result
 from coresift.tasks.settings import Task
 
@@ -124,6 +124,7 @@ def evaluate_cnn(
     seeds: Sequence[int],
     tokens_per_batch: int,
     device: torch.device,
+    work: Work | None = None,
 ) -> tuple[dict[str, Any], pl.DataFrame]:
     """Train the network and a task's head once a seed; metrics and predictions of test.
 
@@ -132,6 +133,7 @@ def evaluate_cnn(
             the best epoch hold here as well; its learning rates do not (`LEARNING_RATE`).
         seeds: of the weights, the order of examples and dropout.
         tokens_per_batch: padded tokens of one forward pass.
+        work: as for `evaluate_task`.
 
     Returns:
         As `evaluate_task`.
@@ -145,6 +147,6 @@ def evaluate_cnn(
     for seed in seeds:
         torch.manual_seed(seed)
         network = CNN(modality, form, room).to(device)
-        runs[seed] = problem.run_live(seed, device, network)
+        runs[seed] = problem.run_live(seed, device, network, work)
     extra = {"model": "cnn", "mode": "cnn", "cropped": problem.cropped}
     return result(task, problem.examples, problem.targets, runs, extra)

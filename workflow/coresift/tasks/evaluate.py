@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,11 @@ import numpy as np
 import polars as pl
 import torch
 
-from coresift.models.checkpoint import load_model, model_hash
+from coresift.models.checkpoint import load_model, origin
 from coresift.models.states import EncoderStates, StoredStates
 from coresift.tasks.heads import form_of
 from coresift.tasks.probe import Features
-from coresift.tasks.problem import read_problem
+from coresift.tasks.problem import Work, read_problem
 from coresift.tasks.result import result
 from coresift.tasks.settings import Task
 
@@ -28,6 +29,7 @@ def evaluate_task(
     tokens_per_batch: int,
     device: torch.device,
     store: str | Path,
+    work: Work | None = None,
 ) -> tuple[dict[str, Any], pl.DataFrame]:
     """Train a head (or the whole model) on a task once a seed and predict its test split.
 
@@ -36,12 +38,16 @@ def evaluate_task(
         seeds: of the head's weights, the order of examples and dropout.
         tokens_per_batch: padded tokens of one forward pass.
         store: folder of the states of frozen encoders (`StoredStates`).
+        work: where a killed job can go on from; its states are left to the caller.
 
     Returns:
         Metrics (JSON-ready: by seed, mean, std) and predictions (columns of `PREDICTION`).
     """
     model, _, encoder = load_model(checkpoint, modality, task.max_tokens, lm_head=False)
-    digest = model_hash(model)
+    made_of = origin(model, encoder)
+    digest = made_of["model"]
+    if work is not None:
+        work = replace(work, run={**work.run, **made_of, "tokens_per_batch": tokens_per_batch})
     states = EncoderStates(model.base_model.to(device), encoder, form_of(task), task.max_tokens)
     problem = read_problem(task, modality, states.room, tokens_per_batch)
     for column in problem.encoded:
@@ -56,9 +62,9 @@ def evaluate_task(
     for seed in seeds:
         torch.manual_seed(seed)
         if frozen is not None:
-            runs[seed] = problem.run(seed, device, frozen)
+            runs[seed] = problem.run(seed, device, frozen, work=work)
         else:
-            runs[seed] = problem.run_live(seed, device, copy.deepcopy(states))
+            runs[seed] = problem.run_live(seed, device, copy.deepcopy(states), work)
     return result(
         task,
         problem.examples,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 import logging
+import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from transformers import get_scheduler
 
 from coresift.hashing import seeded_generator
 from coresift.models.batching import token_budget_batches
+from coresift.models.resume import Resumable
 from coresift.tasks.metrics import METRICS
 from coresift.tasks.sample import MASKED, Sample, make_sample
 from coresift.tasks.settings import LOWER_IS_BETTER, Task
@@ -93,6 +94,49 @@ def predicted(task: Task, output: torch.Tensor) -> torch.Tensor:
     return output[:, 0] if task.target == "scalar" else output.argmax(1)
 
 
+def warmup_steps(task: Task, steps: int) -> int:
+    """Steps of `steps` with rising rate."""
+    given = task.warmup_steps
+    return round(given * steps) if given < 1 else int(given)
+
+
+def _copy(modules: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in modules.state_dict().items()}
+
+
+@dataclass
+class Fit:
+    """How far a training is.
+
+    Attributes:
+        best: weights of the best evaluation; of the start before there is one.
+        step: optimiser steps taken.
+        values: of every evaluation on valid, lower being better.
+        best_at: number of the best one.
+        lowest: its value.
+    """
+
+    best: dict[str, torch.Tensor]
+    step: int = 0
+    values: list[float] = field(default_factory=list)
+    best_at: int = 0
+    lowest: float = float("inf")
+
+    def add(self, value: float, modules: nn.Module) -> None:
+        """Count an evaluation of the weights as they are."""
+        if value < self.lowest:
+            self.lowest, self.best_at, self.best = value, len(self.values), _copy(modules)
+        self.values.append(value)
+
+    def exhausted(self, patience: int) -> bool:
+        """Whether the last `patience` evaluations were no better than one before."""
+        return len(self.values) - 1 - self.best_at >= patience
+
+    def notes(self) -> dict[str, Any]:
+        """All but the weights, JSON-ready."""
+        return {key: value for key, value in vars(self).items() if key != "best"}
+
+
 @dataclass
 class Probe:
     """A head, and the encoder where it is fine-tuned, on the features of a task's examples.
@@ -113,37 +157,62 @@ class Probe:
         modules = [self.head] if self.tuned is None else [self.head, self.tuned]
         self._modules = nn.ModuleList(modules)
 
-    def fit(self, train: np.ndarray, valid: np.ndarray, seed: int) -> list[float]:
+    def fit(
+        self, train: np.ndarray, valid: np.ndarray, seed: int, resumable: Resumable | None = None
+    ) -> list[float]:
         """Train with early stopping on valid, and keep the best weights.
+
+        A killed training goes on from its last state, bit for bit on a CPU. A finished one leaves
+        its last state as well, if it took as many steps as lie between two.
 
         Args:
             train, valid: example numbers. The test split never comes here.
-            seed: of the order of examples.
+            seed: of the order of examples; dropout's random numbers are torch's next ones.
 
         Returns:
-            The value on valid after each epoch, lower being better.
+            The value of each evaluation on valid, lower being better.
         """
-        task, modules = self.task, self._modules
-        optimizer, scheduler = self._optimizer(len(train))
-        best, best_epoch, best_state = float("inf"), 0, copy.deepcopy(modules.state_dict())
-        values: list[float] = []
-        for epoch in range(task.epochs):
-            modules.train()
-            order = seeded_generator(seed, "task_epoch", str(epoch)).permutation(train)
-            for start in range(0, len(order), task.batch_size):
-                self._step(optimizer, order[start : start + task.batch_size])
-                scheduler.step()
-            values.append(self._valid_value(valid))
-            logger.info("seed %d epoch %d: %s on valid %.5f", seed, epoch, task.stop_on, values[-1])
-            if values[-1] < best:
-                best, best_epoch = values[-1], epoch
-                best_state = copy.deepcopy(modules.state_dict())
-            elif epoch - best_epoch >= task.patience:
-                break
-        modules.load_state_dict(best_state)
-        return values
+        task = self.task
+        per_epoch = -(-len(train) // task.batch_size)
+        steps = task.epochs * per_epoch
+        optimizer, rate = self._optimizer(steps)
+        fit = self._restored(resumable, optimizer)
+        order: tuple[int, np.ndarray] = (-1, train)
+        start = shown = time.monotonic()
+        first = fit.step
+        while fit.step < steps and not fit.exhausted(task.patience):
+            epoch, place = divmod(fit.step, per_epoch)
+            if order[0] != epoch:
+                generator = seeded_generator(seed, "task_epoch", str(epoch))
+                order = (epoch, generator.permutation(train))
+            for group in optimizer.param_groups:
+                group["lr"] = group["initial_lr"] * rate(fit.step)
+            self._modules.train()
+            self._step(optimizer, order[1][place * task.batch_size :][: task.batch_size])
+            fit.step += 1
+            if fit.step % (task.evaluate_steps or per_epoch) == 0 or fit.step == steps:
+                value = self._valid_value(valid)
+                logger.info(
+                    "seed %d step %d: %s on valid %.5f", seed, fit.step, task.stop_on, value
+                )
+                fit.add(value, self._modules)
+            if resumable is not None and fit.step % resumable.steps == 0:
+                self._save(resumable, optimizer, fit)
+            if time.monotonic() - shown > 10:
+                shown = time.monotonic()
+                speed = (fit.step - first) / (shown - start)
+                left = (steps - fit.step) / speed
+                logger.info(
+                    "seed %d step %d/%d, %.2f steps/s, at most %.0f s left",
+                    seed, fit.step, steps, speed, left,
+                )  # fmt: skip
+        if resumable is not None and fit.step >= resumable.steps:
+            self._save(resumable, optimizer, fit)
+        self._modules.load_state_dict(fit.best)
+        return fit.values
 
-    def _optimizer(self, n_train: int) -> tuple[torch.optim.Optimizer, Any]:
+    def _optimizer(self, steps: int) -> tuple[torch.optim.Optimizer, Callable[[int], float]]:
+        """The optimiser, and what a step's learning rate is of the highest."""
         task = self.task
         groups = [{"params": list(self.head.parameters()), "lr": task.learning_rate}]
         if self.tuned is not None:
@@ -151,8 +220,36 @@ class Probe:
             groups.append({"params": list(self.tuned.parameters()), "lr": rate})
         optimizer = torch.optim.AdamW(groups, weight_decay=task.weight_decay)
         schedule = "constant_with_warmup" if task.schedule == "constant" else task.schedule
-        steps = task.epochs * -(-n_train // task.batch_size)
-        return optimizer, get_scheduler(schedule, optimizer, task.warmup_steps, steps)
+        scheduler = get_scheduler(schedule, optimizer, warmup_steps(task, steps), steps)
+        return optimizer, scheduler.lr_lambdas[0]
+
+    def _save(self, resumable: Resumable, optimizer: torch.optim.Optimizer, fit: Fit) -> None:
+        random = {"cpu": torch.get_rng_state()}
+        if self._device.type == "cuda":
+            random["cuda"] = torch.cuda.get_rng_state(self._device)
+        extra = {f"best.{name}": tensor for name, tensor in fit.best.items()}
+        extra |= {f"random.{name}": state for name, state in random.items()}
+        resumable.save(self._modules, optimizer, {"fit": fit.notes()}, extra)
+
+    def _restored(self, resumable: Resumable | None, optimizer: torch.optim.Optimizer) -> Fit:
+        """Where a killed training of the same was, its weights and random numbers set; or none."""
+        found = None if resumable is None else resumable.restore(self._modules, optimizer)
+        if found is None:
+            return Fit(best=_copy(self._modules))
+        parts: dict[str, dict[str, torch.Tensor]] = {"best": {}, "random": {}}
+        for name, tensor in found.extra.items():
+            kind, _, rest = name.partition(".")
+            parts[kind][rest] = tensor
+        torch.set_rng_state(parts["random"]["cpu"])
+        if "cuda" in parts["random"]:
+            torch.cuda.set_rng_state(parts["random"]["cuda"], self._device)
+        fit = Fit(best=parts["best"], **found.notes["fit"])
+        logger.info("resuming at step %d", fit.step)
+        return fit
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.head.parameters()).device
 
     def _step(self, optimizer: torch.optim.Optimizer, batch: np.ndarray) -> None:
         """One optimiser step on a batch, its gradient summed over forward passes."""

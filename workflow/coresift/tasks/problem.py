@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
+from coresift.hashing import content_hash
+from coresift.models.checkpoint import machine, model_hash
 from coresift.models.cropping import count_cropped
+from coresift.models.resume import Resumable
+from coresift.settings import plain
 from coresift.tasks.data import SPLITS, Examples, encoded_columns, read_task
 from coresift.tasks.heads import make_head
 from coresift.tasks.kmers import kmer_frequencies
@@ -21,6 +27,33 @@ from coresift.tasks.targets import ScaledTargets, Targets, check_known, make_tar
 
 #: Most padding in a forward pass that pads, as a share of its tokens (or pairs of them).
 MAX_PADDING = 0.2
+
+
+@dataclass(frozen=True)
+class Work:
+    """Where an evaluation keeps what a killed job goes on from: one file a seed.
+
+    Attributes:
+        folder: of the files.
+        steps: optimiser steps from one state to the next.
+        run: what decides the result beside what `Problem.run` sees, JSON-ready.
+    """
+
+    folder: Path
+    steps: int
+    run: Mapping[str, Any]
+
+    def resumable(self, seed: int, run: Mapping[str, Any]) -> Resumable:
+        """The state of a seed's training."""
+        return Resumable(self._path(seed), self.steps, {**self.run, **run, "seed": seed})
+
+    def finish(self, seeds: Iterable[int]) -> None:
+        """Remove the states of seeds whose results are written."""
+        for seed in seeds:
+            self._path(seed).unlink(missing_ok=True)
+
+    def _path(self, seed: int) -> Path:
+        return self.folder / f"{seed}.safetensors"
 
 
 @dataclass(frozen=True)
@@ -53,12 +86,14 @@ class Problem:
         device: torch.device,
         columns: Sequence[Features],
         tuned: nn.Module | None = None,
+        work: Work | None = None,
     ) -> Sample:
         """Train a head, and `tuned` with it, and predict the test split.
 
         Args:
             seed: of the order of examples; the head's weights are torch's next random numbers.
             columns: features of each encoded column.
+            work: where the training can be resumed from; None = it cannot.
         """
         rows = (_fixed_features(rows, device) for rows in self.fixed)
         features = _side_by_side([*columns, *rows])
@@ -70,13 +105,26 @@ class Problem:
         padding = MAX_PADDING if padded else 1.0
         batches = Batches(self.costs, self.budget, padding)
         probe = Probe(self.task, head, tuned, features, self.scaled, batches)
-        probe.fit(train, self.splits["valid"], seed)
+        resumable = None
+        if work is not None:
+            trained = nn.ModuleList([head] if tuned is None else [head, tuned])
+            run = {**machine(device), "weights": model_hash(trained), "examples": self.digest}
+            resumable = work.resumable(seed, run)
+        probe.fit(train, self.splits["valid"], seed, resumable)
         return probe.sample(self.splits["test"])
 
-    def run_live(self, seed: int, device: torch.device, encoder: nn.Module) -> Sample:
+    def run_live(
+        self, seed: int, device: torch.device, encoder: nn.Module, work: Work | None = None
+    ) -> Sample:
         """`run` with an encoder of sequences that is trained: lists of texts -> lists of rows."""
         columns = [_live_features(encoder, column) for column in self.encoded]
-        return self.run(seed, device, columns, encoder)
+        return self.run(seed, device, columns, encoder, work)
+
+    @cached_property
+    def digest(self) -> str:
+        """Hash of the task, its examples and how they are batched; not of maps in files."""
+        rows = self.examples.frame.write_csv()
+        return content_hash([plain(self.task), rows, self.costs.tolist(), self.budget])
 
 
 def read_problem(task: Task, modality: str, room: int, tokens_per_batch: int) -> Problem:

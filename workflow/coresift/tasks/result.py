@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from coresift.tasks.data import SPLITS, Examples
 from coresift.tasks.metrics import METRICS
 from coresift.tasks.sample import Sample, to_table
+from coresift.tasks.seeds import over_seeds
 from coresift.tasks.settings import Task
 from coresift.tasks.targets import Targets
 
@@ -33,14 +33,7 @@ def result(
         "examples": {s: examples.split(s).height for s in SPLITS},
         "notes": examples.notes | targets.notes,
         "seeds": list(runs),
-        "metrics": {
-            name: {
-                "values": v,
-                "mean": float(np.mean(v)),
-                "std": float(np.std(v, ddof=1)) if len(v) > 1 else None,
-            }
-            for name, v in values.items()
-        },
+        "metrics": over_seeds(values),
         **extra,
     }
     ids = examples.frame["example_id"]

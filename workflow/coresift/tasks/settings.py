@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from coresift.files import read_yaml
 from coresift.settings import FilePath, Modality, Positive, Section
@@ -87,14 +87,23 @@ class Task(LabelledData):
     schedule: Literal["constant", "linear", "cosine"] = Field(
         "constant", description="learning rate after the warm-up: constant, or down to 0"
     )
-    warmup_steps: int = Field(0, ge=0, description="optimiser steps with rising rate")
+    warmup_steps: Annotated[int, Field(ge=0)] | Annotated[float, Field(gt=0, lt=1)] = Field(
+        0, description="optimiser steps with rising rate; below 1: their share of all steps"
+    )
     clip_norm: float | None = Field(None, gt=0, description="gradient clipping; null = none")
     weight_decay: float = Field(0.01, ge=0, description="AdamW")
     batch_size: Positive = Field(32, description="examples in one optimiser step")
     stop_on: Literal["loss", "metric"] = Field(
-        "loss", description="what picks the best epoch on valid: the loss or the primary metric"
+        "loss", description="what picks the best weights on valid: the loss or the primary metric"
     )
-    patience: Positive = Field(5, description="epochs without a better validation value")
+    evaluate_steps: Positive | None = Field(
+        None,
+        description="optimiser steps from one evaluation on valid to the next; null = those of an "
+        "epoch; the last step is followed by one in any case",
+    )
+    patience: Positive = Field(
+        5, description="evaluations on valid without a better value that end training"
+    )
     max_tokens: Positive = Field(1024, description="longest input, special tokens included")
     optional: bool = Field(
         False, description="left out, with a notice, where its files do not exist"
@@ -152,6 +161,16 @@ class Evaluate(Section):
     seeds: list[int] = Field(
         [0, 1, 2], min_length=1, description="of a head: its weights, order of examples, dropout"
     )
+    seeds_per_job: Positive = Field(
+        1,
+        description="seeds that share a job and its start: more for tasks of seconds; no result "
+        "depends on it",
+    )
+    checkpoint_steps: Positive = Field(
+        500,
+        description="optimiser steps between resumable states of an evaluation (and cnn); a seed "
+        "of fewer steps starts anew",
+    )
     checkpoints: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_.]*$")], FilePath] = Field(
         default_factory=dict,
         description="further Hugging Face checkpoint folders to evaluate: name in the table: path",
@@ -174,3 +193,15 @@ class Evaluate(Section):
         16384, description="padded tokens in one forward pass: bounds memory"
     )
     threads: Positive = Field(1, description="CPU threads; part of the result's bits")
+
+    @field_validator("seeds")
+    @classmethod
+    def _once(cls, seeds: list[int]) -> list[int]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError("a seed is given twice")
+        return seeds
+
+    def seed_jobs(self) -> list[list[int]]:
+        """Seeds of each job of a row."""
+        size = self.seeds_per_job
+        return [self.seeds[i : i + size] for i in range(0, len(self.seeds), size)]

@@ -17,12 +17,12 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
-from coresift.files import read_tensors, write_tensors
 from coresift.hashing import content_hash, seeded_generator
 from coresift.models.batching import pad, token_budget_batches
 from coresift.models.checkpoint import machine, origin
 from coresift.models.cropping import room_of
 from coresift.models.letters import letter_losses
+from coresift.models.resume import Resumable
 from coresift.models.tokenizer import Encoder
 from coresift.training.stream import ResidueStream
 from coresift.training.validation import Validation
@@ -148,7 +148,10 @@ def train_mlm(
     optimizer = make_optimizer(model, options["weight_decay"])
     letter_ids = torch.from_numpy(encoder.letter_ids).to(device)
     validated = set() if validation is None else validation.steps(len(stream))
-    records = _restore(Path(work), run, model, optimizer)
+    steps = options["checkpoint_steps"]
+    resumable = Resumable(Path(work) / "checkpoint.safetensors", steps, run)
+    restored = resumable.restore(model, optimizer)
+    records: list[Record] = [] if restored is None else restored.notes["records"]
     start = shown = time.monotonic()
     first = len(records)
     if first:
@@ -208,8 +211,8 @@ def train_mlm(
                 "step %d/%d, objective %.4f, %.2f steps/s, %.0f s left",
                 step + 1, len(stream), record["objective"], speed, left,
             )  # fmt: skip
-        if (step + 1) % options["checkpoint_steps"] == 0 and step + 1 < len(stream):
-            _save(Path(work), run, model, optimizer, records)
+        if (step + 1) % resumable.steps == 0 and step + 1 < len(stream):
+            resumable.save(model, optimizer, {"records": records})
     model.eval()
     return records
 
@@ -230,73 +233,6 @@ def _step_rows(
     # Masks are drawn for what is left out as well, so that the others' stay the same.
     masked = [(row, mask_tokens(ids, encoder, fraction, generator)) for row, ids in pieces]
     return [inputs for row, inputs in masked if row not in left_out]
-
-
-def _save(
-    work: Path,
-    run: dict[str, Any],
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    records: list[Record],
-) -> None:
-    """Write weights, moments and records as one file: a checkpoint is whole or absent."""
-    tensors = {f"model.{n}": t.clone() for n, t in model.state_dict().items()}
-    for i, state in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{i}.{name}": value for name, value in state.items()}
-    write_tensors(work / "checkpoint.safetensors", tensors, {"run": run, "records": records})
-
-
-def _restore(
-    work: Path, run: dict[str, Any], model: nn.Module, optimizer: torch.optim.Optimizer
-) -> list[Record]:
-    """Load the checkpoint of the same run, if there is one; returns its records."""
-    path = work / "checkpoint.safetensors"
-    if not path.is_file():
-        return []
-    try:
-        tensors, metadata = read_tensors(path)
-        found = metadata.get("run") or {}
-        changed = [name for name in sorted(run | found) if run.get(name) != found.get(name)]
-        if changed:
-            raise ValueError(f"{path}: of another run ({', '.join(changed)})")
-        weights, state = _fitting(tensors, model, optimizer)
-    except ValueError as error:
-        logger.warning("starting afresh: %s", error)
-        return []
-    model.load_state_dict(weights)
-    optimizer.load_state_dict(
-        {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
-    )
-    return list(metadata["records"])
-
-
-def _fitting(
-    tensors: dict[str, torch.Tensor], model: nn.Module, optimizer: torch.optim.Optimizer
-) -> tuple[dict[str, torch.Tensor], dict[int, dict[str, torch.Tensor]]]:
-    """Weights and optimizer state of a checkpoint.
-
-    Raises:
-        ValueError: they are not of this model and optimizer; neither has been changed.
-    """
-    weights: dict[str, torch.Tensor] = {}
-    state: dict[int, dict[str, torch.Tensor]] = {}
-    for name, tensor in tensors.items():
-        kind, _, rest = name.partition(".")
-        if kind == "model":
-            weights[rest] = tensor
-        else:
-            index, _, field = rest.partition(".")
-            state.setdefault(int(index), {})[field] = tensor
-    expected = {name: tensor.shape for name, tensor in model.state_dict().items()}
-    if expected != {name: tensor.shape for name, tensor in weights.items()}:
-        raise ValueError("the checkpoint's weights do not fit the model")
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    for i, fields in state.items():
-        shape = parameters[i].shape if i < len(parameters) else None
-        sizes = {field: tensor.shape for field, tensor in fields.items()}
-        if sizes != {"step": torch.Size(), "exp_avg": shape, "exp_avg_sq": shape}:
-            raise ValueError("the checkpoint's optimizer state does not fit the model")
-    return weights, state
 
 
 def finish(work: str | Path) -> None:

@@ -1,0 +1,10 @@
+"""Rule evaluation."""
+
+from coresift.dag.logs import start
+
+start(snakemake.log[0])
+
+from coresift.report.results import read_cells, write_rows
+
+files, params = snakemake.input, snakemake.params
+write_rows(read_cells(files, params), params, snakemake.output)
