@@ -17,7 +17,7 @@ FORBIDDEN = {
         (
             [
                 *("ingest", "deduplicate", "subset", "decontaminate", "cluster", "coreset_fasta"),
-                *("label", "group", "merge_groups", "features", "split"),
+                *("label", "group", "merge_groups", "features", "split", "join_seeds"),
                 *("heldout_sets", "heldout_groups", "heldout_unigram", "validate_draw"),
             ],
             {*LEARNING, *TABLES, "matplotlib", "pydantic"},
@@ -28,7 +28,7 @@ FORBIDDEN = {
         ),
         (["make_report"], {*LEARNING, *TABLES}),
         (["describe_scores", "describe_coresets"], {*LEARNING, "pandas", "Bio"}),
-        (["results", "baseline"], {"torch", "transformers", "tokenizers"}),
+        (["results", "evaluation", "baseline"], {"torch", "transformers", "tokenizers"}),
         (
             [f"validate_{name}" for name in ("deciles", "agreement", "stability", "page")],
             {"torch", "transformers", "tokenizers"},

@@ -88,6 +88,8 @@ held_out_losses("model", rows.with_columns(set=pl.lit("pool")), masks, reading, 
     "describe_scores": "",
     "describe_coresets": "",
     "results": "",
+    "evaluation": "",
+    "join_seeds": "",
     "make_report": "",
 }
 

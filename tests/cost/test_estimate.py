@@ -279,6 +279,23 @@ def test_report_says_what_is_assumed_and_what_does_not_fit():
     assert text.endswith("tasks without files here or of kind pairwise: t")
 
 
+def test_an_evaluation_is_a_job_a_seed(root, monkeypatch):
+    monkeypatch.chdir(root)
+    data = {"path": "resources/demo/rna_tasks.fasta.gz", "label_regex": r"type=(\S+)",
+            "split_regex": r"split=(\S+)"}  # fmt: skip
+
+    def stage(**evaluate):
+        task = {"kind": "class", "mode": "finetune", "data": data}
+        config = make_config(tasks={"t": task}, evaluate=evaluate)
+        stages = Estimator(config, Corpus.given(10**4, 100), assumed("a100", 0.3)).stages()
+        return next(s for s in stages if s.name == "evaluate t")
+
+    one, all_three = stage(), stage(seeds_per_job=3)
+    assert one.jobs == 3 * all_three.jobs
+    assert 3 * one.hours == pytest.approx(all_three.hours)
+    assert stage(seeds_per_job=2).jobs == 2 * all_three.jobs
+
+
 def test_calibration_measures_the_passes_a_config_needs(tmp_path):
     config = make_config(pretrain={"precision": "bf16"})
     calibration = calibrate(config, needed_work(config), 64)

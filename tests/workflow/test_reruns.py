@@ -82,7 +82,7 @@ def test_a_new_task_does_not_train(project):
     config = small_config()
     config["decontaminate"] = {"enabled": True}
     config["evaluate"]["seeds"] = [0, 1]
-    assert project.planned(config) == {"evaluate_domain", "cnn_domain", "results", "make_report"}
+    assert project.planned(config) == {"evaluate_domain", "cnn_domain", "join_seeds", *PAGE}
 
 
 def test_a_changed_map_beside_its_table_reruns_what_reads_it(project):
@@ -182,6 +182,7 @@ CODE = [
     ("selection/cci.py", DRAWN),
     ("selection/names.py", {"check_budgets", "describe_scores", *DRAWN}),
     ("training/mlm.py", {"base", *TUNED}),
+    ("tasks/seeds.py", {"evaluate_domain", *ALONE, *PAGE}),
     ("corpus/labels.py", {"group", "merge_groups", "heldout_groups"}),
     ("corpus/heldout.py", HELD_OUT),
     ("corpus/features.py", {"features", "describe_scores", "describe_coresets", "make_report"}),

@@ -297,9 +297,7 @@ class Estimator:
             batch = max(longest, min(options.tokens_per_batch, task.batch_size * longest))
             memory = self.training_gb(work, longest, batch)
             host = self.host_gb(sum(map(len, tokens.values())))
-            stages.append(
-                Stage(f"evaluate {name}", self.models * jobs, hours / jobs, memory, host)
-            )
+            stages.append(Stage(f"evaluate {name}", self.models * jobs, hours / jobs, memory, host))
         return stages
 
 
