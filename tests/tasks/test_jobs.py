@@ -69,7 +69,9 @@ import os, signal, sys, torch
 sys.path.insert(0, {tests!r})
 from pathlib import Path
 from coresift.tasks.probe import Probe
-from test_jobs import evaluated, kept
+from test_jobs import evaluated, first_is_best, kept
+if {first}:
+    Probe._valid_value = first_is_best
 torch.set_num_threads(1)
 original, steps = Probe._step, []
 def step(*arguments):
@@ -82,13 +84,23 @@ evaluated(Path({folder!r}), {row!r}, [0], kept(Path({work!r})))
 """
 
 
-@pytest.mark.parametrize("row", ["finetune", "cnn"])
-def test_a_job_killed_in_mid_epoch_goes_on_to_the_same_result(folder, tmp_path, monkeypatch, row):
+def first_is_best(*_):
+    """In the place of the value on valid: the weights to keep are older than the state."""
+    return 0.0
+
+
+@pytest.mark.parametrize(("row", "first"), [("finetune", False), ("cnn", True)])
+def test_a_job_killed_in_mid_epoch_goes_on_to_the_same_result(
+    folder, tmp_path, monkeypatch, row, first
+):
+    if first:
+        monkeypatch.setattr(Probe, "_valid_value", first_is_best)
     metrics, predictions = evaluated(folder, row, [0])
     values = {
         "tests": os.path.dirname(__file__),
         "folder": str(folder),
         "row": row,
+        "first": first,
         "work": str(tmp_path),
     }
     done = subprocess.run([sys.executable, "-c", KILLED.format(**values)], check=False)
