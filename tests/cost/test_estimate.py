@@ -2,6 +2,7 @@
 
 import gc
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -229,6 +230,14 @@ def test_hours_are_operations_times_seconds():
     assert stages["heldout"].jobs == (4 * 2 + 1) * 2
     trained = [stages[f"pretrain {budget}"].hours - 8 * tested for budget in (50, 80)]
     assert trained[1] == pytest.approx(1.6 * trained[0])
+
+
+def test_a_budget_of_residues_costs_what_as_many_average_sequences_do():
+    config = make_config(selection={"budgets": [50, "4.9k residues"]})
+    found = Estimator(config, Corpus.given(1000, 98), assumed("h100", 1)).stages()
+    one, other = (s for s in found if s.name.startswith("pretrain"))
+    assert (one.name, other.name) == ("pretrain 50", "pretrain 4900r")
+    assert replace(other, name=one.name) == one
 
 
 def test_embeddings_cost_a_forward_pass_where_a_selection_reads_them():
