@@ -26,10 +26,10 @@ from coresift.dag.readonly import read_only_records
 from coresift.files import read_yaml
 from coresift.models.settings import architecture
 from coresift.selection.names import (
+    BUDGET,
     CORESET_NAME,
     SELECTION,
     STRATEGIES,
-    BUDGET,
     coreset_name,
     parse_coreset,
 )
