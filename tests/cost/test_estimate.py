@@ -320,7 +320,7 @@ def test_demo_on_the_shipped_calibration(root, capsys, monkeypatch):
         "fisher unmasked diagonal",
         "score",
         "pretrain 1000",
-        "evaluate rrna_type",
+        "evaluate read_errors",
     ):
         assert f"\n{stage} " in text
 
