@@ -139,10 +139,10 @@ def test_maps_of_beacon(tmp_path, preset):
     files = {}
     for i, split in enumerate(("train", "valid", "test")):
         files[split] = write(tmp_path, f"{split}.csv", f"id,seq\nr{i},GGA{'ACG'[i]}\n")
-        np.save(tmp_path / folder / f"r{i}.npy", np.full((4, 4), float(i)))
+        np.save(tmp_path / folder / f"r{i}.npy", np.full((4, 4), i - 1.0))
     task = Task(preset=preset, data=files)
     maps = make_targets(task, read_task(task, "rna").frame, "rna").rows
-    assert [float(maps[i][0, 0]) for i in range(3)] == [0, 1, 2]
+    assert [float(maps[i][0, 0]) for i in range(3)] == [-1, 0, 1]
     (tmp_path / folder / "r1.npy").unlink()
     with pytest.raises(TaskDataError, match=r"valid.csv:2: .*r1.npy"):
         make_targets(task, read_task(task, "rna").frame, "rna")
