@@ -171,11 +171,11 @@ def _check_values(path: str, values: np.ndarray, target: str) -> None:
             equal = upper == lower
         apart = np.argwhere(~equal)
         if len(apart):
-            place = tuple(apart[0])
             i, j = apart[0] + (top, left)
+            own, other = (part[tuple(apart[0])] for part in (upper, lower))
             raise TaskDataError(
-                f"{path}: not symmetric: [{i}, {j}] is {upper[place]:g}, [{j}, {i}] is "
-                f"{lower[place]:g} (-1 = unknown)"
+                f"{path}: not symmetric: [{i}, {j}] is {own:g}, [{j}, {i}] is {other:g} "
+                "(-1 = unknown)"
             )
 
 

@@ -17,6 +17,11 @@ class Draw(Section):
     test: Positive | Annotated[float, Field(gt=0, lt=1)] = Field(description="number or share")
     valid: Positive | Annotated[float, Field(gt=0, lt=1)] = Field(description="number or share")
     seed: int = Field(42, description="of the hash that draws")
+    group: str | None = Field(
+        None,
+        description="column (tables): examples of one value, a family, are in one split. Copies "
+        "always are",
+    )
 
     def counts(self, n: int) -> tuple[int, int]:
         """Test and valid examples of `n`."""

@@ -28,7 +28,8 @@ def read(source: TaskData, path: str) -> Iterator[Record]:
     columns, rows = _parquet(path) if path.endswith(".parquet") else _separated(path)
     fields, labelled = _label_of(source)
     masks = [source.mask] if isinstance(source.mask, str) else list(source.mask or [])
-    wanted = [source.sequence, *fields, *masks, *([source.sequence_b] if source.sequence_b else [])]
+    group = source.draw.group if source.draw is not None else None
+    wanted = [source.sequence, *fields, *masks, *filter(None, (source.sequence_b, group))]
     if source.path is not None and _needs_split(source):
         wanted.append(source.split)
     missing = [name for name in dict.fromkeys(wanted) if name not in columns]
@@ -50,6 +51,7 @@ def read(source: TaskData, path: str) -> Iterator[Record]:
             label,
             _text(values[source.sequence_b]) if source.sequence_b else "",
             _text(values.get(source.split)) or None,
+            _text(values[group]) if group else None,
         )
 
 
