@@ -168,7 +168,7 @@ def agreement_rows():
 
 def test_sentences_of_an_agreement():
     way = {"loss": "masked", "parameters": "head", "curvature": "identity"}
-    lines = list(agreement_lines("LDS", agreement_rows(), way))
+    lines = list(agreement_lines("LDS", agreement_rows(), way, 0.1))
     assert [line.split(": ", 1)[1] for line in lines] == [
         "0.50 [0.30, 0.70], positive.",
         "-0.10 [-0.30, 0.10], no order is shown.",
@@ -187,7 +187,7 @@ def test_the_page_has_every_check_and_fixed_bytes(tmp_path):
     save(stability(table, SCORES), tmp_path / "stability.svg")
     names = ("lds", "stability")
     page, again = (
-        render("r & d", 0.95, {}, {n: tmp_path / f"{n}.csv" for n in names},
+        render("r & d", 0.95, {}, 0.1, {n: tmp_path / f"{n}.csv" for n in names},
                {n: tmp_path / f"{n}.svg" for n in names})
         for _ in range(2)
     )  # fmt: skip

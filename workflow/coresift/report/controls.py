@@ -21,7 +21,7 @@ MATCHED = {
 REGIME = ("pool", "random_x10")
 #: Rows that know no pretraining data.
 UNIGRAM = "unigram"
-FLOORS = ("untrained", "kmer", "cnn", UNIGRAM)
+FLOORS = ("untrained", "constant", "kmer", "cnn", UNIGRAM)
 
 
 @dataclass(frozen=True)
