@@ -211,6 +211,10 @@ def test_the_network_gives_the_same_twice_and_counts_what_it_does_not_read(tmp_p
         "valid": cropped,
         "test": cropped,
     }
+    for limit, notes in ((22, metrics["notes"]), (100, {})):
+        limited = task.model_copy(update={"max_tokens": limit})
+        found, _ = baseline(limited, "rna", "constant")
+        assert (found["notes"], found["training"]) == (notes, [])
     assert metrics["cropped"] == {
         "sequences": 150, "of": 150, "residues": 150 * 11, "of_residues": 150 * 31, "room": 20
     }  # fmt: skip

@@ -66,7 +66,7 @@ def baseline(task: Task, modality: str, name: str = "kmer") -> tuple[dict[str, A
     """
     examples = read_task(task, modality)
     targets = make_targets(task, examples.frame, modality)
-    lengths = examples.frame["sequence"].str.len_chars().to_numpy()
+    lengths = examples.frame["sequence"].str.len_chars().cast(pl.Int64).to_numpy()
     train, valid, test = (examples.indices(split) for split in SPLITS)
     known = ScaledTargets(task, targets, lengths, task.max_tokens - 2, train)
     check_known(task, targets, known, {split: examples.indices(split) for split in SPLITS})
