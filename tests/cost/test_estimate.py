@@ -2,6 +2,7 @@
 
 import gc
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -221,14 +222,23 @@ def test_hours_are_operations_times_seconds():
     assert stages["fisher unmasked diagonal"].hours == pytest.approx(expected / 10)
     assert stages["identity"].hours == pytest.approx(expected / 10)
     assert stages["base"].hours == pytest.approx(2 * stages["finetune"].hours)
-    assert stages["pretrain 80"].jobs == 4 * 2
+    n = len(config.selection.names)
+    assert stages["pretrain 80"].jobs == n * 2
     # A fiftieth of the pool is tested, here also eight times in training: 20 sequences.
     forward = flops(model.config, "forward", Load(20, 2000, 2000 * 100))
     tested = (2e-9 * forward.linear + 3e-9 * forward.attention + 20 * 1e-3) / 3600
     assert stages["heldout"].hours == pytest.approx(tested)
-    assert stages["heldout"].jobs == (4 * 2 + 1) * 2
+    assert stages["heldout"].jobs == (n * 2 + 1) * 2
     trained = [stages[f"pretrain {budget}"].hours - 8 * tested for budget in (50, 80)]
     assert trained[1] == pytest.approx(1.6 * trained[0])
+
+
+def test_a_budget_of_residues_costs_what_as_many_average_sequences_do():
+    config = make_config(selection={"budgets": [50, "4.9k residues"]})
+    found = Estimator(config, Corpus.given(1000, 98), assumed("h100", 1)).stages()
+    one, other = (s for s in found if s.name.startswith("pretrain"))
+    assert (one.name, other.name) == ("pretrain 50", "pretrain 4900r")
+    assert replace(other, name=one.name) == one
 
 
 def test_embeddings_cost_a_forward_pass_where_a_selection_reads_them():
@@ -328,7 +338,7 @@ def test_demo_on_the_shipped_calibration(root, capsys, monkeypatch):
         "fisher unmasked diagonal",
         "score",
         "pretrain 1000",
-        "evaluate rrna_type",
+        "evaluate read_errors",
     ):
         assert f"\n{stage} " in text
 

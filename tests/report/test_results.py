@@ -82,7 +82,7 @@ def test_pairs_are_rows_and_their_controls():
         ("target:trna-10", "pool-10"): "more_data",
         ("pool-10", "random-10"): "regime",
     }
-    assert absent(names) == ["random_tokens", "random_groups", "random_x10", "cnn"]
+    assert absent(names) == ["random_tokens", "random_groups", "random_x10", "constant", "cnn"]
     assert short("random_length:target:trna-10") == "length"
     assert [short(name) for name in ("random-10", "random_x10-10", "kmer")] == [
         "random",
@@ -90,6 +90,11 @@ def test_pairs_are_rows_and_their_controls():
         "kmer",
     ]
     assert row_of("random_groups:cci.residue-10").matched_to == "cci.residue"
+    names = ["cci-50Mr", "random-50Mr", "random-50", "random_length:cci-50Mr"]
+    assert set(comparisons(names)) == {
+        ("cci-50Mr", "random-50Mr", "random"),
+        ("cci-50Mr", "random_length:cci-50Mr", "matched"),
+    }
 
 
 def test_correction_leaves_unknown_what_has_no_p():
@@ -105,7 +110,7 @@ def test_rows_of_other_examples_are_refused(written, tmp_path):
     short_table.write_parquet(tmp_path / "short.parquet")
     arguments = ("toy", ["a-1-s0", "kmer"], files.metrics[-2:],
                  [files.predictions[-2], tmp_path / "short.parquet"])  # fmt: skip
-    with pytest.raises(ValueError, match=r"short.parquet: 50 test examples; a-1 has 200"):
+    with pytest.raises(ValueError, match=r"short.parquet: 50 distinct test examples; a-1 has 200"):
         task_cells(*arguments, 10, 0)
 
 

@@ -44,8 +44,9 @@ from coresift.cost.operations import (
 )
 from coresift.files import read_json, read_yaml, write_json
 from coresift.influence.engine import MAX_PADDING, resolve_settings
-from coresift.tasks.data import SPLITS, encoded_columns, read_task
+from coresift.tasks.data import encoded_columns, read_task
 from coresift.tasks.settings import Task
+from coresift.tasks.splits import SPLITS
 from coresift.training.settings import Optimisation
 
 #: Sums over D_sub: products dY^T X, and rotations or factors, of a pass (see `flops`).
@@ -231,9 +232,10 @@ class Estimator:
         jobs = len(config.selection.names) * len(config.selection.seeds)
         stages = []
         for budget in config.selection.budgets:
-            load = train_load(options, self.corpus, options.epochs * budget * self.corpus.mean)
+            residues = options.epochs * budget.residues(self.corpus.mean)
+            load = train_load(options, self.corpus, residues)
             hours = self.hours(work, load) + self.validation()
-            host = self.host_gb(bucket + budget)
+            host = self.host_gb(bucket + budget.sequences(self.corpus.mean))
             stages.append(Stage(f"pretrain {budget}", jobs, hours, memory, host))
         return stages
 

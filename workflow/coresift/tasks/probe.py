@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -104,33 +104,51 @@ def _copy(modules: nn.Module) -> dict[str, torch.Tensor]:
     return {name: tensor.detach().clone() for name, tensor in modules.state_dict().items()}
 
 
-@dataclass
+@dataclass(frozen=True)
 class Fit:
+    """How a training went.
+
+    Attributes:
+        epochs: that were run, a part of one included.
+        best_epoch: after which the weights that are kept were evaluated; 0 = no evaluation had a
+            value, the first weights.
+        stopped: by the task's `patience`, or all its `epochs` were run.
+    """
+
+    epochs: float
+    best_epoch: float
+    stopped: Literal["patience", "epochs"]
+
+
+@dataclass
+class Progress:
     """How far a training is.
 
     Attributes:
-        best: weights of the best evaluation; of the start before there is one.
+        best: weights of the best evaluation; the first ones before there is one.
         step: optimiser steps taken.
-        values: of every evaluation on valid, lower being better.
-        best_at: number of the best one.
-        lowest: its value.
+        evaluations: on valid.
+        best_evaluation, best_step: its number, from 1, and its step; 0 before there is one.
+        lowest: its value, lower being better.
     """
 
     best: dict[str, torch.Tensor]
     step: int = 0
-    values: list[float] = field(default_factory=list)
-    best_at: int = 0
+    evaluations: int = 0
+    best_evaluation: int = 0
+    best_step: int = 0
     lowest: float = float("inf")
 
     def add(self, value: float, modules: nn.Module) -> None:
         """Count an evaluation of the weights as they are."""
+        self.evaluations += 1
         if value < self.lowest:
-            self.lowest, self.best_at, self.best = value, len(self.values), _copy(modules)
-        self.values.append(value)
+            self.lowest, self.best = value, _copy(modules)
+            self.best_evaluation, self.best_step = self.evaluations, self.step
 
     def exhausted(self, patience: int) -> bool:
         """Whether the last `patience` evaluations were no better than one before."""
-        return len(self.values) - 1 - self.best_at >= patience
+        return self.evaluations - self.best_evaluation >= patience
 
     def notes(self) -> dict[str, Any]:
         """All but the weights, JSON-ready."""
@@ -159,7 +177,7 @@ class Probe:
 
     def fit(
         self, train: np.ndarray, valid: np.ndarray, seed: int, resumable: Resumable | None = None
-    ) -> list[float]:
+    ) -> Fit:
         """Train with early stopping on valid, and keep the best weights.
 
         A killed training goes on from its last state, bit for bit on a CPU. A finished one leaves
@@ -168,48 +186,45 @@ class Probe:
         Args:
             train, valid: example numbers. The test split never comes here.
             seed: of the order of examples; dropout's random numbers are torch's next ones.
-
-        Returns:
-            The value of each evaluation on valid, lower being better.
         """
         task = self.task
         per_epoch = -(-len(train) // task.batch_size)
         steps = task.epochs * per_epoch
         optimizer, rate = self._optimizer(steps)
-        fit = self._restored(resumable, optimizer)
+        at = self._restored(resumable, optimizer)
         order: tuple[int, np.ndarray] = (-1, train)
         start = shown = time.monotonic()
-        first = fit.step
-        while fit.step < steps and not fit.exhausted(task.patience):
-            epoch, place = divmod(fit.step, per_epoch)
+        first = at.step
+        while at.step < steps and not at.exhausted(task.patience):
+            epoch, place = divmod(at.step, per_epoch)
             if order[0] != epoch:
                 generator = seeded_generator(seed, "task_epoch", str(epoch))
                 order = (epoch, generator.permutation(train))
             for group in optimizer.param_groups:
-                group["lr"] = group["initial_lr"] * rate(fit.step)
+                group["lr"] = group["initial_lr"] * rate(at.step)
             self._modules.train()
             self._step(optimizer, order[1][place * task.batch_size :][: task.batch_size])
-            fit.step += 1
-            if fit.step % (task.evaluate_steps or per_epoch) == 0 or fit.step == steps:
+            at.step += 1
+            if at.step % (task.evaluate_steps or per_epoch) == 0 or at.step == steps:
                 value = self._valid_value(valid)
-                logger.info(
-                    "seed %d step %d: %s on valid %.5f", seed, fit.step, task.stop_on, value
-                )
-                fit.add(value, self._modules)
-            if resumable is not None and fit.step % resumable.steps == 0:
-                self._save(resumable, optimizer, fit)
+                logger.info("seed %d step %d: %s on valid %.5f", seed, at.step, task.stop_on, value)
+                at.add(value, self._modules)
+            if resumable is not None and at.step % resumable.steps == 0:
+                self._save(resumable, optimizer, at)
             if time.monotonic() - shown > 10:
                 shown = time.monotonic()
-                speed = (fit.step - first) / (shown - start)
-                left = (steps - fit.step) / speed
+                speed = (at.step - first) / (shown - start)
+                left = (steps - at.step) / speed
                 logger.info(
                     "seed %d step %d/%d, %.2f steps/s, at most %.0f s left",
-                    seed, fit.step, steps, speed, left,
+                    seed, at.step, steps, speed, left,
                 )  # fmt: skip
-        if resumable is not None and fit.step >= resumable.steps:
-            self._save(resumable, optimizer, fit)
-        self._modules.load_state_dict(fit.best)
-        return fit.values
+        if resumable is not None and at.step >= resumable.steps:
+            self._save(resumable, optimizer, at)
+        self._modules.load_state_dict(at.best)
+        stopped: Literal["patience", "epochs"]
+        stopped = "patience" if at.exhausted(task.patience) else "epochs"
+        return Fit(at.step / per_epoch, at.best_step / per_epoch, stopped)
 
     def _optimizer(self, steps: int) -> tuple[torch.optim.Optimizer, Callable[[int], float]]:
         """The optimiser, and what a step's learning rate is of the highest."""
@@ -223,19 +238,19 @@ class Probe:
         scheduler = get_scheduler(schedule, optimizer, warmup_steps(task, steps), steps)
         return optimizer, scheduler.lr_lambdas[0]
 
-    def _save(self, resumable: Resumable, optimizer: torch.optim.Optimizer, fit: Fit) -> None:
+    def _save(self, resumable: Resumable, optimizer: torch.optim.Optimizer, at: Progress) -> None:
         random = {"cpu": torch.get_rng_state()}
         if self._device.type == "cuda":
             random["cuda"] = torch.cuda.get_rng_state(self._device)
-        extra = {f"best.{name}": tensor for name, tensor in fit.best.items()}
+        extra = {f"best.{name}": tensor for name, tensor in at.best.items()}
         extra |= {f"random.{name}": state for name, state in random.items()}
-        resumable.save(self._modules, optimizer, {"fit": fit.notes()}, extra)
+        resumable.save(self._modules, optimizer, {"progress": at.notes()}, extra)
 
-    def _restored(self, resumable: Resumable | None, optimizer: torch.optim.Optimizer) -> Fit:
+    def _restored(self, resumable: Resumable | None, optimizer: torch.optim.Optimizer) -> Progress:
         """Where a killed training of the same was, its weights and random numbers set; or none."""
         found = None if resumable is None else resumable.restore(self._modules, optimizer)
         if found is None:
-            return Fit(best=_copy(self._modules))
+            return Progress(best=_copy(self._modules))
         parts: dict[str, dict[str, torch.Tensor]] = {"best": {}, "random": {}}
         for name, tensor in found.extra.items():
             kind, _, rest = name.partition(".")
@@ -243,9 +258,9 @@ class Probe:
         torch.set_rng_state(parts["random"]["cpu"])
         if "cuda" in parts["random"]:
             torch.cuda.set_rng_state(parts["random"]["cuda"], self._device)
-        fit = Fit(best=parts["best"], **found.notes["fit"])
-        logger.info("resuming at step %d", fit.step)
-        return fit
+        at = Progress(best=parts["best"], **found.notes["progress"])
+        logger.info("resuming at step %d", at.step)
+        return at
 
     @property
     def _device(self) -> torch.device:

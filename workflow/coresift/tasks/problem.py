@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,13 @@ from coresift.models.checkpoint import machine, model_hash
 from coresift.models.cropping import count_cropped
 from coresift.models.resume import Resumable
 from coresift.settings import plain
-from coresift.tasks.data import SPLITS, Examples, encoded_columns, read_task
+from coresift.tasks.data import Examples, encoded_columns, read_task
 from coresift.tasks.heads import make_head
 from coresift.tasks.kmers import kmer_frequencies
 from coresift.tasks.probe import Batches, Features, Probe
-from coresift.tasks.sample import Sample
+from coresift.tasks.result import Run
 from coresift.tasks.settings import Task
+from coresift.tasks.splits import SPLITS
 from coresift.tasks.targets import ScaledTargets, Targets, check_known, make_targets
 
 #: Most padding in a forward pass that pads, as a share of its tokens (or pairs of them).
@@ -67,6 +68,7 @@ class Problem:
         costs: (n,) tokens of an example, or their square for kind pairwise.
         budget: most padded cost of one forward pass.
         cropped: counts of what is not read (`count_cropped`).
+        unread: (columns, n) residues of each sequence that are not read.
     """
 
     task: Task
@@ -79,6 +81,7 @@ class Problem:
     costs: np.ndarray
     budget: int
     cropped: dict[str, Any]
+    unread: np.ndarray
 
     def run(
         self,
@@ -87,7 +90,7 @@ class Problem:
         columns: Sequence[Features],
         tuned: nn.Module | None = None,
         work: Work | None = None,
-    ) -> Sample:
+    ) -> Run:
         """Train a head, and `tuned` with it, and predict the test split.
 
         Args:
@@ -110,12 +113,12 @@ class Problem:
             trained = nn.ModuleList([head] if tuned is None else [head, tuned])
             run = {**machine(device), "weights": model_hash(trained), "examples": self.digest}
             resumable = work.resumable(seed, run)
-        probe.fit(train, self.splits["valid"], seed, resumable)
-        return probe.sample(self.splits["test"])
+        fitted = probe.fit(train, self.splits["valid"], seed, resumable)
+        return Run(probe.sample(self.splits["test"]), asdict(fitted))
 
     def run_live(
         self, seed: int, device: torch.device, encoder: nn.Module, work: Work | None = None
-    ) -> Sample:
+    ) -> Run:
         """`run` with an encoder of sequences that is trained: lists of texts -> lists of rows."""
         columns = [_live_features(encoder, column) for column in self.encoded]
         return self.run(seed, device, columns, encoder, work)
@@ -146,7 +149,10 @@ def read_problem(task: Task, modality: str, room: int, tokens_per_batch: int) ->
     costs = tokens**2 if pairwise else tokens
     budget = task.pairwise.pairs_per_batch if pairwise else tokens_per_batch
     cropped = count_cropped(read.ravel(), room)
-    return Problem(task, examples, targets, scaled, splits, encoded, fixed, costs, budget, cropped)
+    unread = (read - room).clip(min=0)
+    return Problem(
+        task, examples, targets, scaled, splits, encoded, fixed, costs, budget, cropped, unread
+    )
 
 
 def _columns(

@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+#: Lists of the metrics with an entry a seed.
+BY_SEED = ("seeds", "training")
+
 
 def over_seeds(values: Mapping[str, list[float]]) -> dict[str, dict[str, Any]]:
     """Values of each metric, one a seed, with their mean and standard deviation."""
@@ -29,10 +32,10 @@ def join_seeds(
     Raises:
         ValueError: the parts are not of the same model and examples.
     """
-    first, seeds = metrics[0], [seed for part in metrics for seed in part["seeds"]]
+    first = metrics[0]
     for part in metrics[1:]:
         other = [k for k in sorted(first | part) if first.get(k) != part.get(k)]
-        if wrong := sorted(set(other) - {"seeds", "metrics"}):
+        if wrong := sorted(set(other) - {*BY_SEED, "metrics"}):
             raise ValueError(
                 f"seeds {first['seeds']} and {part['seeds']} differ in {', '.join(wrong)}"
             )
@@ -40,4 +43,5 @@ def join_seeds(
         name: [value for part in metrics for value in part["metrics"][name]["values"]]
         for name in first["metrics"]
     }
-    return {**first, "seeds": seeds, "metrics": over_seeds(values)}, pl.concat(predictions)
+    lists = {key: [entry for part in metrics for entry in part[key]] for key in BY_SEED}
+    return {**first, **lists, "metrics": over_seeds(values)}, pl.concat(predictions)
