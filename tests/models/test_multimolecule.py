@@ -90,7 +90,7 @@ def test_its_rna_fm_goes_through_every_stage(tmp_path, tokens):
     )  # fmt: skip
     merge_parts([tmp_path / "part"]).save(tmp_path / "diagonal.safetensors")
     files = {"unmasked": {"diagonal": tmp_path / "diagonal.safetensors"}}
-    scores = score_all(model, encoder, influence, 0, CPU, files, frame, tmp_path / "cache")
+    scores = score_all(model, encoder, influence, 0, CPU, files, {}, frame, tmp_path / "cache")
     assert scores["influence"]["influence"].min() > 0
 
     lines = [f"{s},{'ab'[i % 2]},{('train', 'valid', 'test')[i % 3]}\n" for i, s in enumerate(rows)]

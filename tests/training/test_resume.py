@@ -144,8 +144,8 @@ def test_a_state_that_does_not_fit_is_not_used(tmp_path, state, expected, caplog
         (lambda m: m["run"].update(torch="1.0"), "torch"),
         (lambda m: m["run"].update(new=1), "new"),
         (lambda m: m["run"].update(validation="0"), "validation"),
-        (lambda m: m.update(run=None), "architecture, device, .*"),
-        (lambda m: m.pop("run"), "architecture, device, .*"),
+        (lambda m: m.update(run=None), "architecture, device, left_out, model, .*"),
+        (lambda m: m.pop("run"), "architecture, device, left_out, model, .*"),
     ],
 )
 def test_a_state_of_another_machine_or_version_is_not_used(
