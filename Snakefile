@@ -17,6 +17,7 @@ include: "rules/groups.smk"
 include: "rules/split.smk"
 include: "rules/finetune.smk"
 include: "rules/influence.smk"
+include: "rules/targets.smk"
 include: "rules/embeddings.smk"
 include: "rules/select.smk"
 include: "rules/pretrain.smk"
@@ -24,6 +25,9 @@ include: "rules/heldout.smk"
 include: "rules/evaluate.smk"
 include: "rules/describe.smk"
 include: "rules/report.smk"
+include: "rules/validate.smk"
+include: "rules/retrain.smk"
+include: "rules/stability.smk"
 include: "rules/hooks.smk"
 
 
@@ -31,6 +35,7 @@ localrules:
     all,
     scores,
     coreset,
+    validate,
     check_budgets,
 
 
@@ -58,4 +63,10 @@ rule coreset:
         expand(out("coresets/{name}/coreset.fasta.gz"), name=CORESETS),
         out("coresets/drift.csv"),
         out("corpus/summary.json"),
+        out("coresets/budgets.json"),
+
+
+rule validate:
+    input:
+        out("validate/report.html"),
         out("coresets/budgets.json"),

@@ -187,3 +187,4 @@ wildcard_constraints:
     ),
     task="[a-z0-9_]+",
     baseline="|".join(BASELINES),
+    split="train|valid",

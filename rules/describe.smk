@@ -1,9 +1,50 @@
 """What was scored and drawn: summaries and plots that nothing else depends on but the page."""
 
+#: The identity holds for the diagonal Fisher of the main score's loss.
+IDENTITY = (
+    [out("influence/identity.json")]
+    if CFG.influence.resolved().curvature == "diag_fisher"
+    else []
+)
+
+
+rule identity:
+    input:
+        checkpoint=out("influence/finetuned"),
+        fisher=out(
+            f"influence/fisher/{CFG.influence.resolved().loss}/diagonal.safetensors"
+        ),
+        subset=out("influence/subset.parquet"),
+    output:
+        out("influence/identity.json"),
+    log:
+        log_of("identity"),
+    benchmark:
+        bench("identity")
+    conda:
+        "../envs/torch.yaml"
+    threads: CFG.influence.threads
+    resources:
+        **GPU,
+        mem_mb=memory(8000),
+        runtime=runtime(240),
+    params:
+        modality=CFG.modality,
+        influence=CFG.influence.model_dump(exclude=FISHER_KEYS - {"parameters", "loss"}),
+        seed=CFG.seed,
+        device=CFG.device,
+        cache=out("work/identity"),
+        code=code("identity"),
+    script:
+        "../workflow/scripts/identity.py"
+
 
 rule describe_scores:
     input:
         scores=out("influence/scores.parquet"),
+        identity=IDENTITY,
+        features=out("corpus/features.parquet"),
+        groups=[out("corpus/groups.parquet")] if "cluster" in GROUPINGS else [],
         pool=expand(out("corpus/pool/corpus/{bucket}.parquet"), bucket=BUCKETS),
     output:
         summary=out("influence/summary.json"),
@@ -27,7 +68,6 @@ rule describe_scores:
     params:
         columns=CFG.influence.columns(),
         budgets=CFG.selection.budgets,
-        modality=CFG.modality,
         code=code("describe_scores"),
     script:
         "../workflow/scripts/describe_scores.py"

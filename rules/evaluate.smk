@@ -34,6 +34,33 @@ rule protected:
         "../workflow/scripts/protected.py"
 
 
+rule task_fasta:
+    input:
+        lambda w: [given(path) for path in CFG.tasks[w.task].data.files()],
+    output:
+        out("tasks/{task}/{split}.fasta.gz"),
+    log:
+        log_of("task_fasta-{task}-{split}"),
+    benchmark:
+        bench("task_fasta-{task}-{split}")
+    conda:
+        "../envs/corpus.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(4000),
+        runtime=runtime(30),
+    params:
+        content=lambda w: contents(CFG.tasks[w.task]),
+        modality=CFG.modality,
+        task=lambda w: {
+            "data": plain(CFG.tasks[w.task].data),
+            "kind": CFG.tasks[w.task].kind,
+        },
+        code=code("task_fasta"),
+    script:
+        "../workflow/scripts/task_fasta.py"
+
+
 for task_name, task in TASKS.items():
 
     rule:

@@ -11,7 +11,9 @@ from snakemake.logging import logger
 onstart:
     hold_run(CFG.run, out(".lock"), CFG.downloads)
     run_first(
-        workflow.dag, {"check_budgets", "merge_groups", "heldout_sets"}, LATER
+        workflow.dag,
+        {"check_budgets", "merge_groups", "heldout_sets", "validate_draw"},
+        LATER,
     )
 
 

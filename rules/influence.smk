@@ -100,6 +100,9 @@ rule score:
             for loss, kinds in FISHERS.items()
             for kind in kinds
         ],
+        targets=expand(
+            out("influence/targets/{target}.safetensors"), target=CFG.influence.targets
+        ),
         pool=lambda w: expand(
             out("corpus/pool/corpus/{bucket}.parquet"),
             bucket=overlapping(

@@ -8,8 +8,21 @@ CELLS = [
 ]
 #: What stands beside our figures is part of the tables.
 PAPER = hashed(os.path.join(ROOT, "resources/paper"))
+#: Title, file and caption of the plots of results that this run can have.
+OUTCOMES = {
+    **({"held_out": ("Held-out loss", "heldout")} if HELD_OUT_LOSSES else {}),
+    **({"bars": ("Tasks", "tasks")} if CELLS else {}),
+}
+RESULT_PLOTS = {
+    key: report(
+        out(f"report/{name}.svg"),
+        caption=f"../resources/captions/{name}.rst",
+        category="Results",
+    )
+    for key, (_, name) in OUTCOMES.items()
+}
 PLOTS = {
-    "Tasks": out("report/tasks.svg"),
+    **{title: out(f"report/{name}.svg") for title, name in OUTCOMES.values()},
     "Self-influence": out("influence/scores.svg"),
     "Coverage of the strata": out("coresets/strata.svg"),
     "Length and composition": out("coresets/drift.svg"),
@@ -30,6 +43,7 @@ CROPPED = [
         for kind in kinds
         for shard in range(CFG.influence.fisher_shards)
     ),
+    *(("target", t, TARGET_CROPPED.format(target=t)) for t in CFG.influence.targets),
     *(("score", "", SCORE_CROPPED.format(shard=shard)) for shard in SHARDS),
     *(
         ("embed pool", "", EMBEDDINGS_CROPPED.format(shard=shard))
@@ -48,9 +62,12 @@ CROPPED = [
 
 rule results:
     input:
+        losses=HELD_OUT_LOSSES.values(),
+        groups=[out("heldout/groups.parquet")] if HELD_OUT_LOSSES else [],
         metrics=[out(f"evaluation/{t}/{n}/metrics.json") for t, n in CELLS],
         predictions=[out(f"evaluation/{t}/{n}/predictions.parquet") for t, n in CELLS],
     output:
+        **RESULT_PLOTS,
         csv=report(
             out("report/results.csv"),
             caption="../resources/captions/results.rst",
@@ -67,11 +84,6 @@ rule results:
         beside_latex=out("report/beside_paper.tex"),
         markdown=out("report/table.md"),
         latex=out("report/table.tex"),
-        bars=report(
-            out("report/tasks.svg"),
-            caption="../resources/captions/tasks.rst",
-            category="Results",
-        ),
     log:
         log_of("results"),
     benchmark:
@@ -83,6 +95,7 @@ rule results:
         mem_mb=memory(8000),
         runtime=runtime(60),
     params:
+        held_out=[*HELD_OUT_LOSSES],
         cells=CELLS,
         paper=PAPER,
         modality=CFG.modality,
@@ -98,6 +111,8 @@ rule make_report:
     input:
         corpus=out("corpus/summary.json"),
         summary=out("influence/summary.json"),
+        extremes=out("influence/extremes.csv"),
+        results=out("report/results.csv"),
         comparisons=out("report/comparisons.csv"),
         wide=out("report/table.csv"),
         beside=out("report/beside_paper.csv"),
@@ -131,7 +146,6 @@ rule make_report:
         composition=ALPHABETS[CFG.modality].composition_name,
         compute=CFG.pretrain.compute,
         confidence=CFG.evaluate.confidence,
-        n_seeds=len(CFG.selection.seeds),
         names=CORESETS,
         titles=[*PLOTS, "Learning curves"],
         cropped=[(stage, model) for stage, model, _ in CROPPED],

@@ -7,6 +7,7 @@ import yaml
 from coresift.config import ConfigError, load_config
 from coresift.docs import config_page, config_schema, made
 from jsonschema import Draft202012Validator
+from snakemake.utils import update_config
 
 
 @pytest.fixture(scope="module")
@@ -18,6 +19,10 @@ def schema():
 def validator(schema):
     Draft202012Validator.check_schema(schema)
     return Draft202012Validator(schema)
+
+
+#: Configs that are given after another one, and which.
+OVERLAYS = {"validate_demo.yaml": "config/demo.yaml"}
 
 
 def configs(root):
@@ -64,7 +69,12 @@ def test_shipped_configs_name_the_schema_and_are_valid(root, validator):
     for path in configs(root):
         text = path.read_text()
         assert text.startswith("# yaml-language-server: $schema=schema.json\n"), path.name
-        assert [error.message for error in validator.iter_errors(yaml.safe_load(text))] == []
+        values = yaml.safe_load(text)
+        if path.name in OVERLAYS:
+            values = yaml.safe_load((root / OVERLAYS[path.name]).read_text())
+            update_config(values, yaml.safe_load(text))
+            load_config(values)
+        assert [error.message for error in validator.iter_errors(values)] == []
 
 
 GOOD = {"run": "r", "modality": "rna", "corpus": {"fasta": ["a.fa"]}}

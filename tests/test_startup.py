@@ -18,24 +18,29 @@ FORBIDDEN = {
             [
                 *("ingest", "deduplicate", "subset", "decontaminate", "cluster", "coreset_fasta"),
                 *("label", "group", "merge_groups", "features", "split"),
-                *("heldout_sets", "heldout_groups", "heldout_unigram"),
+                *("heldout_sets", "heldout_groups", "heldout_unigram", "validate_draw"),
             ],
             {*LEARNING, *TABLES, "matplotlib", "pydantic"},
         ),
         (
-            ["summarise_corpus", "check_budgets", "merge", "select", "protected"],
+            ["summarise_corpus", "check_budgets", "merge", "select", "protected", "task_fasta"],
             {*LEARNING, *TABLES, "matplotlib", "faiss"},
         ),
         (["make_report"], {*LEARNING, *TABLES}),
         (["describe_scores", "describe_coresets"], {*LEARNING, "pandas", "Bio"}),
         (["results", "baseline"], {"torch", "transformers", "tokenizers"}),
+        (
+            [f"validate_{name}" for name in ("deciles", "agreement", "stability", "page")],
+            {"torch", "transformers", "tokenizers"},
+        ),
     ],
     # transformers' models bring torch._dynamo, sympy and scipy with them: 60 % of the start.
     "with torch": [
         (
             [
                 *("base", "finetune", "pretrain", "score", "embeddings", "fisher_part", "fisher"),
-                *("untrained", "heldout"),
+                *("untrained", "heldout", "target", "identity"),
+                *(f"validate_{n}" for n in ("reference", "retrain", "predict", "scores")),
             ],
             {"accelerate", "matplotlib", "sklearn", "pandas", "Bio"},
         ),

@@ -68,7 +68,11 @@ class Workload:
         """Our engine; with one mask a sequence, so that every method sees the same tokens."""
         model, _, encoder = load_model(self.checkpoint, "rna", 1024)
         influence = Influence(
-            parameters=parameters, loss=loss, n_masks=1, tokens_per_batch=self.budget
+            parameters=parameters,
+            loss=loss,
+            n_masks=1,
+            tokens_per_batch=self.budget,
+            ambiguous="count",
         )
         return InfluenceEngine(model, encoder, resolve_settings(influence, 0), CPU)
 

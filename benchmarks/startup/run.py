@@ -59,7 +59,7 @@ task = Task(kind="class", data={"path": "task.csv"}, epochs=1)
 """
 #: Script -> what its job does after the imports.
 JOBS = {
-    "score": f'{INFLUENCE}score_all(model, encoder, influence, 0, cpu, {{}}, rows, "cache")',
+    "score": f'{INFLUENCE}score_all(model, encoder, influence, 0, cpu, {{}}, {{}}, rows, "cache")',
     "embeddings": f"""{TORCH}
 model, _, encoder = load_model("model", "rna", 64, lm_head=False)
 embed_shard(EncoderStates(model.base_model, encoder, "mean", 64), rows, 512, "cache")

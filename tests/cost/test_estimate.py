@@ -38,7 +38,7 @@ from coresift.cost.operations import (
 )
 from coresift.influence.curvature import gradient_shapes
 from coresift.influence.engine import InfluenceEngine, resolve_settings
-from coresift.influence.gradients import Basis, Curvature, QuadraticForms
+from coresift.influence.gradients import Basis, Curvature, Forms
 from coresift.influence.kronecker import FactorSums
 from coresift.influence.settings import Influence
 from torch.nn import functional as F
@@ -69,7 +69,7 @@ def make_config(**sections):
 
 
 def run_score(path, model, encoder, rows, loss, kind):
-    """Score sequences of equal length; returns the number of tokens in the loss."""
+    """Score sequences of equal length; returns the number of tokens that the LM head sees."""
     influence = Influence(parameters=path, loss=loss, n_masks=1, mask_fraction=0.25)
     engine = InfluenceEngine(model, encoder, resolve_settings(influence, 0), CPU)
     shapes = gradient_shapes(engine, [path], joint=True)
@@ -81,9 +81,9 @@ def run_score(path, model, encoder, rows, loss, kind):
     else:
         curvatures = {"plain": [Curvature(ones)], "rotated": [Curvature(ones, bases)]}
         curvatures["both"] = [*curvatures["plain"], *curvatures["rotated"]]
-        visitor = QuadraticForms(curvatures[kind], len(rows), CPU, torch.float32)
+        visitor = Forms(curvatures[kind], len(rows), CPU, torch.float32)
     engine.run(batch, visitor)
-    return int(batch.counts.sum())
+    return batch.labels.numel()
 
 
 def run_model(model, ids, train):
@@ -211,14 +211,15 @@ def test_hours_are_operations_times_seconds():
     device = measured(Calibration(device="CPU x", kind="cpu", date="d", torch="t", rates=rates))
     stages = {s.name: s for s in Estimator(config, corpus, device).stages()}
     assert list(stages) == [
-        *("base", "finetune", "fisher unmasked diagonal", "score", "pretrain 50", "pretrain 80"),
-        "heldout",
+        *("base", "finetune", "fisher unmasked diagonal", "identity", "score"),
+        *("pretrain 50", "pretrain 80", "heldout"),
     ]
     model, _ = make_model("tiny", "rna")
     score = flops(model.config, "head", Load(1000, 100_000, 100_000 * 100))
     expected = (2e-9 * score.linear + 3e-9 * score.attention + 1) / 3600
     assert stages["score"].jobs * stages["score"].hours == pytest.approx(expected)
     assert stages["fisher unmasked diagonal"].hours == pytest.approx(expected / 10)
+    assert stages["identity"].hours == pytest.approx(expected / 10)
     assert stages["base"].hours == pytest.approx(2 * stages["finetune"].hours)
     assert stages["pretrain 80"].jobs == 4 * 2
     # A fiftieth of the pool is tested, here also eight times in training: 20 sequences.
@@ -279,6 +280,8 @@ def test_variants_share_a_pass_and_kinds_of_sums_do_not():
     assert {found[name].jobs for name in names} == {2}
     alone = stages(variants={})["score"].hours
     assert alone < found["score"].hours < 1.2 * alone
+    targets = {"t": {"fasta": "x", "size": 2 * make_config().subset.size}}
+    assert stages(targets=targets)["target t"].hours == pytest.approx(2 * found["identity"].hours)
     other = stages(variants={"m": {"loss": "masked"}})["score"].hours
     assert other > 4 * alone
 

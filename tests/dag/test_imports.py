@@ -20,6 +20,7 @@ FLOORS = (
     {"docs"},
     {"cost"},
 )
+VALIDATION = ("validate", "heldout", "report", "selection.names", "influence.settings")
 #: Rooms that the scripts of a rule file may reach, directly or not; "room.module" is one file.
 REACH = {
     "download": {"dag"},
@@ -29,12 +30,16 @@ REACH = {
     "finetune": {"dag", "corpus", "models", "training"},
     "influence": {"dag", "corpus", "models", "influence"},
     "embeddings": {"dag", "corpus", "models", "influence"},
+    "targets": {"dag", "corpus", "models", "influence"},
     "select": {"dag", "corpus", "selection", "influence.tables"},
     "pretrain": {"dag", "corpus", "models", "training", "selection.tables", "heldout"},
     "heldout": {"dag", "corpus", "models", "heldout"},
     "evaluate": {"dag", "corpus", "models", "tasks"},
     "describe": {"dag", "corpus", "models", "influence", "selection", "report"},
-    "report": {"dag", "corpus", "models", "tasks", "report", "selection.names"},
+    "validate": {"dag", "corpus", *VALIDATION},
+    "retrain": {"dag", "corpus", "models", "training", "influence", *VALIDATION},
+    "stability": {"dag", "corpus", "models", "training", "influence", *VALIDATION},
+    "report": {"dag", "corpus", "models", "tasks", "heldout", "report", "selection.names"},
 }
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py")
 

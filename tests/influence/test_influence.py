@@ -90,6 +90,17 @@ def engine_for(model, seed=7, **options):
     return InfluenceEngine(model, encoder, resolve_settings(Influence(**options), seed), CPU)
 
 
+def eligible(engine, sequence):
+    """Residues that may be masked."""
+    return np.array([engine.settings.count_ambiguous or c in "ACGU" for c in sequence])
+
+
+def counted(engine, sequence):
+    """Tokens in the unmasked loss: special tokens are no residues."""
+    ends = [engine.settings.count_ambiguous]
+    return torch.from_numpy(np.concatenate([ends, eligible(engine, sequence), ends]))
+
+
 def brute_force(engine, sequence, seq_id, names):
     """Gradient of one sequence's mean loss, alone and unpadded, by plain autograd."""
     model, settings = engine.model, engine.settings
@@ -98,13 +109,14 @@ def brute_force(engine, sequence, seq_id, names):
     model.requires_grad_(True)
     losses = []
     if settings.loss == "masked":
-        for pattern in mask_patterns(len(sequence), seq_id, settings):
+        for pattern in mask_patterns(eligible(engine, sequence), seq_id, settings):
             masked = ids.clone()
             where = torch.from_numpy(np.concatenate([[False], pattern, [False]]))
             masked[0, where] = engine.encoder.mask_id
             losses.append(F.cross_entropy(model(input_ids=masked).logits[0, where], ids[0, where]))
     else:
-        losses.append(F.cross_entropy(model(input_ids=ids).logits[0], ids[0]))
+        where = counted(engine, sequence)
+        losses.append(F.cross_entropy(model(input_ids=ids).logits[0, where], ids[0, where]))
     loss = torch.stack(losses).mean()
     gradients = torch.autograd.grad(loss, parameters)
     model.requires_grad_(False)
@@ -149,9 +161,9 @@ def test_error_norm_is_mean_norm_of_softmax_minus_onehot():
     for i, sequence in enumerate(frame["sequence"]):
         ids = torch.from_numpy(engine.encoder.encode(sequence))
         p = engine.model(input_ids=ids[None]).logits[0].softmax(-1)
-        expected = (p - F.one_hot(ids, 25)).norm(dim=-1).mean()
+        expected = (p - F.one_hot(ids, 25)).norm(dim=-1)[counted(engine, sequence)].mean()
         assert got["error_norm"][i] == pytest.approx(float(expected), rel=1e-6)
-        assert got["n_tokens"][i] == len(sequence) + 2
+        assert got["n_tokens"][i] == len(sequence)
 
 
 def test_padding_does_not_matter():
@@ -368,9 +380,10 @@ def layer_tokens(engine, frame):
     seen = {layer.name: ([], []) for layer in engine.layers}
     for row in frame.iter_rows(named=True):
         ids = torch.from_numpy(engine.encoder.encode(row["sequence"]))
-        where = torch.ones(1, len(ids), dtype=torch.bool)
+        where = counted(engine, row["sequence"])[None]
         if settings.loss == "masked":
-            where = np.pad(mask_patterns(len(ids) - 2, row["seq_id"], settings), ((0, 0), (1, 1)))
+            residues = eligible(engine, row["sequence"])
+            where = np.pad(mask_patterns(residues, row["seq_id"], settings), ((0, 0), (1, 1)))
             where = torch.from_numpy(where)
         inputs = ids.repeat(len(where), 1)
         if settings.loss == "masked":
@@ -610,7 +623,7 @@ def score_with(influence, frame, folder, passes=None):
             merged = merge_parts([part])
             (eigenbases(merged) if kind == "kronecker" else merged).save(path)
             files[loss][kind] = path
-    return score_all(model, encoder, influence, 0, CPU, files, frame, folder / "cache")
+    return score_all(model, encoder, influence, 0, CPU, files, {}, frame, folder / "cache")
 
 
 def test_variants_share_a_pass_and_change_no_bit(tmp_path, monkeypatch):
@@ -670,9 +683,3 @@ def test_the_score_table_is_wide_and_the_same_whatever_the_shards(tmp_path):
     assert not (tmp_path / "short").exists()
     with pytest.raises(ValueError, match="columns missing"):
         merge_scores(paths, [tmp_path / "pool"], ["norm", "other"], tmp_path / "short")
-
-
-@pytest.mark.parametrize("name", ["influence", "residue", "loss", "target_mine"])
-def test_a_variant_is_no_other_column(name):
-    with pytest.raises(ValueError, match="names of other columns"):
-        Influence(variants={name: {"loss": "masked"}}, targets={"mine": {"fasta": "x.fasta"}})

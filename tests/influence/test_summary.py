@@ -3,7 +3,16 @@
 import numpy as np
 import polars as pl
 import pytest
-from coresift.influence.summary import extreme_sequences, score_agreement, score_summary
+from coresift.corpus.tables import FEATURE, group_schema
+from coresift.influence.errors import ScoreError
+from coresift.influence.summary import (
+    TRAITS,
+    extreme_sequences,
+    score_agreement,
+    score_summary,
+    traits_of,
+)
+from coresift.tables import write_table
 
 
 def scores_of(**columns):
@@ -28,6 +37,26 @@ def test_every_score_is_held_against_every_trait():
     assert got["cluster_size"] is None  # not known
     assert summary["residue"]["spearman"]["length"] is None
     assert summary["influence"]["quantiles"][3] == pytest.approx(np.median(x**3))
+
+
+def test_traits_come_from_the_corpus_s_tables(tmp_path):
+    scores = scores_of(loss=np.array([1.0, 2.0, 3.0, 4.0]))
+    features = scores.select("seq_id").with_columns(
+        length=pl.Series([5, 6, 7, 8], dtype=pl.Int32),
+        **{name: pl.Series([0.1, 0.2, 0.3, 0.4]) for name in ("composition", "ambiguous")},
+        low_complexity=pl.Series([0.0, 0.0, 1.0, 0.0]),
+    )
+    write_table(tmp_path / "f", features, FEATURE)
+    groups = scores.select("seq_id").with_columns(cluster=pl.Series(["a", None, "a", None]))
+    write_table(tmp_path / "g", groups, group_schema(["cluster"]))
+    traits = traits_of(scores, tmp_path / "f", tmp_path / "g")
+    assert set(traits) == set(TRAITS)
+    assert traits["cluster_size"].tolist() == [2, 1, 2, 1]
+    assert traits["loss"].tolist() == [1, 2, 3, 4]
+    assert traits["low_complexity"].tolist() == [0, 0, 1, 0]
+    assert "cluster_size" not in traits_of(scores, tmp_path / "f", None)
+    with pytest.raises(ScoreError, match="other sequences than the scores'"):
+        traits_of(scores[:3], tmp_path / "f", None)
 
 
 def test_agreement_of_two_scores():

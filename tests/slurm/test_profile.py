@@ -7,7 +7,7 @@ import sys
 import pytest
 import yaml
 
-GPU_RULES = {"base", "finetune", "fisher_part", "score", "embed", "pretrain"}
+GPU_RULES = {"base", "finetune", "fisher_part", "identity", "score", "embed", "pretrain"}
 
 
 def planned_resources(root, folder, device):

@@ -20,7 +20,10 @@ SNAKEMAKE = [
     *(sys.executable, "-m", "snakemake", "--profile", "slurm", "--nolock"),
     *("--slurm-init-seconds-before-status-checks", "1", "--seconds-between-status-checks", "1"),
 ]
-GPU_RULES = {"base", "finetune", "fisher_part", "score", "embed", "pretrain", "evaluate_domain"}
+GPU_RULES = {
+    *("base", "finetune", "fisher_part", "identity", "score", "embed", "pretrain"),
+    "evaluate_domain",
+}
 # Jobs of these rules wait while a file exists: time to do to them what a cluster does.
 HELD = ("score", "deduplicate")
 HOLD = """\

@@ -217,5 +217,70 @@ def test_bootstrap_of_sums_is_that_of_rows(seed, name):
     examples = list(maps(3))
     task, metric = pairwise("structure"), METRICS["pairwise_structure"][name]
     drawn = np.random.default_rng(seed).integers(3, size=3)
-    (value,) = metric.resample(gathered(task, examples), [drawn])
+    (value,) = metric.resample(gathered(task, examples), np.bincount(drawn, minlength=3)[None])
     assert value == pytest.approx(metric(gathered(task, [examples[i] for i in drawn])))
+
+
+def mean_label_mcc(targets, scores):
+    pairs = zip(targets.T, scores.T > 0.5, strict=True)
+    return np.mean([sk.matthews_corrcoef(t, p) for t, p in pairs])
+
+
+def mean_auc(targets, scores):
+    pairs = zip(targets.T, scores.T, strict=True)
+    return np.mean([sk.roc_auc_score(t, s) if np.ptp(t) else 0.5 for t, s in pairs])
+
+
+def known_f1(targets, classes):
+    found = np.where(np.isnan(classes), -1, classes)
+    labels = np.setdiff1d(np.union1d(targets, found), [-1])
+    return f1_score(targets, found, labels=labels, average="macro", zero_division=0)
+
+
+def squared_correlation(targets, values):
+    constant = np.ptp(targets) == 0 or np.ptp(values) == 0
+    return 0.0 if constant else stats.pearsonr(targets, values)[0] ** 2
+
+
+#: Metrics by the library's function of rows.
+BY_ROWS = {
+    ("class", "accuracy"): sk.accuracy_score,
+    ("class", "macro_f1"): known_f1,
+    ("class", "mcc"): sk.matthews_corrcoef,
+    ("token", "macro_f1"): known_f1,
+    ("multilabel", "mean_mcc"): mean_label_mcc,
+    ("scalar", "r2"): squared_correlation,
+    ("scalar", "mse"): sk.mean_squared_error,
+    ("scalar", "mae"): sk.mean_absolute_error,
+    ("scalar", "rmse"): sk.root_mean_squared_error,
+    ("multilabel", "mean_auc"): mean_auc,
+    ("scalar", "spearman"): lambda t, p: np.nan_to_num(stats.spearmanr(t, p)[0]),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@settings(max_examples=120, deadline=None)
+@given(st.integers(0, 10**6), st.sampled_from(sorted(BY_ROWS)))
+def test_resamples_are_those_of_rows_drawn_one_by_one(seed, names):
+    kind, name = names
+    rng = np.random.default_rng(seed)
+    n, width = int(rng.integers(2, 9)), int(rng.integers(1, 5))
+    groups = np.sort(rng.integers(n, size=3 * n)) * 2
+    size = len(groups)
+    if kind in ("class", "token"):
+        targets, found = rng.integers(0, 3, (2, size)).astype(float)
+        if kind == "token":
+            found[rng.random(size) < 0.2] = np.nan
+    elif kind == "multilabel":
+        targets = rng.integers(0, 2, (size, width)).astype(float)
+        found = rng.integers(0, 7, (size, width)) / 6
+    else:
+        targets, found = rng.integers(-2, 3, size) + 1000.0, rng.integers(-1, 2, size) / 3
+    sample, metric = rows(targets, found, groups), METRICS[kind][name]
+    members = [np.flatnonzero(groups == g) for g in np.unique(groups)]
+    drawn = rng.integers(len(members), size=(3, len(members)))
+    counts = np.array([np.bincount(d, minlength=len(members)) for d in drawn])
+    places = [np.concatenate([members[i] for i in d]) for d in drawn]
+    expected = [BY_ROWS[names](targets[at], found[at]) for at in places]
+    np.testing.assert_allclose(metric.resample(sample, counts), expected, atol=1e-9)
+    assert metric(sample) == pytest.approx(BY_ROWS[names](targets, found), abs=1e-9)

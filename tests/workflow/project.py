@@ -93,6 +93,7 @@ class Project:
             "all",
             "scores",
             "coreset",
+            "validate",
         }
 
     def digests(self, run, patterns=("report/*.csv", "influence/scores.parquet")):

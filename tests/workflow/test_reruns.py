@@ -111,14 +111,26 @@ def test_a_new_variant_needs_its_own_sums_only(project):
     assert {re.search(r"kind=(\w+)", job)[1] for job in jobs} == {"kronecker", "corrected"}
 
 
+def test_a_new_target_needs_its_own_gradient_only(project):
+    config = small_config()
+    config["influence"]["targets"] = {
+        "file": {"fasta": "b.fasta"},
+        "task": {"task": "domain"},
+        "held": {"heldout": "pool"},
+    }
+    planned = project.planned(config, "scores")
+    assert {"target", "task_fasta", "score", "merge", "describe_scores"} <= planned
+    assert not planned & {"subset", "base", "finetune", "fisher_part", "fisher", "identity"}
+
+
 PAGE = {"results", "make_report"}
 TRAINED = {"pretrain", "heldout", "evaluate_domain", *PAGE}
 DRAWN = {"select", "coreset_fasta", "describe_coresets", "embed", *TRAINED}
 SCORED = {"score", "merge", "describe_scores", *DRAWN}
-TUNED = {"finetune", "fisher_part", "fisher", *SCORED}
+TUNED = {"finetune", "fisher_part", "fisher", "identity", *SCORED}
 #: Rows from sequence alone.
 ALONE = {"baseline_domain", "cnn_domain"}
-LOSSES = {"heldout", "heldout_unigram", "make_report"}
+LOSSES = {"heldout", "heldout_unigram", *PAGE}
 HELD_OUT = {"heldout_sets", "heldout_groups", *LOSSES}
 #: What reads the pool proper.
 SPLIT = {
@@ -139,7 +151,7 @@ SETTINGS = [
     ("training/settings.py", "Base", {"base", *TUNED}),
     ("training/settings.py", "Finetune", TUNED),
     ("training/settings.py", "Pretrain", TRAINED),
-    ("influence/settings.py", "Influence", {"fisher_part", "fisher", *SCORED}),
+    ("influence/settings.py", "Influence", {"fisher_part", "fisher", "identity", *SCORED}),
     # A draw depends on what its own name asks for.
     ("selection/settings.py", "Selection", set()),
     ("selection/settings.py", "Cci", {"describe_coresets", "make_report"}),
@@ -147,6 +159,7 @@ SETTINGS = [
     ("tasks/settings.py", "Evaluate", {"evaluate_domain", *ALONE, *PAGE}),
     ("tasks/readers/settings.py", "TaskData", {"protected", *ALONE, *POOLED}),
     ("report/settings.py", "Report", set()),
+    ("validate/settings.py", "Validate", set()),
 ]
 #: Where a column is added to a table.
 TABLES = [
@@ -155,11 +168,11 @@ TABLES = [
         "SEQUENCE",
         {"protected", *ALONE, *INGESTED},
     ),
-    ("influence/tables.py", "SCORE", SCORED),
+    ("influence/tables.py", "SCORE", {"identity", *SCORED}),
     ("selection/tables.py", "CORESET", DRAWN),
     ("heldout/tables.py", "HELD_OUT_LOSS", LOSSES),
     ("tasks/tables.py", "PREDICTION", {"evaluate_domain", *ALONE, *PAGE}),
-    ("report/tables.py", "EMBEDDING", {"embed", "make_report"}),
+    ("report/tables.py", "EMBEDDING", {"embed", *PAGE}),
 ]
 #: Where a line of code is added.
 CODE = [
@@ -171,7 +184,7 @@ CODE = [
     ("training/mlm.py", {"base", *TUNED}),
     ("corpus/labels.py", {"group", "merge_groups", "heldout_groups"}),
     ("corpus/heldout.py", HELD_OUT),
-    ("corpus/features.py", {"features"}),
+    ("corpus/features.py", {"features", "describe_scores", "describe_coresets", "make_report"}),
     ("heldout/reading.py", TRAINED),
     ("heldout/rows.py", LOSSES),
     ("cost/estimate.py", set()),

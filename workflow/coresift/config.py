@@ -26,6 +26,7 @@ from coresift.settings import ConfigError, Modality, Section, plain
 from coresift.tasks.readers.settings import MAP_ENDINGS
 from coresift.tasks.settings import Evaluate, Task
 from coresift.training.settings import Base, Finetune, Optimisation, Pretrain
+from coresift.validate.settings import Validate
 
 __all__ = [
     "MAP_ENDINGS",
@@ -82,6 +83,8 @@ class Config(Section):
     )
     evaluate: Evaluate = Field(default_factory=Evaluate)
     report: Report = Field(default_factory=Report)
+    # `validate` is a name of pydantic's own.
+    validation: Validate = Field(default_factory=Validate, alias="validate")
 
     @model_validator(mode="after")
     def _check(self) -> Config:
@@ -102,6 +105,17 @@ class Config(Section):
         one = [name for name, task in self.tasks.items() if not task.two_sequences]
         if unknown := sorted(set(named) - set(one)):
             raise ValueError(f"evaluate.cnn: no task of one sequence is called {unknown}: {one}")
+        taken = sorted(set(self.influence.variants) & {*SCORE, *self.influence.target_columns()})
+        if taken:
+            raise ValueError(f"influence.variants: other columns of the scores have names {taken}")
+        for name, target in self.influence.targets.items():
+            for key, allowed in (("task", list(self.tasks)), ("heldout", self.heldout.sets)):
+                value = getattr(target, key)
+                if value is not None and value not in allowed:
+                    raise ValueError(
+                        f"influence.targets.{name}.{key}: no {'set' if key == 'heldout' else key} "
+                        f"{value!r}; allowed: {', '.join(allowed) or 'none'}"
+                    )
         allowed = ["hash", *self.corpus.groupings]
         if self.heldout.by not in (None, *allowed):
             hint = "; cluster needs corpus.cluster" if self.heldout.by == "cluster" else ""
@@ -143,6 +157,11 @@ class Config(Section):
                     f"selection: {name} ranks {request.score!r}, no such score; "
                     f"allowed: {', '.join(self.scores)}"
                 )
+        unknown = [name for name in self.validation.scores if name not in self.scores]
+        if unknown:
+            raise ValueError(
+                f"validate.scores: no score {', '.join(unknown)}; allowed: {', '.join(self.scores)}"
+            )
 
     @property
     def scores(self) -> list[str]:
@@ -151,7 +170,12 @@ class Config(Section):
         return [*numbers, *self.influence.columns()]
 
     def paths(self) -> dict[str, str]:
-        """Every file and folder that the run reads, by key, but those of optional tasks."""
+        """Every file and folder that the run reads, by key, but those of optional tasks.
+
+        A task that a target names is not optional.
+        """
+        targets = self.influence.targets.items()
+        needed = {target.task for _, target in targets}
         found = {f"corpus.fasta.{i}": path for i, path in enumerate(self.corpus.fasta)}
         for name, grouping in self.corpus.groups.items():
             if grouping.table is not None:
@@ -160,8 +184,11 @@ class Config(Section):
         if self.base.checkpoint is not None:
             found["base.checkpoint"] = self.base.checkpoint
         for name, task in self.tasks.items():
-            if not task.optional:
+            if not task.optional or name in needed:
                 found |= {f"tasks.{name}.data.{k}": path for k, path in task.data.paths().items()}
+        for name, target in targets:
+            if target.fasta is not None:
+                found[f"influence.targets.{name}.fasta"] = target.fasta
         checkpoints = self.evaluate.checkpoints.items()
         return found | {f"evaluate.checkpoints.{name}": path for name, path in checkpoints}
 
@@ -229,7 +256,7 @@ def check_paths(config: Config) -> None:
             continue
         if not os.path.exists(path):
             lines.append(f"  {key}: no such file or folder, nor an entry of downloads: {path}")
-        elif key.startswith(("corpus.", "heldout.")) and os.path.isdir(path):
+        elif key.startswith(("corpus.", "heldout.", "influence.")) and os.path.isdir(path):
             lines.append(f"  {key}: a folder, not a file: {path}")
         elif key.startswith(("base.", "evaluate.")) and not os.path.isdir(path):
             lines.append(f"  {key}: a file, not a checkpoint's folder: {path}")
@@ -267,7 +294,7 @@ def _nearest(location: tuple[int | str, ...]) -> str:
     """The allowed keys beside an unknown one."""
     model: Any = Config
     for part in location[:-1]:
-        fields = getattr(model, "model_fields", None)
+        fields = _keys(model)
         if fields is None:  # a mapping of sections, such as `tasks`
             model = get_args(model)[-1]
         elif part in fields:
@@ -276,5 +303,11 @@ def _nearest(location: tuple[int | str, ...]) -> str:
                 model = get_args(model)[0]
         else:
             return ""
-    fields = getattr(model, "model_fields", None)
+    fields = _keys(model)
     return f"; allowed: {', '.join(fields)}" if fields else ""
+
+
+def _keys(model: Any) -> dict[str, Any] | None:
+    """Fields of a section by the key that the user writes; None of a mapping."""
+    fields = getattr(model, "model_fields", None)
+    return None if fields is None else {f.alias or name: f for name, f in fields.items()}

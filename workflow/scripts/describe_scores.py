@@ -4,23 +4,26 @@ from coresift.dag.logs import start
 
 start(snakemake.log[0])
 
-from coresift.corpus.composition import composition
-from coresift.files import write_json, write_text
-from coresift.influence.summary import MAIN, extreme_sequences, score_agreement, score_summary
+from coresift.files import read_json, write_json, write_text
+from coresift.influence.summary import (
+    MAIN,
+    extreme_sequences,
+    score_agreement,
+    score_summary,
+    traits_of,
+)
 from coresift.influence.tables import score_schema
 from coresift.report.plots import save, score_distribution
 from coresift.tables import read_table
 
 params, output = snakemake.params, snakemake.output
 scores = read_table(snakemake.input.scores, score_schema(params.columns))
-shares = composition(snakemake.input.pool, params.modality)
-traits = {
-    "length": scores["length"].to_numpy(),
-    "composition": shares["composition"].to_numpy(),
-    "loss": scores["loss"].to_numpy(),
-}
+traits = traits_of(scores, snakemake.input.features, next(iter(snakemake.input.groups), None))
 names = [*MAIN, *params.columns]
-write_json(output.summary, score_summary(scores, params.columns, traits))
+summary = score_summary(scores, params.columns, traits)
+for path in snakemake.input.identity:
+    summary["identity"] = read_json(path)
+write_json(output.summary, summary)
 write_text(output.agreement, score_agreement(scores, names, params.budgets).write_csv())
 extremes = extreme_sequences(scores, names, snakemake.input.pool)
 write_text(output.extremes, extremes.write_csv())

@@ -4,16 +4,7 @@ from coresift.dag.logs import start
 
 start(snakemake.log[0])
 
-from coresift.report.results import write_results
+from coresift.report.results import read_cells, write_results
 
-params = snakemake.params
-write_results(
-    params.cells,
-    snakemake.input.metrics,
-    snakemake.input.predictions,
-    params.modality,
-    params.bootstrap,
-    params.confidence,
-    params.seed,
-    snakemake.output,
-)
+files, params = snakemake.input, snakemake.params
+write_results(read_cells(files, params), params, snakemake.output)

@@ -29,7 +29,10 @@ fishers = {}
 for path in map(Path, snakemake.input.fisher):
     fishers.setdefault(path.parent.name, {})[path.stem] = path
 device = choose_device(params.device)
-measured = score_all(model, encoder, influence, params.seed, device, fishers, shard, params.cache)
+targets = dict(zip(influence.target_columns(), snakemake.input.targets, strict=True))
+measured = score_all(
+    model, encoder, influence, params.seed, device, fishers, targets, shard, params.cache
+)
 write_json(snakemake.output.cropped, {"cropped": cropped})
 write_table(
     snakemake.output.scores, score_table(influence, measured), score_schema(influence.columns())

@@ -170,7 +170,9 @@ class Estimator:
         return stages
 
     def scoring(self) -> list[Stage]:
-        """Sums over D_sub, a pass a kind, and the scoring jobs, a pass a loss."""
+        """Sums over D_sub, a pass a kind; a pass over each target, and over D_sub to check it all;
+        and the scoring jobs, a pass a loss. Targets are taken for as large as they may be.
+        """
         config, influence = self.config, self.config.influence
         scores = influence.scores().values()
         longest = self.longest(influence.max_tokens)
@@ -184,6 +186,14 @@ class Estimator:
                 hours = self.hours(score_work(config, sets), load, *SUMS[kind])
                 host = self.host_gb(n)
                 stages.append(Stage(f"fisher {loss} {kind}", parts, hours / parts, memory, host))
+        main = influence.resolved()
+        passes = {f"target {name}": target.size for name, target in influence.targets.items()}
+        if main.curvature == "diag_fisher":
+            passes["identity"] = n
+        for name, size in passes.items():
+            load = score_load(config, self.corpus, size, main.loss)
+            hours = self.hours(score_work(config, [main.parameters]), load)
+            stages.append(Stage(name, 1, hours, memory, self.host_gb(size)))
         n = round(self.corpus.sequences / influence.shards)
         hours = 0.0
         for loss in {score.loss for score in scores}:

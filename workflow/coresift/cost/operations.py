@@ -24,7 +24,7 @@ from transformers import AutoConfig, AutoModelForMaskedLM, PreTrainedModel
 
 from coresift.influence.curvature import gradient_shapes
 from coresift.influence.engine import InfluenceEngine, resolve_settings
-from coresift.influence.gradients import Basis, Curvature, QuadraticForms
+from coresift.influence.gradients import Basis, Curvature, Forms
 from coresift.influence.settings import Influence
 from coresift.models.batching import token_budget_batches
 from coresift.models.checkpoint import build_model
@@ -234,5 +234,5 @@ def scoring_bytes(name: str, modality: str, influence: Influence, width: int) ->
             }
             inverse = {key: torch.ones(s, dtype=engine.dtype) for key, s in shapes.items()}
             curvature = Curvature(inverse, bases)
-            engine.run(batch, QuadraticForms([curvature], n, engine.device, engine.dtype))
+            engine.run(batch, Forms([curvature], n, engine.device, engine.dtype))
         return memory.peak

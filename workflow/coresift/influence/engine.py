@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from torch.utils.hooks import RemovableHandle
 
 from coresift.hashing import seeded_generator
-from coresift.influence.gradients import Curvature, QuadraticForms, SquareSums, Summing, Visitor
+from coresift.influence.gradients import Curvature, Form, Forms, SquareSums, Summing, Visitor
 from coresift.influence.parameters import HEAD_NAMES, resolve_layers
 from coresift.influence.settings import Influence
 from coresift.models.batching import pad, token_budget_batches
@@ -54,6 +54,7 @@ class Settings:
     pad_to: int | None = None
     attend_padding: bool = False
     count_padding: bool = False
+    count_ambiguous: bool = False
 
     def of_pass(self) -> dict[str, Any]:
         """The settings that every score of one pass shares."""
@@ -86,6 +87,7 @@ def resolve_settings(influence: Influence, seed: int) -> Settings:
         pad_to=influence.max_tokens if reference else None,
         attend_padding=reference,
         count_padding=reference,
+        count_ambiguous=influence.ambiguous == "count",
     )
 
 
@@ -187,12 +189,20 @@ class InfluenceEngine:
         else:
             labels = ids
             weights = torch.ones_like(ids) if settings.count_padding else attention
+            if not settings.count_ambiguous:
+                weights, _ = pad(self._canonical(rows), 0)
         counts = (weights != 0).sum(1)
-        weights = weights / weights.sum(1, keepdim=True)
+        weights = weights.to(self.dtype)
+        weights = weights / weights.sum(1, keepdim=True).clamp_min(1)
         if settings.attend_padding:
             attention = torch.ones_like(attention)
-        batch = Batch(ids, attention, labels, weights.to(self.dtype), chosen, counts)
+        batch = Batch(ids, attention, labels, weights, chosen, counts)
         return batch.to(self.device)
+
+    def _canonical(self, rows: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Whether each token of each row is a canonical residue, 0 or 1."""
+        found = self.encoder.is_canonical(np.concatenate(rows)).astype(np.int64)
+        return np.split(found, np.cumsum([len(row) for row in rows])[:-1])
 
     def _mask(
         self,
@@ -204,17 +214,20 @@ class InfluenceEngine:
         """Masked ids, attention, labels, weights and places of the masked tokens of each row."""
         settings = self.settings
         k, width = settings.n_masks, ids.shape[1]
+        residues = [np.ones(len(row), dtype=np.int64) for row in rows]
+        if not settings.count_ambiguous:
+            residues = self._canonical(rows)
         patterns = [
-            mask_patterns(len(row) - 2, seq_id, settings)
-            for row, seq_id in zip(rows, seq_ids, strict=True)
+            mask_patterns(eligible[1:-1] != 0, seq_id, settings)
+            for eligible, seq_id in zip(residues, seq_ids, strict=True)
         ]
-        size = k * max(int(p[0].sum()) for p in patterns)
-        places = np.zeros((len(rows), size), dtype=np.int64)
+        size = k * max(1, *(int(p[0].sum()) for p in patterns))
+        places = np.ones((len(rows), size), dtype=np.int64)
         weights = np.zeros((len(rows), size))
         for i, pattern in enumerate(patterns):
             mask, residue = np.nonzero(pattern)
             found = mask * width + residue + 1
-            places[i] = found[0]  # a place without weight must be a masked one as well
+            places[i] = found[:1] if len(found) else 1  # a place without weight is masked as well
             places[i, : len(found)] = found
             weights[i, : len(found)] = 1
         chosen = torch.from_numpy(places)
@@ -376,20 +389,16 @@ class InfluenceEngine:
         """Sum over the sequences of g * g for every scored tensor, on the CPU."""
         return self.sums(frame, lambda: SquareSums(self.shapes(), self.device, self.dtype))
 
-    def score_batch(
-        self, batch: Batch, curvatures: Mapping[str, Curvature]
-    ) -> dict[str, pl.DataFrame]:
-        """Scores of one batch by several curvatures in one forward and backward.
+    def score_batch(self, batch: Batch, forms: Mapping[str, Form]) -> dict[str, pl.DataFrame]:
+        """Values of several forms of the gradients of one batch, in one forward and backward.
 
         Returns:
-            For each curvature: columns influence, loss, grad_norm, error_norm (floats) and
+            For each form: columns influence (its value), loss, grad_norm, error_norm (floats) and
             n_tokens, in row order.
         """
-        forms = QuadraticForms(
-            list(curvatures.values()), len(batch.labels), self.device, self.dtype
-        )
-        loss, error_norm, counts = (t.cpu().numpy() for t in self.run(batch, forms))
-        values, norms = forms.values.cpu().numpy(), forms.squared_norms.sqrt().cpu().numpy()
+        visitor = Forms(list(forms.values()), len(batch.labels), self.device, self.dtype)
+        loss, error_norm, counts = (t.cpu().numpy() for t in self.run(batch, visitor))
+        values, norms = visitor.values.cpu().numpy(), visitor.squared_norms.sqrt().cpu().numpy()
         return {
             name: pl.DataFrame(
                 {
@@ -400,7 +409,7 @@ class InfluenceEngine:
                     "n_tokens": counts,
                 }
             )
-            for i, name in enumerate(curvatures)
+            for i, name in enumerate(forms)
         }
 
 
@@ -412,17 +421,23 @@ def choose(states: torch.Tensor, batch: Batch) -> torch.Tensor:
     return states.gather(1, batch.chosen[..., None].expand(-1, -1, states.shape[-1]))
 
 
-def mask_patterns(length: int, seq_id: str, settings: Settings) -> np.ndarray:
+def mask_patterns(eligible: np.ndarray, seq_id: str, settings: Settings) -> np.ndarray:
     """(n_masks, length) bool: seeded masks of a sequence, the same in any batch.
 
-    Each pattern masks round(mask_fraction * length) residues, at least one. Every masked residue
-    becomes <mask> (no 80/10/10): a score wants one question, not augmentation.
+    Each pattern masks round(mask_fraction * n) of the n eligible residues, at least one where there
+    is one. Every masked residue becomes <mask> (no 80/10/10): a score wants one question, not
+    augmentation.
+
+    Args:
+        eligible: (length,) bool, residues that may be masked.
     """
-    n = max(1, round(settings.mask_fraction * length))
-    draws = seeded_generator(settings.seed, "influence_mask", seq_id).random(
-        (settings.n_masks, length)
-    )
+    patterns = np.zeros((settings.n_masks, len(eligible)), dtype=bool)
+    count = int(eligible.sum())
+    if count == 0:
+        return patterns
+    n = max(1, round(settings.mask_fraction * count))
+    draws = seeded_generator(settings.seed, "influence_mask", seq_id).random(patterns.shape)
+    draws[:, ~eligible] = 1  # above every draw
     chosen = np.argsort(draws, axis=1, kind="stable")[:, :n]
-    patterns = np.zeros((settings.n_masks, length), dtype=bool)
     np.put_along_axis(patterns, chosen, True, axis=1)
     return patterns

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 
@@ -42,6 +42,23 @@ class Curvature:
 
     inverse: Mapping[str, torch.Tensor | None]
     bases: Mapping[str, Basis] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Direction:
+    """A fixed direction in the space of gradients, perhaps after a rotation.
+
+    Attributes:
+        matrices: M of every gradient matrix by key, (d_out, d_in) in the basis of the key.
+        bases: the rotation of a key, where it has one.
+    """
+
+    matrices: Mapping[str, torch.Tensor]
+    bases: Mapping[str, Basis] = field(default_factory=dict)
+
+
+#: What a score makes of a gradient: g^T C g, or <M, g>.
+Form = Curvature | Direction
 
 
 class Visitor(Protocol):
@@ -159,58 +176,104 @@ class SquareSums:
                     total[part].add_(g.square_().sum(0))
 
 
-class QuadraticForms:
-    """g^T C g and ||g||^2 of every sequence for several curvatures C in one pass.
+class GradientSums:
+    """Sum over the sequences of G, by key.
 
-    ||g|| of a curvature is over its own tensors.
-
-    Attributes:
-        values, squared_norms: (number of curvatures, n).
+    Args:
+        shapes: shape of every tensor by key.
     """
 
     def __init__(
-        self, curvatures: Sequence[Curvature], n: int, device: torch.device, dtype: torch.dtype
+        self, shapes: Mapping[str, tuple[int, ...]], device: torch.device, dtype: torch.dtype
     ) -> None:
-        self.values = torch.zeros(len(curvatures), n, device=device, dtype=dtype)
+        self.sums = {k: torch.zeros(s, device=device, dtype=dtype) for k, s in shapes.items()}
+        self._keys = by_layer(shapes)
+        self.layers = frozenset(self._keys)
+
+    def visit(self, layer: str, x: torch.Tensor, dy: torch.Tensor, tokens: torch.Tensor) -> None:
+        """See `Visitor`."""
+        for key in self._keys[layer]:
+            total = self.sums[key].view(dy.shape[2], -1)
+            total.addmm_(dy.flatten(0, 1).T, inputs_of(key, x).flatten(0, 1))
+
+
+@dataclass
+class _Group:
+    """Forms, by number, of one gradient matrix in one basis: they share its tiles.
+
+    Attributes:
+        quadratic: inverse curvature, None = ones. linear: direction.
+    """
+
+    quadratic: dict[int, torch.Tensor | None] = field(default_factory=dict)
+    linear: dict[int, torch.Tensor] = field(default_factory=dict)
+
+
+class Forms:
+    """g^T C g or <M, g>, and ||g||^2, of every sequence for several forms in one pass.
+
+    ||g|| of a form is over its own tensors.
+
+    Attributes:
+        values, squared_norms: (number of forms, n).
+    """
+
+    def __init__(
+        self, forms: Sequence[Form], n: int, device: torch.device, dtype: torch.dtype
+    ) -> None:
+        self.values = torch.zeros(len(forms), n, device=device, dtype=dtype)
         self.squared_norms = torch.zeros_like(self.values)
-        # Curvatures that look at the same matrix in the same basis share its tiles.
-        self._shared: dict[str, dict[tuple[str, Basis | None], dict[int, torch.Tensor | None]]] = {}
-        for i, curvature in enumerate(curvatures):
-            for layer, keys in by_layer(curvature.inverse).items():
-                groups = self._shared.setdefault(layer, {})
-                for key in keys:
-                    forms = groups.setdefault((key, curvature.bases.get(key)), {})
-                    forms[i] = curvature.inverse[key]
+        self._shared: dict[str, dict[tuple[str, Basis | None], _Group]] = {}
+
+        def group(key: str, basis: Basis | None) -> _Group:
+            (layer,) = by_layer([key])
+            return self._shared.setdefault(layer, {}).setdefault((key, basis), _Group())
+
+        for i, form in enumerate(forms):
+            if isinstance(form, Direction):
+                for key, matrix in form.matrices.items():
+                    group(key, form.bases.get(key)).linear[i] = matrix
+            else:
+                for key, inverse in form.inverse.items():
+                    group(key, form.bases.get(key)).quadratic[i] = inverse
         self.layers = frozenset(self._shared)
 
     def visit(self, layer: str, x: torch.Tensor, dy: torch.Tensor, tokens: torch.Tensor) -> None:
         """See `Visitor`."""
-        for (key, basis), forms in self._shared[layer].items():
+        for (key, basis), group in self._shared[layer].items():
             inputs, outputs = rotate(key, x, dy, basis)
             # A score is computed in one way, whatever else is asked for.
             gram = _gram_pays(inputs, outputs)
-            plain = [i for i, inverse in forms.items() if inverse is None]
+            plain = [i for i, inverse in group.quadratic.items() if inverse is None]
             if plain and gram:
                 norms = (inputs @ inputs.mT).mul_(outputs @ outputs.mT).sum((1, 2))
                 self.values[plain] += norms
                 self.squared_norms[plain] += norms
-            tiled = [i for i in forms if i not in plain or not gram]
-            tiles = Tiles(inputs, outputs)
-            for part in tiles.parts() if tiled else ():
-                weights = {i: _tile(forms[i], dy.shape[2], part) for i in tiled}
-                for rows, g in tiles.gradients(part):
-                    squared = g.square_().flatten(1)
-                    norms = squared.sum(1)
-                    for i, weight in weights.items():
-                        form = norms if weight is None else squared @ weight
-                        self.values[i, rows].add_(form)
-                        self.squared_norms[i, rows].add_(norms)
+            tiled = [i for i in group.quadratic if i not in plain or not gram]
+            if tiled or group.linear:
+                self._visit_tiles(Tiles(inputs, outputs), group, tiled)
+
+    def _visit_tiles(self, tiles: Tiles, group: _Group, quadratic: Sequence[int]) -> None:
+        d_out = tiles.dy.shape[2]
+        for part in tiles.parts():
+            weights = {i: _tile(group.quadratic[i], d_out, part) for i in quadratic}
+            directions = {i: _tile(matrix, d_out, part) for i, matrix in group.linear.items()}
+            for rows, g in tiles.gradients(part):
+                flat = g.flatten(1)
+                for i, direction in directions.items():
+                    self.values[i, rows].add_(flat @ direction)
+                squared = flat.square_()
+                norms = squared.sum(1)
+                for i, weight in weights.items():
+                    form = norms if weight is None else squared @ weight
+                    self.values[i, rows].add_(form)
+                for i in (*weights, *directions):
+                    self.squared_norms[i, rows].add_(norms)
 
 
-def _tile(
-    inverse: torch.Tensor | None, d_out: int, part: tuple[slice, slice]
-) -> torch.Tensor | None:
-    return None if inverse is None else inverse.view(d_out, -1)[part].flatten()
+def _tile(matrix: Any, d_out: int, part: tuple[slice, slice]) -> Any:
+    """A part of a matrix, flat; None stays None."""
+    return None if matrix is None else matrix.view(d_out, -1)[part].flatten()
 
 
 def _gram_pays(x: torch.Tensor, dy: torch.Tensor) -> bool:

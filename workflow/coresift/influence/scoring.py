@@ -19,9 +19,11 @@ from coresift.hashing import content_hash
 from coresift.influence.curvature import Fishers, curvature_of
 from coresift.influence.engine import InfluenceEngine, resolve_settings
 from coresift.influence.errors import ScoreError
-from coresift.influence.gradients import Curvature
+from coresift.influence.fisher import Fisher
+from coresift.influence.gradients import Direction, Form
 from coresift.influence.settings import Influence
 from coresift.influence.tables import MEASURED
+from coresift.influence.targets import target_direction
 from coresift.models.checkpoint import machine, origin
 from coresift.models.tokenizer import Encoder
 from coresift.tables import conform, not_finite, read_table, write_table
@@ -29,13 +31,19 @@ from coresift.tables import conform, not_finite, read_table, write_table
 logger = logging.getLogger(__name__)
 
 
-def score_key(engine: InfluenceEngine, curvature: Curvature) -> str:
-    """Hash of everything that decides a score: model, inverse curvature, settings, machine."""
+def score_key(engine: InfluenceEngine, form: Form) -> str:
+    """Hash of everything that decides a score: model, form, settings, machine."""
     digest = hashlib.blake2b(digest_size=16)
-    for key, inverse in sorted(curvature.inverse.items()):
+    matrices: Mapping[str, torch.Tensor | None]
+    if isinstance(form, Direction):
+        matrices = form.matrices
+        digest.update(b"direction")
+    else:
+        matrices = form.inverse
+    for key, matrix in sorted(matrices.items()):
         digest.update(key.encode())
-        basis = curvature.bases.get(key)
-        tensors = (inverse, *(() if basis is None else (basis.inputs, basis.outputs)))
+        basis = form.bases.get(key)
+        tensors = (matrix, *(() if basis is None else (basis.inputs, basis.outputs)))
         for tensor in tensors:
             digest.update(b"ones" if tensor is None else tensor.cpu().numpy().tobytes())
     return content_hash(
@@ -47,19 +55,19 @@ def score_key(engine: InfluenceEngine, curvature: Curvature) -> str:
 
 
 def score_frame(
-    engine: InfluenceEngine, curvatures: Mapping[str, Curvature], frame: pl.DataFrame
+    engine: InfluenceEngine, forms: Mapping[str, Form], frame: pl.DataFrame
 ) -> dict[str, pl.DataFrame]:
-    """Scores of the sequences of one block by each curvature (`MEASURED`, in seq_id order).
+    """Scores of the sequences of one block by each form (`MEASURED`, in seq_id order).
 
     Raises:
         ScoreError: a score is not finite.
     """
 
     def compute() -> dict[str, list[pl.DataFrame]]:
-        parts: dict[str, list[pl.DataFrame]] = {name: [] for name in curvatures}
+        parts: dict[str, list[pl.DataFrame]] = {name: [] for name in forms}
         for rows, batch in engine.stream(frame):
             known = frame[rows.tolist()].select("seq_id", "length")
-            for name, scores in engine.score_batch(batch, curvatures).items():
+            for name, scores in engine.score_batch(batch, forms).items():
                 parts[name].append(known.hstack(scores))
         return parts
 
@@ -78,7 +86,7 @@ def score_frame(
 
 
 class ScoreCache:
-    """Finished scores of one curvature, a file a block: no finished row is computed twice.
+    """Finished scores of one form, a file a block: no finished row is computed twice.
 
     Several processes may use a cache at once: a file is whole or absent and a row is in it once;
     one that overwrites another's rows costs their computation only. A damaged file counts as
@@ -125,12 +133,12 @@ def _checksum(scores: pl.DataFrame) -> str:
 
 def score_block(
     engine: InfluenceEngine,
-    curvatures: Mapping[str, Curvature],
+    forms: Mapping[str, Form],
     caches: Mapping[str, ScoreCache],
     block: int,
     frame: pl.DataFrame,
 ) -> tuple[dict[str, pl.DataFrame], int]:
-    """Scores of a block by each curvature, those that a cache lacks computed and added to it.
+    """Scores of a block by each form, those that a cache lacks computed and added to it.
 
     Sequences that lack the same scores share one pass, so that a score added to the config costs
     its own computation only.
@@ -143,11 +151,11 @@ def score_block(
     parts = {n: [c.read(block).join(wanted, on="seq_id", how="semi")] for n, c in caches.items()}
     known = {name: set(found["seq_id"]) for name, (found,) in parts.items()}
     for seq_id in frame["seq_id"]:
-        lacking[tuple(name for name in curvatures if seq_id not in known[name])].append(seq_id)
+        lacking[tuple(name for name in forms if seq_id not in known[name])].append(seq_id)
     lacking.pop((), None)
     for names, seq_ids in lacking.items():
         missing = frame.filter(pl.col("seq_id").is_in(seq_ids))
-        new = score_frame(engine, {name: curvatures[name] for name in names}, missing)
+        new = score_frame(engine, {name: forms[name] for name in names}, missing)
         for name, scores in new.items():
             caches[name].add(block, scores)
             # The file is not read again: another process may have replaced it.
@@ -158,13 +166,13 @@ def score_block(
 
 def score_shard(
     engine: InfluenceEngine,
-    curvatures: Mapping[str, Curvature],
+    forms: Mapping[str, Form],
     shard: pl.DataFrame,
     cache: str | Path,
 ) -> dict[str, pl.DataFrame]:
-    """Scores of a shard by each curvature (`MEASURED`), one row a sequence, in seq_id order.
+    """Scores of a shard by each form (`MEASURED`), one row a sequence, in seq_id order.
 
-    Rows scored before with the same model, curvature and settings are taken from `cache`; the
+    Rows scored before with the same model, form and settings are taken from `cache`; the
     others are computed in batches of one block and added to it, so a killed job loses at most a
     block and the number of shards changes no bit.
 
@@ -172,14 +180,13 @@ def score_shard(
         ScoreError: a score is not finite.
     """
     caches = {
-        name: ScoreCache(Path(cache) / score_key(engine, curvature))
-        for name, curvature in curvatures.items()
+        name: ScoreCache(Path(cache) / score_key(engine, form)) for name, form in forms.items()
     }
-    results = {name: [pl.DataFrame(schema=dict(MEASURED))] for name in curvatures}
+    results = {name: [pl.DataFrame(schema=dict(MEASURED))] for name in forms}
     done, computed, start = 0, 0, time.monotonic()
     shown = start
     for (block,), frame in shard.sort("block", "seq_id").group_by("block", maintain_order=True):
-        scores, n = score_block(engine, curvatures, caches, int(block), frame)
+        scores, n = score_block(engine, forms, caches, int(block), frame)
         computed += n
         done += frame.height
         for name, rows in scores.items():
@@ -194,6 +201,13 @@ def score_shard(
     for name, frame in whole.items():
         if not frame["seq_id"].equals(shard["seq_id"].sort()):
             raise ScoreError(f"{name}: {shard.height} sequences in, {frame.height} scores out")
+        empty = frame.filter(pl.col("n_tokens") == 0)["seq_id"]
+        if len(empty):
+            logger.warning(
+                "%s: %d sequences have no token that the loss counts (influence.ambiguous): "
+                "their scores are 0: %s",
+                name, len(empty), ", ".join(empty.head(10)),
+            )  # fmt: skip
     return whole
 
 
@@ -204,6 +218,7 @@ def score_all(
     seed: int,
     device: torch.device,
     fishers: Mapping[str, Mapping[str, str | Path]],
+    targets: Mapping[str, str | Path],
     shard: pl.DataFrame,
     cache: str | Path,
 ) -> dict[str, pl.DataFrame]:
@@ -211,6 +226,7 @@ def score_all(
 
     Args:
         fishers: path of the merged sums by loss and kind.
+        targets: path of the gradients' sums over a target by its column.
 
     Raises:
         ScoreError: a score is not finite.
@@ -226,5 +242,11 @@ def score_all(
         engine = InfluenceEngine(model, encoder, next(iter(settings.values())), device)
         sums = Fishers(fishers.get(loss, {}), device, engine.dtype)
         curvatures = {name: curvature_of(engine, s, sums) for name, s in settings.items()}
-        results |= score_shard(engine, curvatures, shard, cache)
-    return {name: results[name] for name in sections}
+        forms: dict[str, Form] = {**curvatures}
+        if "influence" in curvatures:
+            for name, path in targets.items():
+                forms[name] = target_direction(
+                    curvatures["influence"], Fisher.load(path), device, engine.dtype
+                )
+        results |= score_shard(engine, forms, shard, cache)
+    return {name: results[name] for name in (*sections, *targets)}

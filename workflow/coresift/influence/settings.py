@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from coresift.influence.tables import SCORE
 from coresift.settings import FilePath, Positive, Section
 
 Parameters = Literal["head", "linear"] | list[str]
@@ -73,6 +72,9 @@ class Target(Section):
         description="of the task, default train; never test, which the results are measured on",
     )
     heldout: str | None = Field(None, description="a held-out set: pool, or one of heldout.files")
+    size: Positive = Field(
+        20_000, description="most sequences whose gradients are averaged, a seeded sample"
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Target:
@@ -153,9 +155,6 @@ class Influence(Section):
     def _check(self) -> Influence:
         if self.preset is not None and self.variants:
             raise ValueError(f"preset: {self.preset} allows no variants")
-        taken = sorted(set(self.variants) & {*SCORE, *self.target_columns()})
-        if taken:
-            raise ValueError(f"variants: names of other columns of scores.parquet: {taken}")
         # Compiled code would not see the hooks on layers inside the encoder.
         if self.compile and any(score.parameters != "head" for score in self.scores().values()):
             raise ValueError("compile: needs parameters: head in every score")

@@ -12,6 +12,9 @@ import polars as pl
 from scipy import stats
 
 from coresift.corpus.dedup import iter_pool
+from coresift.corpus.tables import FEATURE, group_schema
+from coresift.influence.errors import ScoreError
+from coresift.tables import read_table
 
 #: What a score is held against. Memory grows by one array of ranks for each.
 TRAITS = ("length", "composition", "ambiguous", "low_complexity", "loss", "cluster_size")
@@ -46,6 +49,34 @@ def score_summary(
             },
         }
     return summary
+
+
+def traits_of(
+    scores: pl.DataFrame, features: str | Path, groups: str | Path | None
+) -> dict[str, np.ndarray]:
+    """What is known of the scored sequences, by name of `TRAITS`, in their order.
+
+    Args:
+        scores: in seq_id order.
+        features: table of `FEATURE`. groups: table with the column cluster (null: a cluster of its
+            own), if there are clusters; both are of the same sequences as the scores.
+
+    Raises:
+        ScoreError: they are not.
+    """
+    known = read_table(features, FEATURE)
+    columns = {name: known[name] for name in known.columns[1:]} | {"loss": scores["loss"]}
+    tables = {str(features): known}
+    if groups is not None:
+        clusters = read_table(groups, group_schema(["cluster"]))
+        tables[str(groups)] = clusters
+        columns["cluster_size"] = clusters.select(
+            pl.when(pl.col("cluster").is_null()).then(1).otherwise(pl.len().over("cluster"))
+        ).to_series()
+    for path, table in tables.items():
+        if not table["seq_id"].equals(scores["seq_id"]):
+            raise ScoreError(f"{path}: other sequences than the scores'")
+    return {name: values.to_numpy() for name, values in columns.items()}
 
 
 def correlation(a: np.ndarray, b: np.ndarray) -> float | None:

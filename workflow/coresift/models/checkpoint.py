@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -63,18 +63,22 @@ INSTALL_MULTIMOLECULE = "pip install multimolecule==0.2.2"
 POSITIONS = re.compile(r"(^|\.)(position_embeddings?|embed_positions|pos_embed\w*|wpe)$")
 
 
-def build_model(preset: str, modality: str, seed: int) -> tuple[PreTrainedModel, Any]:
+def build_model(
+    preset: str | Mapping[str, Any], modality: str, seed: int
+) -> tuple[PreTrainedModel, Any]:
     """A model of an architecture with seeded random weights, and its tokenizer.
 
     Args:
-        preset: a preset, or a Hugging Face config.json of any encoder trained by masking; its
-            special tokens are those of the modality's own vocabulary.
+        preset: a preset, a Hugging Face config.json of any encoder trained by masking, or values as
+            `architecture` has them; the special tokens are those of the modality's own vocabulary.
 
     Raises:
         ValueError: no such architecture, or one that cannot be built for the modality.
     """
-    config = _config_of(preset, modality)
-    with named(preset, "no model can be made of it"), torch.random.fork_rng(devices=[]):
+    name = preset if isinstance(preset, str) else str(preset.get("model_type"))
+    values = architecture(preset) if isinstance(preset, str) else preset
+    config = _config_of(name, values, modality)
+    with named(name, "no model can be made of it"), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         kind: Any = MODEL_FOR_MASKED_LM_MAPPING[type(config)]
         model = kind(config)
@@ -96,8 +100,8 @@ def check_architecture(preset: str, modality: str) -> None:
         raise CheckpointError(f"{preset}: no room for a residue between <cls> and <eos>")
 
 
-def _config_of(preset: str, modality: str) -> PreTrainedConfig:
-    values = dict(architecture(preset))
+def _config_of(preset: str, given: Mapping[str, Any], modality: str) -> PreTrainedConfig:
+    values = dict(given)
     vocabulary = ALPHABETS[modality].vocabulary
     kind = values.pop("model_type")
     if kind not in MODEL_FOR_MASKED_LM_MAPPING_NAMES or CONFIG_MAPPING[kind].is_encoder_decoder:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
@@ -38,6 +39,19 @@ def architecture(preset: str) -> dict[str, Any]:
     if not isinstance(values, dict) or not isinstance(values.get("model_type"), str):
         raise ValueError(f"{preset}: no model_type; not a Hugging Face config.json")
     return values
+
+
+def widened(values: Mapping[str, Any], factor: float) -> dict[str, Any]:
+    """An architecture with its hidden states and layers `factor` times as wide.
+
+    The hidden states stay a multiple of twice the heads: rotary positions need even heads.
+    """
+    unit = 2 * values["num_attention_heads"]
+    return {
+        **values,
+        "hidden_size": max(1, round(factor * values["hidden_size"] / unit)) * unit,
+        "intermediate_size": max(1, round(factor * values["intermediate_size"])),
+    }
 
 
 def _known(preset: str) -> str:

@@ -27,9 +27,12 @@ def save(figure: Figure, path: str | Path) -> None:
     plt.close(figure)
 
 
-def _colours(coresets: Iterable[str]) -> dict[str, str]:
+def colours_of(coresets: Iterable[str]) -> dict[str, tuple[float, ...]]:
     """Selection -> colour, shared by its seeds."""
-    return {s: f"C{i % 10}" for i, s in enumerate(dict.fromkeys(map(without_seed, coresets)))}
+    return {
+        s: mpl.colormaps["tab20"](i % 20)
+        for i, s in enumerate(dict.fromkeys(map(without_seed, coresets)))
+    }
 
 
 def score_distribution(scores: pl.DataFrame) -> Figure:
@@ -42,17 +45,6 @@ def score_distribution(scores: pl.DataFrame) -> Figure:
         scores["length"].to_numpy(), values, gridsize=45, bins="log", cmap="viridis", mincnt=1
     )
     right.set(xlabel="length (residues)", ylabel="self-influence", title="score and length")
-    return figure
-
-
-def learning_curves(curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
-    """Training loss against residues seen, by coreset."""
-    figure, axes = plt.subplots(figsize=(7, 3.6))
-    colours = _colours(curves)
-    for name, (x, y) in curves.items():
-        axes.plot(x, y, label=name, linewidth=1.2, color=colours[without_seed(name)])
-    axes.set(xlabel="residues seen", ylabel="MLM loss (nats a masked token)")
-    axes.legend(fontsize=7, ncols=2)
     return figure
 
 
@@ -92,7 +84,7 @@ def stratum_coverage(table: pl.DataFrame) -> Figure:
     )
     names = table["coreset"].unique(maintain_order=True).to_list()
     last = int(table["stratum"].to_numpy().max()) + 1
-    colours = _colours(names)
+    colours = colours_of(names)
     for name in names:
         rows = table.filter(pl.col("coreset") == name)
         place = np.where(rows["stratum"] < 0, last, rows["stratum"])
@@ -117,7 +109,7 @@ def drift(
         composition_name: axis label of the composition.
     """
     figure, grid = plt.subplots(1, 2, figsize=(9, 3.4), sharey=True)
-    colours = _colours(coresets)
+    colours = colours_of(coresets)
     quantiles = np.linspace(0, 1, 201)
     labels = {"length": "length (residues)", "composition": composition_name}
     for axes, (column, label) in zip(grid, labels.items(), strict=True):
@@ -142,7 +134,7 @@ def embedding(points: pl.DataFrame, coresets: Mapping[str, pl.DataFrame]) -> Fig
     figure, grid = plt.subplots(
         rows, columns, figsize=(2.6 * columns, 2.6 * rows), sharex=True, sharey=True, squeeze=False
     )
-    colours = _colours(shown)
+    colours = colours_of(shown)
     for axes in grid.flat[len(shown) :]:
         axes.set_visible(False)
     for axes, (name, coreset) in zip(grid.flat, shown.items(), strict=False):

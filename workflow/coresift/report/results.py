@@ -1,105 +1,45 @@
-"""The results: every selection by task, with deviation, interval and paired comparisons."""
+"""The results: every row by outcome, with deviation, interval and comparisons with controls."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from itertools import combinations
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
-from scipy import stats
 
-from coresift.files import read_json, write_text
+from coresift.files import write_text
 from coresift.report import plots
-from coresift.report.bootstrap import interval, resampled_metric, two_sided_p
+from coresift.report.bootstrap import interval, over_seeds
+from coresift.report.cells import Cell, held_out_cells, task_cells
+from coresift.report.comparisons import comparisons_table
+from coresift.report.heldout import held_out_plot
 from coresift.report.markup import as_text, to_latex, to_markdown, wide
 from coresift.report.paper import beside_paper
-from coresift.selection.names import without_seed
-from coresift.tables import read_table
-from coresift.tasks.metrics import METRICS
-from coresift.tasks.sample import from_table
-from coresift.tasks.tables import PREDICTION
-
-RESULT = {
-    "task": pl.String,
-    "selection": pl.String,
-    "metric": pl.String,
-    "primary": pl.Boolean,
-    "mean": pl.Float64,
-    "std": pl.Float64,
-    "low": pl.Float64,
-    "high": pl.Float64,
-    "runs": pl.Int64,
-}
-COMPARISON = {
-    "task": pl.String,
-    "metric": pl.String,
-    "a": pl.String,
-    "b": pl.String,
-    "difference": pl.Float64,  # mean of a minus mean of b
-    "low": pl.Float64,
-    "high": pl.Float64,
-    "p": pl.Float64,
-    "p_adjusted": pl.Float64,  # Benjamini-Hochberg over the pairs of the task
-}
+from coresift.report.tables import RESULT
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One selection on one task.
-
-    Attributes:
-        reports: the metrics of each coreset seed.
-        resamples: (n_resamples,) bootstrap values of the primary metric.
-    """
-
-    task: str
-    selection: str
-    reports: list[dict[str, Any]]
-    resamples: np.ndarray
-
-
-def read_cell(
-    task: str,
-    selection: str,
-    metrics: Sequence[str | Path],
-    predictions: Sequence[str | Path],
-    n_resamples: int,
-    seed: int,
-) -> Cell:
-    """Read one selection's files, one of each a coreset seed, and resample its primary metric."""
-    reports = [read_json(path) for path in metrics]
-    kind, primary = reports[0]["kind"], reports[0]["primary"]
-    runs = [from_table(read_table(path, PREDICTION), kind) for path in predictions]
-    values = resampled_metric(METRICS[kind][primary], runs, n_resamples, seed)
-    return Cell(task, selection, reports, values)
-
-
-def results_table(cells: Iterable[Cell], confidence: float) -> pl.DataFrame:
+def results_table(cells: Iterable[Cell], confidence: float, seed: int) -> pl.DataFrame:
     """One row a metric and cell (columns of `RESULT`).
 
     mean is over coreset seeds of the mean over evaluation seeds; std is between coreset seeds
-    (between evaluation seeds where there is one coreset); the primary metric has an interval.
+    (between evaluation seeds where there is one coreset); the primary metric has a bootstrap
+    interval.
     """
     rows = []
     for cell in cells:
-        first = cell.reports[0]
-        for name in first["metrics"]:
-            values = [report["metrics"][name]["values"] for report in cell.reports]
-            means = [float(np.mean(v)) for v in values]
-            spread = means if len(means) > 1 else values[0]
-            primary = name == first["primary"]
-            low, high = interval(cell.resamples, confidence) if primary else (None, None)
+        for name, values in cell.metrics.items():
+            spread = cell.by_seed(name)
+            primary = name == cell.primary
+            resamples = over_seeds(cell.resamples, seed) if primary else None
+            low, high = (None, None) if resamples is None else interval(resamples, confidence)
             rows.append(
                 {
                     "task": cell.task,
                     "selection": cell.selection,
                     "metric": name,
                     "primary": primary,
-                    "mean": float(np.mean(means)),
+                    "mean": float(np.mean([np.mean(v) for v in values])),
                     "std": float(np.std(spread, ddof=1)) if len(spread) > 1 else None,
                     "low": low,
                     "high": high,
@@ -109,73 +49,54 @@ def results_table(cells: Iterable[Cell], confidence: float) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=RESULT)
 
 
-def comparisons_table(
-    cells: Sequence[Cell], results: pl.DataFrame, confidence: float
-) -> pl.DataFrame:
-    """Every pair of selections of each task by the primary metric (columns of `COMPARISON`)."""
-    means = {(r["task"], r["selection"]): r for r in results.filter("primary").to_dicts()}
-    frames = [pl.DataFrame(schema=COMPARISON)]
-    for task in dict.fromkeys(cell.task for cell in cells):
-        rows = []
-        for a, b in combinations([cell for cell in cells if cell.task == task], 2):
-            differences = a.resamples - b.resamples
-            low, high = interval(differences, confidence)
-            one, other = means[task, a.selection], means[task, b.selection]
-            rows.append(
-                {
-                    "task": task,
-                    "metric": one["metric"],
-                    "a": a.selection,
-                    "b": b.selection,
-                    "difference": one["mean"] - other["mean"],
-                    "low": low,
-                    "high": high,
-                    "p": two_sided_p(differences),
-                }
-            )
-        if rows:
-            adjusted = stats.false_discovery_control([row["p"] for row in rows])
-            columns = pl.DataFrame(rows).with_columns(p_adjusted=pl.Series(adjusted))
-            frames.append(columns.cast(COMPARISON))  # type: ignore[arg-type]
-    return pl.concat(frames)
-
-
-def write_results(
-    keys: Sequence[tuple[str, str]],
-    metrics: Sequence[str],
-    predictions: Sequence[str],
-    modality: str,
-    n_resamples: int,
-    confidence: float,
-    seed: int,
-    out: Any,
-) -> None:
-    """Write results, comparisons and what stands beside the paper (CSV), the wide table and bars.
+def read_cells(files: Any, params: Any) -> list[Cell]:
+    """All cells, those of held-out sets first.
 
     Args:
-        keys: (task, coreset or baseline) of each metrics and predictions file.
-        metrics, predictions: files, aligned with `keys`.
-        out: paths csv, comparisons, wide and beside (CSV), markdown, latex,
-            beside_markdown, beside_latex and bars.
+        files: losses and groups (of held-out sequences; losses empty where there is no set),
+            metrics and predictions.
+        params: held_out, names aligned with files.losses; cells, (task, name) aligned with
+            files.metrics and files.predictions; bootstrap, seed.
     """
-    grouped: dict[tuple[str, str], tuple[list[str], list[str]]] = {}
-    for (task, name), metric, prediction in zip(keys, metrics, predictions, strict=True):
-        files = grouped.setdefault((task, without_seed(name)), ([], []))
-        files[0].append(metric)
-        files[1].append(prediction)
-    cells = [
-        read_cell(task, selection, *files, n_resamples, seed)
-        for (task, selection), files in grouped.items()
-    ]
-    table = results_table(cells, confidence)
+    resampling = (params.bootstrap, params.seed)
+    cells: list[Cell] = []
+    if params.held_out:
+        cells += held_out_cells(params.held_out, files.losses, files.groups, *resampling)
+    for task in dict.fromkeys(task for task, _ in params.cells):
+        places = [i for i, (name, _) in enumerate(params.cells) if name == task]
+        names = [params.cells[i][1] for i in places]
+        metrics, predictions = (
+            [paths[i] for i in places] for paths in (files.metrics, files.predictions)
+        )
+        cells += task_cells(task, names, metrics, predictions, *resampling)
+    return cells
+
+
+def _write_formats(table: pl.DataFrame, csv: str, markdown: str, latex: str) -> None:
+    write_text(csv, table.write_csv())
+    write_text(markdown, to_markdown(as_text(table)))
+    write_text(latex, to_latex(as_text(table)))
+
+
+def write_results(cells: Sequence[Cell], params: Any, out: Any) -> None:
+    """Write results, comparisons and what stands beside the paper (CSV), the wide table and plots.
+
+    Args:
+        cells: see `read_cells`.
+        params: modality, confidence, seed.
+        out: paths csv, comparisons, wide and beside (CSV), markdown, latex, beside_markdown,
+            beside_latex, and of the plots (SVG) those there is something for: held_out, bars.
+    """
+    table = results_table(cells, params.confidence, params.seed)
     write_text(out.csv, table.write_csv())
-    write_text(out.comparisons, comparisons_table(cells, table, confidence).write_csv())
-    text = wide(table)
-    write_text(out.wide, text.write_csv())
-    write_text(out.markdown, to_markdown(text))
-    write_text(out.latex, to_latex(text))
-    beside = beside_paper(table, modality)
-    write_text(out.beside, beside.write_csv())
-    write_text(out.beside_markdown, to_markdown(as_text(beside)))
-    write_text(out.beside_latex, to_latex(as_text(beside)))
-    plots.save(plots.task_bars(table.filter("primary")), out.bars)
+    comparisons = comparisons_table(cells, 1 - params.confidence)
+    write_text(out.comparisons, comparisons.write_csv())
+    _write_formats(wide(table), out.wide, out.markdown, out.latex)
+    beside = beside_paper(table, params.modality)
+    _write_formats(beside, out.beside, out.beside_markdown, out.beside_latex)
+    tasks = table.filter("primary", ~pl.col("task").str.starts_with("heldout_"))
+    if tasks.height:
+        plots.save(plots.task_bars(tasks), out.bars)
+    held_out = [cell for cell in cells if cell.task.startswith("heldout_")]
+    if held_out:
+        plots.save(held_out_plot(held_out, table), out.held_out)

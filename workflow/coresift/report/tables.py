@@ -1,6 +1,8 @@
-"""Table of the map of embeddings."""
+"""Tables of the report."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import polars as pl
 
@@ -12,3 +14,42 @@ EMBEDDING: Schema = {
     "x": pl.Float64,
     "y": pl.Float64,
 }
+
+
+#: Every metric of every row and outcome (a CSV file).
+RESULT: Schema = {
+    "task": pl.String,  # a task, or heldout_{set}
+    "selection": pl.String,
+    "metric": pl.String,
+    "primary": pl.Boolean,
+    "mean": pl.Float64,
+    "std": pl.Float64,
+    "low": pl.Float64,
+    "high": pl.Float64,
+    "runs": pl.Int64,
+}
+
+
+#: A row against one of its controls by the primary metric (a CSV file).
+COMPARISON: Schema = {
+    "task": pl.String,  # a task, or heldout_{set}
+    "metric": pl.String,
+    "selection": pl.String,
+    "control": pl.String,
+    "role": pl.String,  # of the control, see `controls.role`
+    "seeds": pl.Int64,
+    "control_seeds": pl.Int64,
+    "difference": pl.Float64,  # mean of the selection minus mean of the control
+    "gain": pl.Float64,  # the same, positive where the selection is better
+    "low": pl.Float64,  # of the difference; all below null where seeds are not known to scatter
+    "high": pl.Float64,
+    "p": pl.Float64,
+    "p_adjusted": pl.Float64,  # Holm over the outcome, see `comparisons.comparisons_table`
+    "detectable": pl.Float64,  # smallest difference found with 80 % power in one comparison
+    "mark": pl.String,  # better, no different, worse, unknown
+}
+
+
+def read_csv(path: str | Path, schema: Schema) -> pl.DataFrame:
+    """A table of the given schema from its CSV file."""
+    return pl.read_csv(path, schema_overrides=dict(schema)).select(*schema)

@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from coresift.alphabet import ALPHABETS
+from coresift.corpus.export import write_records
 from coresift.corpus.normalise import normalise
 from coresift.corpus.tables import PROTECTED
 from coresift.hashing import uniform_hash
@@ -232,3 +233,15 @@ def protected_examples(
                 rows.select(pl.lit(name).alias("task"), task_id="example_id", sequence=column)
             )
     return pl.concat(frames).unique("sequence", keep="first", maintain_order=True)
+
+
+def write_split(task: LabelledData, split: str, modality: str, path: str | Path) -> None:
+    """Write the distinct sequences of one split that a model reads as FASTA, in file order.
+
+    Raises:
+        TaskDataError: see `read_task`.
+    """
+    rows = read_task(task, modality).split(split)
+    parts = [rows.select("example_id", sequence=name) for name in encoded_columns(task, modality)]
+    distinct = pl.concat(parts).unique("sequence", keep="first", maintain_order=True)
+    write_records(distinct.iter_rows(), path)

@@ -2,37 +2,44 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
-from sklearn import metrics as sk
 
 from coresift.tasks.sample import MASKED, Sample
 
+#: Resamples that are summed at once, which bounds memory.
+_CHUNK = 64
+#: Weights of rows, resamples times rows, that are held at once.
+_WEIGHTS = 1 << 22
+#: A variance below this share of the mean square is none.
+_ROUNDING = 1e-12
+
 
 @dataclass(frozen=True)
-class RowMetric:
-    """A metric of all rows together: `function(targets, predictions)`."""
+class RankMetric:
+    """A metric of the order of all rows together.
 
-    function: Callable[[np.ndarray, np.ndarray], float]
+    Attributes:
+        function: (rows, ...) targets, predictions and (r, rows) weights, how often each row is
+            there -> (r,) values.
+    """
+
+    function: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
     def __call__(self, sample: Sample) -> float:
         """Its value on a sample."""
-        return self.function(sample.targets, sample.predictions)
+        return float(self.resample(sample, np.ones((1, sample.n_examples)))[0])
 
-    def resample(self, sample: Sample, draws: Iterable[np.ndarray]) -> np.ndarray:
-        """(n,) values, one for each of n drawn sets of example numbers."""
-        _, first = np.unique(sample.numbers, return_index=True)
-        members = np.split(np.arange(len(sample.numbers)), first[1:])
-        single = len(members) == len(sample.numbers)
-        values = []
-        for drawn in draws:
-            rows = drawn if single else np.concatenate([members[i] for i in drawn])
-            values.append(self.function(sample.targets[rows], sample.predictions[rows]))
-        return np.array(values)
+    def resample(self, sample: Sample, counts: np.ndarray) -> np.ndarray:
+        """(r,) values of the examples, each as often as a row of (r, examples) `counts` says."""
+        step = max(1, _WEIGHTS // max(1, len(sample.numbers)))
+        values = [
+            self.function(sample.targets, sample.predictions, part[:, sample.numbers])
+            for part in np.split(counts.astype(np.float64), range(step, len(counts), step))
+        ]
+        return np.concatenate(values)
 
 
 @dataclass(frozen=True)
@@ -51,47 +58,15 @@ class SumMetric:
         """Its value on a sample."""
         return float(self.combine(self.statistics(sample).sum(0)))
 
-    def resample(self, sample: Sample, draws: Iterable[np.ndarray]) -> np.ndarray:
-        """(n,) values, one for each of n drawn sets of example numbers."""
+    def resample(self, sample: Sample, counts: np.ndarray) -> np.ndarray:
+        """(r,) values of the examples, each as often as a row of (r, examples) `counts` says."""
         terms = self.statistics(sample)
-        return np.array([float(self.combine(terms[drawn].sum(0))) for drawn in draws])
+        cuts = range(_CHUNK, len(counts), _CHUNK)
+        sums = [part.astype(np.float64) @ terms for part in np.split(counts, cuts)]
+        return self.combine(np.concatenate(sums))
 
 
-Metric = RowMetric | SumMetric
-
-
-def _mean_auc(targets: np.ndarray, scores: np.ndarray) -> float:
-    """Unweighted mean over labels of ROC-AUC; a label with one class counts 0.5 (BEACON)."""
-    values = [
-        sk.roc_auc_score(t, s) if 0 < t.sum() < len(t) else 0.5
-        for t, s in zip(targets.T, scores.T, strict=True)
-    ]
-    return float(np.mean(values))
-
-
-def _label_mcc(targets: np.ndarray, scores: np.ndarray) -> float:
-    """Mean over labels of the Matthews correlation at probability 0.5."""
-    pairs = zip(targets.T, scores.T > 0.5, strict=True)
-    return float(np.mean([sk.matthews_corrcoef(t, p) for t, p in pairs]))
-
-
-def _correlation(targets: np.ndarray, values: np.ndarray, rank: bool) -> float:
-    function = stats.spearmanr if rank else stats.pearsonr
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        result = float(function(targets, values)[0])
-    return result if np.isfinite(result) else 0.0  # constant predictions know nothing
-
-
-def _accuracy(targets: np.ndarray, classes: np.ndarray) -> float:
-    return float((targets == classes).mean())
-
-
-def _macro_f1(targets: np.ndarray, classes: np.ndarray) -> float:
-    # A residue that was not read has no class, which is wrong, and no class of its own.
-    found = np.where(np.isnan(classes), MASKED, classes)
-    labels = np.setdiff1d(np.union1d(targets, found), [MASKED])
-    return float(sk.f1_score(targets, found, labels=labels, average="macro", zero_division=0))
+Metric = RankMetric | SumMetric
 
 
 def _ratio(sums: np.ndarray) -> np.ndarray:
@@ -99,6 +74,112 @@ def _ratio(sums: np.ndarray) -> np.ndarray:
     return np.divide(
         sums[..., 0], sums[..., 1], out=np.zeros(sums.shape[:-1]), where=sums[..., 1] > 0
     )
+
+
+def _by_example(sample: Sample, terms: np.ndarray) -> np.ndarray:
+    """(examples, k) sums of a sample's (rows, k) terms."""
+    sums = np.zeros((sample.n_examples, terms.shape[1]))
+    np.add.at(sums, sample.numbers, terms)
+    return sums
+
+
+def _row_means(terms: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> SumMetric:
+    """The mean over rows of `terms(targets, predictions)`."""
+    return SumMetric(lambda s: _by_example(s, _mean_terms(terms(s.targets, s.predictions))), _ratio)
+
+
+def _class_counts(sample: Sample) -> np.ndarray:
+    """(examples, 3 C) rows predicted rightly, predicted and true, of each of C classes in turn.
+
+    A residue that was not read has no class, which is wrong, and no class of its own.
+    """
+    found = np.where(np.isnan(sample.predictions), MASKED, sample.predictions)
+    classes = np.setdiff1d(np.union1d(sample.targets, found), [MASKED])
+    size = sample.n_examples * len(classes)
+
+    def counts(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        rows = rows & (values != MASKED)
+        places = sample.numbers[rows] * len(classes) + np.searchsorted(classes, values[rows])
+        return np.bincount(places, minlength=size).reshape(sample.n_examples, -1)
+
+    every = np.ones(len(found), dtype=bool)
+    right = found == sample.targets
+    parts = (counts(found, right), counts(found, every), counts(sample.targets, every))
+    return np.concatenate(parts, axis=1).astype(np.float64)
+
+
+def _macro_f1(counts: np.ndarray) -> np.ndarray:
+    """Mean F1 over the classes that are true or predicted anywhere."""
+    hit, predicted, true = np.split(counts, 3, axis=-1)
+    there = predicted + true > 0
+    f1 = _ratio(np.stack([2 * hit, predicted + true], -1))
+    return _ratio(np.stack([f1.sum(-1), there.sum(-1)], -1))
+
+
+def _mcc(counts: np.ndarray) -> np.ndarray:
+    """Matthews correlation of `_class_counts`; 0 where one side is constant (Gorodkin 2004)."""
+    hit, predicted, true = np.split(counts, 3, axis=-1)
+    n, right = true.sum(-1), hit.sum(-1)
+    covariance = right * n - (predicted * true).sum(-1)
+    variances = (n * n - (predicted**2).sum(-1)) * (n * n - (true**2).sum(-1))
+    return _ratio(np.stack([covariance, np.sqrt(variances)], -1))
+
+
+def _label_counts(sample: Sample) -> np.ndarray:
+    """(examples, 6 L) `_class_counts` of each of L labels at probability 0.5, label by label."""
+    true, found = sample.targets > 0.5, sample.predictions > 0.5
+    sides = [(~true & ~found, true & found), (~found, found), (~true, true)]
+    terms = np.stack([np.stack(side, -1) for side in sides], axis=2)  # row, label, count, class
+    return _by_example(sample, terms.reshape(len(true), -1).astype(np.float64))
+
+
+def _label_mcc(counts: np.ndarray) -> np.ndarray:
+    """Mean of the labels' Matthews correlations."""
+    return _mcc(counts.reshape(*counts.shape[:-1], -1, 6)).mean(-1)
+
+
+def _group_sums(values: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(r, u) sums of weights over equal values, in rising order, and (rows,) group of each row."""
+    _, group = np.unique(values, return_inverse=True)
+    order = np.argsort(group, kind="stable")
+    starts = np.flatnonzero(np.diff(group[order], prepend=-1))
+    return np.add.reduceat(weights[:, order], starts, axis=1), group
+
+
+def _middle_ranks(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """(r, rows) ranks of values that are there `weights` times; ties share their mean rank."""
+    sums, group = _group_sums(values, weights)
+    return (np.cumsum(sums, axis=1) - sums / 2)[:, group]
+
+
+def _spearman(targets: np.ndarray, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Pearson correlation of ranks; 0 where one side is constant: it knows nothing."""
+    n = weights.sum(1, keepdims=True)
+    ranks = [_middle_ranks(side, weights) - n / 2 for side in (targets, values)]
+    t, p = ranks  # their means are 0
+    spread = np.sqrt((weights * t * t).sum(1) * (weights * p * p).sum(1))
+    unread = weights[:, np.isnan(values)].any(1)
+    covariance = np.where(unread, 0.0, (weights * t * p).sum(1))
+    return _ratio(np.stack([covariance, spread], -1))
+
+
+def _known_spearman(targets: np.ndarray, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    known = targets != MASKED
+    return _spearman(targets[known], values[known], weights[:, known])
+
+
+def _auc(targets: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """ROC-AUC as the share of pairs in the right order (Hanley & McNeil 1982); ties count half."""
+    true, false = (_group_sums(scores, weights * (targets == side))[0] for side in (1, 0))
+    won = (true * (np.cumsum(false, axis=1) - false / 2)).sum(1)
+    pairs = true.sum(1) * false.sum(1)
+    return np.where(pairs > 0, _ratio(np.stack([won, pairs], -1)), 0.5)
+
+
+def _mean_auc(targets: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Unweighted mean over labels of ROC-AUC; a label with one class counts 0.5 (BEACON)."""
+    pairs = zip(targets.T, scores.T, strict=True)
+    return np.mean([_auc(t, s, weights) for t, s in pairs], axis=0)
 
 
 def _f1(counts: np.ndarray) -> np.ndarray:
@@ -182,18 +263,30 @@ def _top(fraction: int) -> SumMetric:
     return SumMetric(lambda s: _mean_terms(_ratio(_top_counts(s, fraction, -np.inf))), _ratio)
 
 
-def _moments(sample: Sample) -> np.ndarray:
-    """(examples, 6) n, sums, squares and products of the known targets and predictions."""
-    known = sample.targets != MASKED
-    t, p = np.where(known, sample.targets, 0.0), np.where(known, sample.predictions, 0.0)
+def _products(numbers: np.ndarray, t: np.ndarray, p: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """(examples, 6) n, sums, squares and products of the rows' known targets and predictions."""
+    t, p = np.where(known, t, 0.0), np.where(known, p, 0.0)
     terms = (known, t, p, t * t, p * p, t * p)
-    size = sample.n_examples
-    return np.stack([np.bincount(sample.numbers, term, size) for term in terms], axis=1)
+    return np.stack([np.bincount(numbers, term) for term in terms], axis=1)
+
+
+def _moments(sample: Sample) -> np.ndarray:
+    known = sample.targets != MASKED
+    return _products(sample.numbers, sample.targets, sample.predictions, known)
+
+
+def _centred_moments(sample: Sample) -> np.ndarray:
+    """Moments about the sample's means: a correlation is the same, and rounding is less."""
+    t, p = (values - values.mean() for values in (sample.targets, sample.predictions))
+    return _products(sample.numbers, t, p, np.ones(len(t), dtype=bool))
 
 
 def _squared_pearson(sums: np.ndarray) -> np.ndarray:
+    """Squared correlation of `_moments`; 0 where one side is constant but for rounding."""
     n, t, p, tt, pp, tp = np.moveaxis(sums, -1, 0)
-    covariance, variances = n * tp - t * p, (n * tt - t * t) * (n * pp - p * p)
+    spread_t, spread_p = n * tt - t * t, n * pp - p * p
+    varies = (spread_t > _ROUNDING * n * tt) & (spread_p > _ROUNDING * n * pp)
+    covariance, variances = n * tp - t * p, np.where(varies, spread_t * spread_p, 0.0)
     return _ratio(np.stack([covariance**2, variances], -1))
 
 
@@ -208,27 +301,30 @@ def _example_accuracy(sample: Sample) -> np.ndarray:
 
 
 _CLASS: dict[str, Metric] = {
-    "accuracy": RowMetric(_accuracy),
-    "macro_f1": RowMetric(_macro_f1),
-    "mcc": RowMetric(lambda t, p: float(sk.matthews_corrcoef(t, p))),
+    "accuracy": _row_means(lambda t, p: t == p),
+    "macro_f1": SumMetric(_class_counts, _macro_f1),
+    "mcc": SumMetric(_class_counts, _mcc),
 }
 _SCALAR: dict[str, Metric] = {
-    "spearman": RowMetric(lambda t, p: _correlation(t, p, rank=True)),
-    "r2": RowMetric(lambda t, p: _correlation(t, p, rank=False) ** 2),
-    "mse": RowMetric(lambda t, p: float(np.mean((t - p) ** 2))),
-    "mae": RowMetric(lambda t, p: float(np.mean(np.abs(t - p)))),
-    "rmse": RowMetric(lambda t, p: float(np.sqrt(np.mean((t - p) ** 2)))),
+    "spearman": RankMetric(_spearman),
+    "r2": SumMetric(_centred_moments, _squared_pearson),
+    "mse": _row_means(lambda t, p: (t - p) ** 2),
+    "mae": _row_means(lambda t, p: np.abs(t - p)),
+    "rmse": SumMetric(_row_means(lambda t, p: (t - p) ** 2).statistics, lambda s: _ratio(s) ** 0.5),
 }
 #: Metrics by set, names as in `settings.METRIC_NAMES`.
 METRICS: dict[str, dict[str, Metric]] = {
     "class": _CLASS,
     "scalar": _SCALAR,
-    "multilabel": {"mean_auc": RowMetric(_mean_auc), "mean_mcc": RowMetric(_label_mcc)},
+    "multilabel": {
+        "mean_auc": RankMetric(_mean_auc),
+        "mean_mcc": SumMetric(_label_counts, _label_mcc),
+    },
     "token": {
-        "micro_accuracy": RowMetric(_accuracy),
+        "micro_accuracy": _CLASS["accuracy"],
         # PEER's accuracy of secondary structure: mean over proteins.
         "macro_accuracy": SumMetric(_example_accuracy, _ratio),
-        "macro_f1": RowMetric(_macro_f1),
+        "macro_f1": _CLASS["macro_f1"],
     },
     "pairwise_structure": {
         "pooled_f1": _pooled_f1(0),  # BEACON's
@@ -242,12 +338,7 @@ METRICS: dict[str, dict[str, Metric]] = {
     },
     "pairwise_distance": {
         "r2": SumMetric(_moments, _squared_pearson),  # BEACON's
-        "spearman": RowMetric(lambda t, p: _correlation(*_drop(t, p), rank=True)),
+        "spearman": RankMetric(_known_spearman),
         "mse": SumMetric(_moments, _mse),
     },
 }
-
-
-def _drop(targets: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    known = targets != MASKED
-    return targets[known], values[known]

@@ -7,7 +7,7 @@ import logging
 import math
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -90,13 +90,15 @@ def train_mlm(
     work: str | Path,
     precision: str = "float32",
     validation: Validation | None = None,
+    left_out: Collection[int] = (),
 ) -> list[Record]:
     """Train `model` in place; a killed run goes on from its last checkpoint, bit for bit on a CPU.
 
     Order, masks and dropout of step k are functions of (seed, k) alone, so a checkpoint is weights,
     moments and a step number. It belongs to a run: starting weights, architecture, tokenizer, data,
-    options, precision, seed, machine and validation; that of another run, or a damaged one, is not
-    used. Losses of a step are means over its tokens, however they are cut into forward passes.
+    options, precision, seed, machine, validation and what is left out; that of another run, or a
+    damaged one, is not used. Losses of a step are means over its tokens, however they are cut into
+    forward passes.
 
     What is minimised is BERT's: it counts the chosen residues that stand in the input as they are,
     or as another letter. Those that stand there are easy, so the loss that tells what a model knows
@@ -109,6 +111,8 @@ def train_mlm(
         work: folder of the resumable checkpoint; removed by `finish`.
         precision: float32 or bf16 (autocast).
         validation: what is measured after some steps.
+        left_out: rows of `sequences` that take their turn and are not learnt from: steps, rates,
+            masks and dropout of the others stay as they are with them (leave-one-out).
 
     Returns:
         One record a step: step; loss, of `letter_losses`, nats a place that reads <mask> (None
@@ -138,6 +142,7 @@ def train_mlm(
         "validation": None
         if validation is None
         else content_hash([validation.points, validation.key]),
+        "left_out": sorted(left_out),
     }
     model.train().to(device=device)
     optimizer = make_optimizer(model, options["weight_decay"])
@@ -155,7 +160,9 @@ def train_mlm(
         for group in optimizer.param_groups:
             group["lr"] = rate
         torch.manual_seed(int(seeded_generator(seed, "dropout", str(step)).integers(2**62)))
-        rows = _step_rows(stream, step, sequences, encoder, options["mask_fraction"], seed)
+        rows = _step_rows(
+            stream, step, sequences, encoder, options["mask_fraction"], seed, left_out
+        )
         n_targets = sum(int((labels != IGNORE).sum()) for _, labels in rows)
         n_masked = sum(int((ids == encoder.mask_id).sum()) for ids, _ in rows)
         sums = torch.zeros(2, device=device)  # of the objective and of the loss
@@ -214,14 +221,15 @@ def _step_rows(
     encoder: Encoder,
     fraction: float,
     seed: int,
+    left_out: Collection[int],
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     generator = seeded_generator(seed, "mlm", str(step))
-    return [
-        mask_tokens(
-            encoder.encode(sequences[p.row][p.start : p.stop]), encoder, fraction, generator
-        )
-        for p in stream.step(step)
+    pieces = [
+        (p.row, encoder.encode(sequences[p.row][p.start : p.stop])) for p in stream.step(step)
     ]
+    # Masks are drawn for what is left out as well, so that the others' stay the same.
+    masked = [(row, mask_tokens(ids, encoder, fraction, generator)) for row, ids in pieces]
+    return [inputs for row, inputs in masked if row not in left_out]
 
 
 def _save(

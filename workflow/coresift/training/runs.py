@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ def training_residues(
 
 
 def pretrain(
-    preset: str,
+    preset: str | Mapping[str, Any],
     modality: str,
     sequences: pl.DataFrame,
     total_residues: int,
@@ -47,9 +48,10 @@ def pretrain(
     precision: str = "float32",
     validation: Validation | None = None,
 ) -> dict[str, Any]:
-    """Train a preset from seeded random weights and save checkpoint and metrics.
+    """Train a model from seeded random weights and save checkpoint and metrics.
 
     Args:
+        preset: its name, or the architecture's values.
         sequences: columns seq_id, sequence; trained on in seq_id order.
         total_residues: residues of all steps together.
         options: values of `training.settings.Optimisation`.

@@ -1,0 +1,140 @@
+"""Does a score mean anything? What is drawn for the checks, the decile curve, and the page."""
+
+from coresift.validate.settings import own_way
+
+VALIDATION = CFG.validation
+#: A check, its table and what else it writes.
+CHECKS = {
+    **({"deciles": "order"} if VALIDATION.scores else {}),
+    **dict.fromkeys(VALIDATION.retrained(), "noise"),
+    **({} if VALIDATION.stability is None else {"stability": None}),
+}
+VALIDATION_TABLES = {
+    **{check: out(f"validate/{check}.csv") for check in CHECKS},
+    **{
+        f"{check}_{more}": out(f"validate/{check}_{more}.csv")
+        for check, more in CHECKS.items()
+        if more is not None
+    },
+}
+VALIDATION_PLOTS = {check: out(f"validate/{check}.svg") for check in CHECKS}
+INTERVALS = {
+    "n_resamples": VALIDATION.bootstrap,
+    "confidence": VALIDATION.confidence,
+}
+DECILE_BUDGET = VALIDATION.decile_budget(CFG.selection.budgets)
+DECILES = [
+    coreset_name(selection, DECILE_BUDGET, seed)
+    for selection in VALIDATION.deciles()
+    for seed in CFG.selection.seeds
+]
+#: What waits for validate_draw (`onstart`), which holds budgets and samples to the pool.
+LATER |= {"validate_base", "validate_finetune"}
+
+
+def held_out_sets(wildcards):
+    """The table of held-out sets; an error, before any job, where V is none of them."""
+    if VALIDATION.heldout not in CFG.heldout.sets:
+        there = ", ".join(CFG.heldout.sets) or "none"
+        raise WorkflowError(
+            f"validate.heldout: no held-out set {VALIDATION.heldout!r}; there is: {there}"
+        )
+    return out("heldout/sets.parquet")
+
+
+rule validate_draw:
+    input:
+        pool=expand(out("corpus/pool/corpus/{bucket}.parquet"), bucket=BUCKETS),
+        corpus=out("corpus/summary.json"),
+        sets=held_out_sets,
+    output:
+        **{
+            check: out(f"validate/{check}/pool.parquet")
+            for check in VALIDATION.samples()
+        },
+        target=out("validate/heldout.parquet"),
+    log:
+        log_of("validate_draw"),
+    benchmark:
+        bench("validate_draw")
+    conda:
+        "../envs/corpus.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(8000),
+        runtime=runtime(30),
+    params:
+        samples=VALIDATION.samples(),
+        budget=DECILE_BUDGET if VALIDATION.scores else None,
+        heldout=VALIDATION.heldout,
+        size=VALIDATION.heldout_size,
+        seed=CFG.seed,
+        code=code("validate_draw"),
+    script:
+        "../workflow/scripts/validate_draw.py"
+
+
+rule validate_deciles:
+    input:
+        losses=expand(out("heldout/losses/{name}.parquet"), name=DECILES),
+        unigram=out("heldout/losses/unigram.parquet"),
+        groups=out("heldout/groups.parquet"),
+    output:
+        table=out("validate/deciles.csv"),
+        order=out("validate/deciles_order.csv"),
+        plot=report(
+            out("validate/deciles.svg"),
+            caption="../resources/captions/validate.rst",
+            category="Validation",
+        ),
+    log:
+        log_of("validate_deciles"),
+    benchmark:
+        bench("validate_deciles")
+    conda:
+        "../envs/report.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(4000),
+        runtime=runtime(30),
+    params:
+        names=DECILES,
+        scores=VALIDATION.scores,
+        budget=DECILE_BUDGET,
+        seeds=CFG.selection.seeds,
+        intervals=INTERVALS,
+        seed=CFG.seed,
+        code=code("validate_deciles"),
+    script:
+        "../workflow/scripts/validate_deciles.py"
+
+
+rule validate_page:
+    input:
+        tables=VALIDATION_TABLES.values(),
+        plots=VALIDATION_PLOTS.values(),
+    output:
+        report(
+            out("validate/report.html"),
+            caption="../resources/captions/validate.rst",
+            category="Validation",
+        ),
+    log:
+        log_of("validate_page"),
+    benchmark:
+        bench("validate_page")
+    conda:
+        "../envs/report.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(4000),
+        runtime=runtime(30),
+    params:
+        run=CFG.run,
+        confidence=VALIDATION.confidence,
+        way=own_way(CFG.influence),
+        tables=list(VALIDATION_TABLES),
+        plots=list(VALIDATION_PLOTS),
+        code=code("validate_page"),
+    script:
+        "../workflow/scripts/validate_page.py"

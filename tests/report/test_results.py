@@ -1,0 +1,128 @@
+"""Rows, outcomes and comparisons from the files of a run."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import polars as pl
+import pytest
+from coresift.heldout.tables import HELD_OUT_LOSS
+from coresift.report.cells import task_cells
+from coresift.report.comparisons import corrected
+from coresift.report.controls import absent, comparisons, row_of, short
+from coresift.report.results import read_cells, write_results
+from coresift.report.tables import COMPARISON, RESULT, read_csv
+from coresift.report.verdict import marks_table, sentences
+from coresift.tables import read_table
+
+
+def test_held_out_loss_is_the_first_column_and_the_unigram_a_row(written):
+    table = read_csv(written.out.csv, RESULT)
+    assert table["task"].unique(maintain_order=True).to_list() == ["heldout_pool", "toy"]
+    paths = [p for p in written.files.losses if p.name.startswith("cci-10-s")]
+    values = [read_table(path, HELD_OUT_LOSS)["loss"].mean() for path in paths]
+    row = table.filter(selection="cci-10", metric="loss").row(0, named=True)
+    assert row["mean"] == pytest.approx(np.mean(values))
+    assert row["std"] == pytest.approx(np.std(values, ddof=1))
+    assert row["low"] < row["mean"] < row["high"]
+    assert row["runs"] == 4
+    metrics = table.filter(task="heldout_pool", selection="unigram")["metric"].to_list()
+    assert metrics == ["loss", "macro_source", "macro_near", "accuracy"]
+    head = written.out.markdown.read_text().splitlines()
+    assert head[0] == "| selection | heldout_pool (loss) | toy (accuracy) |"
+    assert head[2].startswith(f"| cci-10 | {row['mean']:.4f} ± {row['std']:.4f} [")
+    assert r"cci-10 & " in written.out.latex.read_text()
+    for plot in (written.out.bars, written.out.held_out):
+        assert plot.read_text().count("<svg") == 1
+
+
+def test_task_rows_are_means_over_seeds(written):
+    table = read_csv(written.out.csv, RESULT).filter(task="toy", metric="accuracy")
+    files = [p for p in written.files.metrics if p.name.startswith("random-10-s")]
+    values = [json.loads(p.read_text())["metrics"]["accuracy"]["values"][0] for p in files]
+    row = table.filter(selection="random-10").row(0, named=True)
+    assert (row["mean"], row["std"]) == pytest.approx((np.mean(values), np.std(values, ddof=1)))
+    assert table["selection"][-1] == "kmer"
+
+
+def test_comparisons_find_the_differences_that_are_there(written):
+    table = read_csv(written.out.comparisons, COMPARISON)
+    marks = {(r["task"], r["selection"], r["control"]): r["mark"] for r in table.to_dicts()}
+    held_out = {(a, b): mark for (task, a, b), mark in marks.items() if task == "heldout_pool"}
+    assert held_out["cci-10", "random-10"] == "better"
+    assert held_out["cci-10", "random_length:cci-10"] == "better"
+    assert held_out["top_influence-10", "random-10"] == "worse"
+    assert held_out["top_influence-10", "unigram"] == "worse"
+    assert (
+        held_out["pool-10", "random-10"] == held_out["random_x10-10", "random-10"] == "no different"
+    )
+    assert marks["toy", "cci-10", "random-10"] == "better"
+    assert marks["toy", "top_influence-10", "random-10"] == "no different"
+    cci = table.filter(task="heldout_pool", selection="cci-10", control="random-10").row(
+        0, named=True
+    )
+    assert cci["difference"] == pytest.approx(-0.1, abs=0.01)
+    assert cci["gain"] == -cci["difference"]
+    assert cci["low"] < cci["difference"] < cci["high"] < 0
+    assert (table["p_adjusted"] >= table["p"]).all()
+
+
+def test_pairs_are_rows_and_their_controls():
+    names = ["cci-10", "target:trna-10", "random-10", "random-20", "random_length:target:trna-10",
+             "random_kept-10", "pool-10", "untrained", "kmer", "unigram", "mine"]  # fmt: skip
+    found = {(a, b): role for a, b, role in comparisons(names)}
+    judged = ("cci-10", "target:trna-10", "random-10", "random-20", "mine")
+    floors = {(a, b): "floor" for a in judged for b in ("untrained", "kmer", "unigram")}
+    assert found == floors | {
+        ("cci-10", "random-10"): "random",
+        ("cci-10", "random_kept-10"): "matched",
+        ("cci-10", "pool-10"): "more_data",
+        ("target:trna-10", "random-10"): "random",
+        ("target:trna-10", "random_length:target:trna-10"): "matched",
+        ("target:trna-10", "pool-10"): "more_data",
+        ("pool-10", "random-10"): "regime",
+    }
+    assert absent(names) == ["random_tokens", "random_groups", "random_x10", "cnn"]
+    assert short("random_length:target:trna-10") == "length"
+    assert [short(name) for name in ("random-10", "random_x10-10", "kmer")] == [
+        "random",
+        "x10",
+        "kmer",
+    ]
+    assert row_of("random_groups:cci.residue-10").matched_to == "cci.residue"
+
+
+def test_correction_leaves_unknown_what_has_no_p():
+    rows = [{"p": p, "gain": 1.0} for p in (0.01, None, 0.04)]
+    found = corrected(rows, 0.05)
+    assert [row["p_adjusted"] for row in found] == [0.02, None, 0.04]
+    assert [row["mark"] for row in found] == ["better", "unknown", "better"]
+
+
+def test_rows_of_other_examples_are_refused(written, tmp_path):
+    files = written.files
+    short_table = pl.read_parquet(files.predictions[-1]).head(50)
+    short_table.write_parquet(tmp_path / "short.parquet")
+    arguments = ("toy", ["a-1-s0", "kmer"], files.metrics[-2:],
+                 [files.predictions[-2], tmp_path / "short.parquet"])  # fmt: skip
+    with pytest.raises(ValueError, match=r"short.parquet: 50 test examples; a-1 has 200"):
+        task_cells(*arguments, 10, 0)
+
+
+def test_a_run_without_held_out_sets_has_tasks_alone(written):
+    params = SimpleNamespace(**{**vars(written.params), "held_out": []})
+    cells = read_cells(written.files, params)
+    assert {cell.task for cell in cells} == {"toy"}
+
+
+@pytest.mark.parametrize("outcome", ["heldout_pool", "nothing"])
+def test_a_run_without_tasks_has_its_tables(written, tmp_path, outcome):
+    cells = [cell for cell in written.cells if cell.task == outcome]
+    out = SimpleNamespace(**{name: tmp_path / name for name in vars(written.out)})
+    write_results(cells, written.params, out)
+    table, comparisons = read_csv(out.csv, RESULT), read_csv(out.comparisons, COMPARISON)
+    assert set(table["task"]) == {cell.task for cell in cells}
+    assert out.held_out.exists() == (outcome == "heldout_pool")
+    assert not out.bars.exists()
+    assert marks_table(comparisons).columns[:1] == ["selection"]
+    assert sentences(table, comparisons, 0.05)

@@ -1,0 +1,164 @@
+"""Marks and sentences."""
+
+import polars as pl
+import pytest
+from coresift.report.tables import COMPARISON, RESULT, read_csv
+from coresift.report.verdict import (
+    above_unigram,
+    as_lines,
+    cautions,
+    gains,
+    marks_table,
+    regime,
+    resolution,
+    sentences,
+)
+
+ROLES = {"random-9": "random", "pool-9": "more_data", "random_x10-9": "more_data", "kmer": "floor"}
+
+
+def compared(*rows, task="heldout_pool", metric="loss", seeds=3, detectable=0.01):
+    """Rows of `COMPARISON`: selection, control, mark, gain."""
+    found = [
+        {
+            "task": task, "metric": metric, "selection": a, "control": b,
+            "role": "regime" if a in ROLES else ROLES.get(b, "matched"),
+            "seeds": seeds, "control_seeds": seeds, "mark": mark, "gain": gain,
+            "detectable": detectable,
+        }
+        for a, b, mark, gain in rows
+    ]  # fmt: skip
+    empty = pl.DataFrame(schema=COMPARISON)
+    return pl.concat([empty, pl.DataFrame(found)], how="diagonal_relaxed").cast(COMPARISON)
+
+
+def results(**loss):
+    rows = [
+        {"task": "heldout_pool", "selection": name, "metric": "loss", "primary": True, "mean": mean}
+        for name, mean in loss.items()
+    ]
+    return pl.concat([pl.DataFrame(schema=RESULT), pl.DataFrame(rows)], how="diagonal_relaxed")
+
+
+def test_marks_are_a_row_a_selection_and_a_column_an_outcome():
+    table = marks_table(
+        pl.concat(
+            [
+                compared(
+                    ("a-9", "random-9", "better", 1), ("a-9", "random_length:a-9", "worse", -1)
+                ),
+                compared(
+                    ("a-9", "kmer", "no different", 0), ("b-9", "kmer", "unknown", 0), task="t"
+                ),
+            ]
+        )
+    )
+    assert table.columns == ["selection", "seeds", "heldout_pool", "t"]
+    assert table.rows() == [
+        ("a-9", "3", "random +, length −", "kmer ="),
+        ("b-9", "3", "", "kmer ?"),
+    ]
+    lines = as_lines(table)
+    assert lines[0].split() == table.columns
+    assert lines[1].index("kmer =") == lines[2].index("kmer ?") == lines[0].index(" t") + 1
+
+
+LENGTH, GROUPS = "random_length:a-9", "random_groups:a-9"
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ([("a-9", "random-9", "no different", 1)],
+         ["No selection is shown to be better than random on heldout_pool."]),
+        ([("a-9", "random-9", "better", 0.2)], ["no matched control in this run"]),
+        ([("a-9", "random-9", "better", 0.2), ("a-9", LENGTH, "better", 0.1)],
+         ["a-9 is better than random and than every control matched to it; the strongest control "
+          f"that it beats is {LENGTH} (by 0.1 loss)"]),
+        ([("a-9", "random-9", "better", 0.2), ("a-9", LENGTH, "no different", 0.1),
+          ("a-9", GROUPS, "better", 0.15), ("a-9", "kmer", "better", 0.01)],
+         [f"not shown to be better than {LENGTH} (its lengths), which may explain the gain; the "
+          f"strongest control that it beats is {GROUPS} (by 0.15 loss)"]),
+        ([("a-9", "random-9", "worse", -1), ("b-9", "random-9", "better", 1)],
+         ["b-9 is better than random", "worse than random: a-9."]),
+        ([("a-9", "kmer", "better", 1)], ["No selection has a random control"]),
+    ],
+)  # fmt: skip
+def test_a_gain_names_the_strongest_control_that_is_beaten_or_what_explains_it(rows, expected):
+    found = gains(compared(*rows))
+    assert len(found) == len(expected)
+    assert all(part in line for part, line in zip(expected, found, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ([], "is not known: neither pool nor random_x10 is among selection.strategies"),
+        ([("pool-9", "random-9", "no different", 0),
+          ("random_x10-9", "random-9", "no different", 0)],
+         "Neither pool-9 nor random_x10-9 differs from random-9 on heldout_pool: this run cannot "
+         "show redundancy."),
+        ([("pool-9", "random-9", "no different", 0)],
+         "pool-9 does not differ from random-9 on heldout_pool (random_x10: not in this run): this "
+         "run cannot show redundancy. Train for more epochs"),
+        ([("pool-9", "random-9", "no different", 0), ("random_x10-9", "random-9", "better", 1)],
+         "differ from random-9: random_x10-9 is better on heldout_pool."),
+        ([("pool-9", "random-9", "unknown", 0)], "not known"),
+    ],
+)  # fmt: skip
+def test_the_regime_is_stated(rows, expected):
+    (line,) = regime(compared(*rows))
+    assert expected in line
+
+
+def test_what_the_seeds_could_detect():
+    rows = pl.concat(
+        [
+            compared(("a-9", "random-9", "better", 1), detectable=0.01),
+            compared(("b-9", "random-9", "better", 1), detectable=0.03),
+            compared(("b-9", "kmer", "better", 1), detectable=9),
+        ]
+    )
+    (line,) = resolution(rows, 0.05)
+    assert line.startswith("With 3 seeds a difference from random of 0.02 loss on heldout_pool")
+    (line,) = resolution(compared(("a-9", "random-9", "unknown", 1), detectable=None), 0.05)
+    assert line.startswith("One coreset seed")
+
+
+def test_models_above_the_unigram_line_are_named():
+    table = results(**{"cci-9": 1.2, "top-9": 1.44, "untrained": 1.5, "unigram": 1.38})
+    (line,) = above_unigram(table)
+    assert line.startswith("heldout_pool: top-9 is above the unigram loss (1.380 nats)")
+    assert above_unigram(table.filter(pl.col("selection") != "top-9")) == []
+
+
+def test_cautions():
+    rows = compared(("a-9", "random-9", "better", 1), seeds=2)
+    few, missing = cautions(results(**{"a-9": 1, "random-9": 1, "unigram": 1}), rows)
+    assert few.startswith("Fewer than three coreset seeds")
+    assert missing == (
+        "Controls not in this run: random_length, random_tokens, random_groups, random_kept, pool, "
+        "random_x10, untrained, kmer, cnn."
+    )
+    tasks = results(**{"a-9": 1}).with_columns(task=pl.lit("t"))
+    none, missing = cautions(tasks, compared(("a-9", "random-9", "better", 1)))
+    assert none.startswith("No held-out set")
+    assert "unigram" not in missing
+
+
+def test_the_verdict_of_a_run(written):
+    out = written.out
+    lines = sentences(read_csv(out.csv, RESULT), read_csv(out.comparisons, COMPARISON), 0.05)
+    starts = [
+        "heldout_pool: cci-10 is better than random and than every control matched to it; the "
+        "strongest control that it beats is random_length:cci-10 (by 0.0",
+        "heldout_pool: worse than random: top_influence-10.",
+        "toy: cci-10 is better than random and than every control matched to it",
+        "Neither pool-10 nor random_x10-10 differs from random-10 on heldout_pool: this run cannot",
+        "With 4 seeds a difference from random of ",
+        "heldout_pool: top_influence-10 is above the unigram loss",
+        "Controls not in this run: random_tokens, random_groups, random_kept, cnn.",
+    ]
+    assert len(lines) == len(starts)
+    for line, start in zip(lines, starts, strict=True):
+        assert line.startswith(start), line

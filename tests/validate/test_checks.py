@@ -1,0 +1,233 @@
+"""What is drawn, the decile curve, stability, settings and the page, on made-up numbers."""
+
+import numpy as np
+import polars as pl
+import pytest
+from coresift.config import ConfigError, load_config
+from coresift.corpus.subset import PoolError
+from coresift.corpus.tables import HELD_OUT, SEQUENCE
+from coresift.heldout.tables import HELD_OUT_LOSS
+from coresift.report.plots import save
+from coresift.tables import write_table
+from coresift.validate.agreement import AGREEMENT, Intervals
+from coresift.validate.deciles import decile_order, decile_table
+from coresift.validate.page import agreement_lines, decile_lines, render, stability_lines
+from coresift.validate.plots import agreement, decile_curves, stability
+from coresift.validate.settings import Setting, Stability, Validate, own_way
+from coresift.validate.small import check_deciles, small_pool, target_set
+from coresift.validate.stability import SCORES, stability_table
+from coresift.validate.tables import SETTING_SCORE
+
+HOW = Intervals(200, 0.95, 1)
+
+
+def sequences(n):
+    rows = {"seq_id": [f"{i:032x}" for i in range(n)], "sequence": ["ACGU"] * n, "length": 4,
+            "block": 0, "n_copies": 1, "source_ids": [["a"]] * n}  # fmt: skip
+    return pl.DataFrame(rows, schema=dict(SEQUENCE))
+
+
+def test_small_pools_are_independent_samples_whatever_the_buckets(tmp_path):
+    rows = sequences(60)
+    whole, parts = tmp_path / "whole", [tmp_path / "a", tmp_path / "b"]
+    write_table(whole, rows, SEQUENCE)
+    for path, part in zip(parts, (rows[:20], rows[20:]), strict=True):
+        write_table(path, part, SEQUENCE)
+    drawn = small_pool([whole], "lds", 20, 1)
+    assert drawn.height == 20
+    assert drawn["seq_id"].is_sorted()
+    assert small_pool(parts, "lds", 20, 1).equals(drawn)
+    for check, seed in (("loo", 1), ("lds", 2)):
+        assert set(small_pool([whole], check, 20, seed)["seq_id"]) != set(drawn["seq_id"])
+    with pytest.raises(PoolError, match=r"validate\.loo\.sequences is 61, .* only 60"):
+        small_pool(parts, "loo", 61, 1)
+
+
+def test_the_held_out_set_is_sampled_and_must_be_there(tmp_path):
+    rows = sequences(9).with_columns(set=pl.lit("pool"), nearest=pl.lit(0.0))
+    write_table(tmp_path / "sets", rows.select(*HELD_OUT), HELD_OUT)
+    found = target_set(tmp_path / "sets", "pool", 5, 1)
+    assert (found.height, found["seq_id"].is_sorted()) == (5, True)
+    assert target_set(tmp_path / "sets", "pool", 50, 1).height == 9
+    with pytest.raises(PoolError, match="no held-out set 'trna'; there is: pool"):
+        target_set(tmp_path / "sets", "trna", 5, 1)
+
+
+def test_a_tenth_of_the_pool_must_hold_the_budget():
+    check_deciles(1000, 100)
+    with pytest.raises(PoolError, match=r"validate\.budget .* is 101, .* only 100 sequences"):
+        check_deciles(1000, 101)
+
+
+def decile_losses(tmp_path, slope):
+    """Files of losses that rise by `slope` a tenth, a little apart between seeds."""
+    names = {f"decile_{k}.influence-9-s{s}": 1 + slope * k + 0.01 * s for k in range(10)
+             for s in (0, 1)}  # fmt: skip
+    names |= {"random-9-s0": 1.2, "random-9-s1": 1.4, "unigram": 1.38}
+    ids = [f"{i:032x}" for i in range(12)]
+    for name, loss in names.items():
+        rows = {"set": "pool", "seq_id": ids, "n_masked": 2, "loss": loss, "accuracy": 0.5}
+        table = pl.DataFrame(rows, schema_overrides=HELD_OUT_LOSS)
+        write_table(tmp_path / f"{name}.parquet", table, HELD_OUT_LOSS)
+    groups = pl.DataFrame({"set": "pool", "seq_id": ids, "source": "a"})
+    write_table(tmp_path / "groups", groups, dict.fromkeys(groups.columns, pl.String))
+    return {name: tmp_path / f"{name}.parquet" for name in names}
+
+
+@pytest.mark.parametrize(("slope", "says"), [(0.1, "the less"), (-0.1, "the more")])
+def test_the_decile_curve_of_a_score_that_orders_data(tmp_path, slope, says):
+    paths = decile_losses(tmp_path, slope)
+    unigram = paths.pop("unigram")
+    table = decile_table(paths, unigram, tmp_path / "groups", ["influence"], 9, [0, 1])
+    assert table.height == 22
+    third = table.filter((pl.col("decile") == 3) & (pl.col("seed") == 1))
+    assert third["loss"][0] == pytest.approx(1.01 + 3 * slope)
+    order = decile_order(table, HOW)
+    found = order.row(0, named=True)
+    assert found["spearman"] * slope > 0
+    assert abs(found["spearman"]) > 0.98
+    assert (found["best"], found["worst"]) == ((0, 9) if slope > 0 else (9, 0))
+    assert found["range"] == pytest.approx(0.9)
+    assert found["seeds"] == pytest.approx(0.01 / 2**0.5)
+    assert (found["random"], found["unigram"]) == (pytest.approx(1.3), pytest.approx(1.38))
+    (line,) = decile_lines(order)
+    assert f"the higher it scores, {says} the data teach" in line
+    for path in ("1.svg", "2.svg"):
+        save(decile_curves(table), tmp_path / path)
+    assert (tmp_path / "1.svg").read_bytes() == (tmp_path / "2.svg").read_bytes()
+
+
+def setting_score(n, seed, noise):
+    generator = np.random.default_rng(0)
+    length = generator.permutation(n) + 10
+    own = np.random.default_rng(seed).normal(size=(3, n))
+    base = -length / n
+    rows = {"seq_id": [f"{i:032x}" for i in range(n)], "length": length}
+    scores = dict(zip(SCORES, base + noise * own, strict=True))
+    return pl.DataFrame({**rows, **scores}, schema_overrides=SETTING_SCORE)
+
+
+def test_stability_with_and_without_length():
+    reference, other = setting_score(500, 1, 0.1), setting_score(500, 2, 0.1)
+    same = ("fine-tuning epochs", 3.0, reference)
+    table = stability_table(reference, [("seed", 1.0, other), same], [0.1], 10)
+    seed, equal = (
+        table.filter((pl.col("factor") == f) & (pl.col("score") == "influence")).row(0, named=True)
+        for f in ("seed", "fine-tuning epochs")
+    )
+    assert seed["spearman"] > 0.8  # both lean on length, and on nothing else that they share
+    assert abs(seed["spearman_given_length"]) < 0.15
+    assert seed["overlap"] > 0.3
+    assert seed["overlap_within_length"] < 0.3
+    exact = ("spearman", "spearman_given_length", "overlap", "overlap_within_length")
+    assert [equal[name] for name in exact] == [pytest.approx(1)] * 4
+    assert table["score"].to_list()[-2:] == ["influence and residue", "influence and masked"]
+    lines = list(stability_lines(table))
+    assert len(lines) == 3
+    assert "seed 1: 0." in lines[0]
+    assert "fine-tuning epochs 3: 1.00" in lines[0]
+    with pytest.raises(ValueError, match="scores of other sequences"):
+        stability_table(reference, [("seed", 1.0, other[1:])], [0.1], 10)
+
+
+def test_each_setting_changes_one_thing():
+    own = Setting(42, 1000, 1.0, 1.0)
+    section = Stability(seeds=[42, 1], sizes=[0.5, 1.0], epochs=[0, 1, 3], widths=[0.5, 1.0])
+    changes = section.changes(own, from_scratch=True)
+    assert [(factor, value, setting.name) for factor, value, setting in changes] == [
+        ("seed", 1, "s1-n1000-w1-e1"),
+        ("subset size", 0.5, "s42-n500-w1-e1"),
+        ("fine-tuning epochs", 0, "s42-n1000-w1-e0"),
+        ("fine-tuning epochs", 3, "s42-n1000-w1-e3"),
+        ("base width", 0.5, "s42-n1000-w0.5-e1"),
+    ]
+    assert section.changes(own, from_scratch=False) == changes[:-1]
+
+
+def agreement_rows():
+    way = {"model": "pool", "loss": "masked", "parameters": "head"}
+    noise = {"of": "V", "n": 40, "reliability": 0.6, "ceiling": 0.9}
+    rows = [
+        {**way, "curvature": c, "damping": d, "score": s, "weights": w, **noise,
+         "spearman": rho, "low": (rho or 0) - 0.2, "high": (rho or 0) + 0.2}
+        for c, d, s, w, rho in [
+            ("identity", None, "target", "residues", 0.5),
+            ("identity", None, "self", "residues", -0.1),
+            ("ekfac", 0.1, "target", "residues", 0.7),
+            (None, None, "length", "sequences", -0.3),
+            (None, None, "loss", "sequences", None),
+        ]
+    ]  # fmt: skip
+    for row in rows:
+        if row["spearman"] is None:
+            row |= {"low": None, "high": None}
+        if row["curvature"] is None:
+            row["parameters"] = None
+    return pl.DataFrame(rows, schema_overrides=AGREEMENT).select(*AGREEMENT)
+
+
+def test_sentences_of_an_agreement():
+    way = {"loss": "masked", "parameters": "head", "curvature": "identity"}
+    lines = list(agreement_lines("LDS", agreement_rows(), way))
+    assert [line.split(": ", 1)[1] for line in lines] == [
+        "0.50 [0.30, 0.70], positive.",
+        "-0.10 [-0.30, 0.10], no order is shown.",
+        "0.70 (target by residues, pool, masked, head, ekfac); noise allows 0.90.",
+        "length -0.30 [-0.50, -0.10].",
+    ]
+
+
+def test_the_page_has_every_check_and_fixed_bytes(tmp_path):
+    rows = agreement_rows()
+    (tmp_path / "lds.csv").write_text(rows.write_csv())
+    save(agreement(rows), tmp_path / "lds.svg")
+    reference, other = setting_score(50, 1, 0.1), setting_score(50, 2, 0.1)
+    table = stability_table(reference, [("seed", 1.0, other)], [0.1], 5)
+    (tmp_path / "stability.csv").write_text(table.write_csv())
+    save(stability(table, SCORES), tmp_path / "stability.svg")
+    names = ("lds", "stability")
+    page, again = (
+        render("r & d", 0.95, {}, {n: tmp_path / f"{n}.csv" for n in names},
+               {n: tmp_path / f"{n}.svg" for n in names})
+        for _ in range(2)
+    )  # fmt: skip
+    assert page == again
+    assert page.count("<svg") == 2
+    assert "r &amp; d" in page
+    assert "Assumption 1, influence, least Spearman" in page
+    assert "ekfac" in page
+
+
+def config(**validate):
+    return {"run": "r", "modality": "rna", "corpus": {"fasta": ["a.fa"]}, "validate": validate}
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ({"scores": ["inflence"]}, r"validate\.scores: no score inflence; allowed: influence, "),
+        ({"scores": ["influence", "influence"]}, r"validate\.scores: a value twice"),
+        ({"loo": {"seeds": [1, 1]}}, r"validate\.loo\.seeds: a value twice"),
+        ({"lds": {"subset": 3}}, r"validate\.lds\.subset: unknown key"),
+        ({"ldz": None}, r"validate\.ldz: unknown key; allowed: .*lds"),
+        ({"curvatures": ["kfca"]}, r"validate\.curvatures\.0: .*'kfac'"),
+        ({"damping": [0]}, r"validate\.damping\.0: "),
+    ],
+)
+def test_a_wrong_config_is_refused_with_the_key(section, message):
+    with pytest.raises(ConfigError, match=message):
+        load_config(config(**section))
+
+
+def test_defaults_and_what_is_left_out():
+    loaded = load_config(config(scores=["residue", "loss"], loo=None))
+    section = loaded.validation
+    assert section.lds.subsets >= 40
+    assert (list(section.retrained()), list(section.samples())) == (["lds"], ["lds", "stability"])
+    names = section.deciles()
+    assert (len(names), names[0], names[-1]) == (21, "decile_0.residue", "random")
+    assert Validate(scores=[]).deciles() == []
+    assert section.decile_budget([30, 20]) == 20
+    assert own_way(loaded.influence) == {
+        "loss": "unmasked", "parameters": "head", "curvature": "diag_fisher"
+    }  # fmt: skip

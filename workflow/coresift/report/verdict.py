@@ -1,0 +1,224 @@
+"""What a run says: marks of every selection against its controls, and sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from coresift.report.controls import REGIME, UNIGRAM, absent, explains, row_of, short
+
+SIGNS = {"better": "+", "no different": "=", "worse": "\N{MINUS SIGN}", "unknown": "?"}
+LEGEND = "+ better than the control, = no different, \N{MINUS SIGN} worse, ? one seed: nobody knows"
+#: Fewer coreset seeds than this are a caution.
+ENOUGH = 3
+
+
+def _listed(names: Sequence[str], last: str = "and") -> str:
+    """'a, b and c'."""
+    return f" {last} ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
+def _unique(frame: pl.DataFrame, column: str) -> list[str]:
+    return frame[column].unique(maintain_order=True).to_list()
+
+
+def marks_table(comparisons: pl.DataFrame) -> pl.DataFrame:
+    """Rows by outcomes: a mark for each control, e.g. 'random +, length =, untrained +'.
+
+    Args:
+        comparisons: columns of `tables.COMPARISON`.
+
+    Returns:
+        Columns selection, seeds and one an outcome, text.
+    """
+    cells = comparisons.with_columns(
+        cell=pl.format(
+            "{} {}",
+            pl.col("control").map_elements(short, pl.String),
+            pl.col("mark").replace_strict(SIGNS, return_dtype=pl.String),
+        )
+    )
+    joined = cells.group_by("selection", "task", maintain_order=True).agg(
+        pl.col("seeds").first(), pl.col("cell").str.join(", ")
+    )
+    seeds = joined.group_by("selection", maintain_order=True).agg(pl.col("seeds").first())
+    wide = joined.pivot(on="task", index="selection", values="cell").fill_null("")
+    return seeds.with_columns(pl.col("seeds").cast(pl.String)).join(
+        wide, on="selection", maintain_order="left"
+    )
+
+
+def as_lines(table: pl.DataFrame) -> list[str]:
+    """A table of text as lines, columns aligned, for a terminal."""
+    rows = [table.columns, *table.rows()]
+    widths = [max(len(row[i]) for row in rows) for i in range(table.width)]
+    return ["  ".join(f"{v:{w}}" for v, w in zip(r, widths, strict=True)).rstrip() for r in rows]
+
+
+def _gain(rows: pl.DataFrame) -> str:
+    """The sentence of one selection that is better than random on one outcome."""
+    name, task = rows["selection"][0], rows["task"][0]
+    matched = rows.filter(pl.col("role") == "matched")
+    rivals = rows.filter(pl.col("role") != "floor")
+    beaten = rivals.filter(pl.col("mark") == "better").sort("gain").row(0, named=True)
+    strongest = (
+        f"the strongest control that it beats is {beaten['control']} "
+        f"(by {beaten['gain']:.3g} {beaten['metric']})"
+    )
+    if not matched.height:
+        return (
+            f"{task}: {name} is better than random, with no matched control in this run "
+            f"(selection.controls): its lengths or its sources may explain the gain; {strongest}."
+        )
+    open_ = matched.filter(pl.col("mark") != "better")
+    if not open_.height:
+        every = "better than random and than every control matched to it"
+        return f"{task}: {name} is {every}; {strongest}."
+    why = [f"{row['control']} ({explains(row['control'])})" for row in open_.to_dicts()]
+    return (
+        f"{task}: {name} is better than random, but not shown to be better than {_listed(why)}, "
+        f"which may explain the gain; {strongest}."
+    )
+
+
+def gains(comparisons: pl.DataFrame) -> list[str]:
+    """Whether a selection is better than random and than its matched controls, by outcome."""
+    lines, none = [], []
+    against = comparisons.filter(pl.col("role") == "random")
+    if not against.height:
+        return ["No selection has a random control of the same budget in this run."]
+    for task in _unique(against, "task"):
+        rows = against.filter(pl.col("task") == task)
+        better = rows.filter(pl.col("mark") == "better")["selection"].to_list()
+        own = comparisons.filter(pl.col("task") == task)
+        lines += [_gain(own.filter(pl.col("selection") == name)) for name in better]
+        none += [task] * (not better)
+        worse = rows.filter(pl.col("mark") == "worse")["selection"].to_list()
+        if worse:
+            lines.append(f"{task}: worse than random: {', '.join(worse)}.")
+    if none:
+        lines.insert(0, f"No selection is shown to be better than random on {_listed(none, 'or')}.")
+    return lines
+
+
+def _held_out_first(rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows of held-out sets if there are any: a task's probe tells models apart less well."""
+    held_out = rows.filter(pl.col("task").str.starts_with("heldout_"))
+    return held_out if held_out.height else rows
+
+
+def regime(comparisons: pl.DataFrame) -> list[str]:
+    """Whether more data at equal compute differ from random, by budget."""
+    rows = _held_out_first(comparisons.filter(pl.col("role") == "regime"))
+    missing = [
+        name
+        for name in REGIME
+        if not any(row_of(row).kind == name for row in _unique(rows, "selection"))
+    ]
+    without = f" ({_listed(missing)}: not in this run)" if missing else ""
+    if len(missing) == len(REGIME):
+        return [
+            "Whether this run could show redundancy is not known: neither pool nor random_x10 "
+            "is among selection.strategies."
+        ]
+    lines = []
+    for control in _unique(rows, "control"):
+        own = rows.filter(pl.col("control") == control)
+        names, tasks = _unique(own, "selection"), _listed(_unique(own, "task"))
+        if (own["mark"] == "unknown").all():
+            lines.append(f"Whether this run could show redundancy is not known: one seed{without}.")
+            continue
+        known = own.filter(pl.col("mark").is_in(["better", "worse"]))
+        if known.height:
+            found = [f"{r['selection']} is {r['mark']} on {r['task']}" for r in known.to_dicts()]
+            lines.append(
+                f"More data at equal compute differ from {control}: {_listed(found)}{without}."
+            )
+            continue
+        subject = "Neither " + " nor ".join(names) if len(names) > 1 else f"No effect: {names[0]}"
+        differs = "differs" if len(names) > 1 else "does not differ"
+        lines.append(
+            f"{subject} {differs} from {control} on {tasks}{without}: this run cannot show "
+            "redundancy. Train for more epochs, at a smaller budget, or a larger model."
+        )
+    return lines
+
+
+def resolution(comparisons: pl.DataFrame, level: float) -> list[str]:
+    """The smallest difference from random that the seeds could detect."""
+    rows = comparisons.filter(pl.col("role") == "random")
+    known = rows.drop_nulls("detectable")
+    if not rows.height:
+        return []
+    if not known.height:
+        return [
+            "One coreset seed: how far seeds scatter is not known, and no difference is judged."
+        ]
+    middle = known.group_by("task", maintain_order=True).agg(
+        pl.col("detectable").median(), pl.col("metric").first()
+    )
+    parts = [f"{r['detectable']:.2g} {r['metric']} on {r['task']}" for r in middle.to_dicts()]
+    counts = sorted(set(known["seeds"]) | set(known["control_seeds"]))
+    return [
+        f"With {_listed([str(n) for n in counts], 'or')} seeds a difference from random of "
+        f"{_listed(parts)} is detected with 80 % power at the {level:.0%} level (half of the "
+        "selections need less); correction over many comparisons asks for more."
+    ]
+
+
+def above_unigram(results: pl.DataFrame) -> list[str]:
+    """The trained models that know no more than letter frequencies.
+
+    Args:
+        results: columns of `tables.RESULT`.
+    """
+    loss = results.filter(pl.col("metric") == "loss", pl.col("task").str.starts_with("heldout_"))
+    line = loss.filter(pl.col("selection") == UNIGRAM).select("task", line="mean")
+    trained = loss.filter(~pl.col("selection").is_in([UNIGRAM, "untrained"])).join(line, on="task")
+    lines = []
+    for (task,), rows in trained.group_by("task", maintain_order=True):
+        names = rows.filter(pl.col("mean") >= pl.col("line"))["selection"].to_list()
+        if names:
+            lines.append(
+                f"{task}: {_listed(names)} {'is' if len(names) == 1 else 'are'} above the unigram "
+                f"loss ({rows['line'][0]:.3f} nats): nothing learnt that letter frequencies do not "
+                "tell."
+            )
+    return lines
+
+
+def cautions(results: pl.DataFrame, comparisons: pl.DataFrame) -> list[str]:
+    """Few seeds, no held-out set, controls that are absent."""
+    lines = []
+    drawn = comparisons.filter(pl.col("role") != "floor")
+    fewest = min([*drawn["seeds"], *drawn["control_seeds"]], default=ENOUGH)
+    if fewest < ENOUGH:
+        lines.append(
+            "Fewer than three coreset seeds: their scatter is hardly known, so only large "
+            "differences are found."
+        )
+    held_out = results["task"].str.starts_with("heldout_").any()
+    if not held_out:
+        lines.append("No held-out set in this run (heldout.share, heldout.files).")
+    missing = [n for n in absent(_unique(results, "selection")) if held_out or n != UNIGRAM]
+    if missing:
+        lines.append(f"Controls not in this run: {', '.join(missing)}.")
+    return lines
+
+
+def sentences(results: pl.DataFrame, comparisons: pl.DataFrame, level: float) -> list[str]:
+    """All that a reader must know first, in order.
+
+    Args:
+        results: columns of `tables.RESULT`.
+        comparisons: columns of `tables.COMPARISON`.
+        level: of the marks.
+    """
+    return [
+        *gains(comparisons),
+        *regime(comparisons),
+        *resolution(comparisons, level),
+        *above_unigram(results),
+        *cautions(results, comparisons),
+    ]
