@@ -84,25 +84,3 @@ rule select:
         code=code("select"),
     script:
         "../workflow/scripts/select.py"
-
-
-rule coreset_fasta:
-    input:
-        coreset=out("coresets/{name}/coreset.parquet"),
-        pool=expand(out("corpus/pool/corpus/{bucket}.parquet"), bucket=BUCKETS),
-    output:
-        out("coresets/{name}/coreset.fasta.gz"),
-    log:
-        log_of("coreset_fasta-{name}"),
-    benchmark:
-        bench("coreset_fasta-{name}")
-    conda:
-        "../envs/corpus.yaml"
-    threads: 1
-    resources:
-        mem_mb=memory(8000),
-        runtime=runtime(30),
-    params:
-        code=code("coreset_fasta"),
-    script:
-        "../workflow/scripts/coreset_fasta.py"

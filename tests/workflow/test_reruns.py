@@ -125,7 +125,9 @@ def test_a_new_target_needs_its_own_gradient_only(project):
 
 PAGE = {"results", "make_report"}
 TRAINED = {"pretrain", "heldout", "evaluate_domain", *PAGE}
-DRAWN = {"select", "coreset_fasta", "describe_coresets", "embed", *TRAINED}
+#: What is written for others has the config in it, but for what evaluation and report are told.
+CARDS = {"corpus_card", "export_coreset"}
+DRAWN = {"select", "export_coreset", "describe_coresets", "embed", *TRAINED}
 SCORED = {"score", "merge", "describe_scores", *DRAWN}
 TUNED = {"finetune", "fisher_part", "fisher", "identity", *SCORED}
 #: Rows from sequence alone.
@@ -135,6 +137,7 @@ HELD_OUT = {"heldout_sets", "heldout_groups", *LOSSES}
 #: What reads the pool proper.
 SPLIT = {
     *("split", "summarise_corpus", "check_budgets", "merge_groups", "features", "subset", "base"),
+    "corpus_card",
     *HELD_OUT,
     *TUNED,
 }
@@ -143,19 +146,19 @@ INGESTED = {"ingest", "deduplicate", "group", *POOLED}
 
 #: Where a harmless key is added, and the rules that may come to another result by it.
 SETTINGS = [
-    ("dag/settings.py", "Download", set()),
+    ("dag/settings.py", "Download", CARDS),
     ("corpus/settings.py", "Corpus", INGESTED),
-    ("corpus/settings.py", "Heldout", set()),
+    ("corpus/settings.py", "Heldout", CARDS),
     ("corpus/settings.py", "Decontaminate", POOLED),
-    ("corpus/settings.py", "Subset", set()),
+    ("corpus/settings.py", "Subset", {"export_coreset"}),
     ("training/settings.py", "Base", {"base", *TUNED}),
     ("training/settings.py", "Finetune", TUNED),
     ("training/settings.py", "Pretrain", TRAINED),
     ("influence/settings.py", "Influence", {"fisher_part", "fisher", "identity", *SCORED}),
     # A draw depends on what its own name asks for.
-    ("selection/settings.py", "Selection", set()),
-    ("selection/settings.py", "Cci", {"describe_coresets", "make_report"}),
-    ("tasks/settings.py", "Task", {"evaluate_domain", *ALONE, *PAGE}),
+    ("selection/settings.py", "Selection", {"export_coreset"}),
+    ("selection/settings.py", "Cci", {"describe_coresets", "make_report", "export_coreset"}),
+    ("tasks/settings.py", "Task", {"evaluate_domain", *ALONE, *PAGE, *CARDS}),
     ("tasks/settings.py", "Evaluate", {"evaluate_domain", *ALONE, *PAGE}),
     ("tasks/readers/settings.py", "TaskData", {"protected", *ALONE, *POOLED}),
     ("report/settings.py", "Report", set()),
@@ -184,7 +187,12 @@ CODE = [
     ("training/mlm.py", {"base", *TUNED}),
     ("corpus/labels.py", {"group", "merge_groups", "heldout_groups"}),
     ("corpus/heldout.py", HELD_OUT),
-    ("corpus/features.py", {"features", "describe_scores", "describe_coresets", "make_report"}),
+    (
+        "corpus/features.py",
+        {"features", "describe_scores", "describe_coresets", "make_report", *CARDS},
+    ),
+    ("export/card.py", CARDS),
+    ("export/coreset.py", {"export_coreset"}),
     ("heldout/reading.py", TRAINED),
     ("heldout/rows.py", LOSSES),
     ("cost/estimate.py", set()),

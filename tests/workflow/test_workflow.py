@@ -13,6 +13,7 @@ import time
 import numpy as np
 import polars as pl
 import psutil
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from coresift.corpus.fasta import read_fasta
@@ -42,6 +43,12 @@ def test_whole_run(project):
     assert coreset["seq_id"].to_list() == best.to_list()
     with gzip.open(out / "coresets/top_influence-40-s0/coreset.fasta.gz", "rt") as handle:
         assert sum(line.startswith(">") for line in handle) == 40
+    held_out = corpus["held_out"]["sequences"]
+    expected = {"coresets/top_influence-40-s0": [40], "corpus": [corpus["pool"], held_out]}
+    for folder, counts in expected.items():
+        head = yaml.safe_load((out / folder / "README.md").read_text().split("---\n")[1])
+        files = [(out / folder).glob(f["path"]) for f in head["configs"][0]["data_files"]]
+        assert [sum(pq.read_metadata(p).num_rows for p in paths) for paths in files] == counts
     curves = [(out / f"models/{n}-40-s0/metrics.jsonl").read_text().splitlines() for n in
               ("top_influence", "random_tokens:top_influence")]  # fmt: skip
     residues = [[re.search(r'"residues": (\d+)', line).group(1) for line in c] for c in curves]

@@ -128,8 +128,8 @@ class Config(Section):
                 raise ValueError(f"subset.fasta: not in corpus.fasta: {unknown}")
         if self.base.size is not None and self.base.size < self.subset.size:
             raise ValueError(
-                f"base.size {self.base.size} is below subset.size {self.subset.size}: D_sub is part "
-                "of what the base is made from"
+                f"base.size {self.base.size} is below subset.size {self.subset.size}: D_sub is "
+                "part of what the base is made from"
             )
         self._check_selection()
         return self

@@ -9,7 +9,6 @@ from pydantic import Field, model_validator
 from coresift.models.settings import Preset
 from coresift.settings import FilePath, Fraction, Positive, Section
 
-
 Precision = Literal["float32", "bf16"]
 
 
