@@ -26,6 +26,7 @@ from coresift.dag.readonly import read_only_records
 from coresift.files import read_yaml
 from coresift.models.settings import architecture
 from coresift.selection.names import (
+    BUDGET,
     CORESET_NAME,
     SELECTION,
     STRATEGIES,
@@ -147,10 +148,11 @@ BUCKETS = range(CFG.corpus.buckets)
 SHARDS = range(CFG.influence.shards)
 # A pinned D_sub has its own pool even while the files are the same: adding one changes no path.
 BASE_SET = "corpus" if CFG.subset.fasta is None else "base"
+BUDGETS = [*map(str, CFG.selection.budgets)]
 CORESETS = [
     coreset_name(selection, budget, seed)
     for selection in CFG.selection.names
-    for budget in CFG.selection.budgets
+    for budget in BUDGETS
     for seed in CFG.selection.seeds
 ]
 #: Where every training of a coreset starts: the same weights, untouched.
@@ -180,7 +182,7 @@ wildcard_constraints:
     shard=r"\d+",
     set="corpus|base",
     selection=SELECTION,
-    budget=r"\d+",
+    budget=BUDGET,
     seed=r"\d+",
     name="|".join(
         [CORESET_NAME, r"untrained-s\d+", *map(re.escape, CFG.evaluate.checkpoints)]

@@ -67,7 +67,7 @@ rule describe_scores:
         runtime=runtime(30),
     params:
         columns=CFG.influence.columns(),
-        budgets=CFG.selection.budgets,
+        budgets=BUDGETS,
         code=code("describe_scores"),
     script:
         "../workflow/scripts/describe_scores.py"

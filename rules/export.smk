@@ -34,7 +34,7 @@ def recipe_of(name):
     only = {
         "strategies": [selection],
         "controls": [],
-        "budgets": [budget],
+        "budgets": [budget.setting],
         "seeds": [seed],
     }
     request = CFG.selection.request(selection)
@@ -128,7 +128,7 @@ rule export_coreset:
         runtime=runtime(60),
     params:
         selection=lambda w: parse_coreset(w.name)[0],
-        budget=lambda w: parse_coreset(w.name)[1],
+        budget=lambda w: parse_coreset(w.name)[1].setting,
         seed=lambda w: parse_coreset(w.name)[2],
         score=lambda w: (
             CFG.selection.request(parse_coreset(w.name)[0]).score

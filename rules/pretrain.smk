@@ -40,7 +40,7 @@ rule pretrain:
             else CFG.pretrain.compute
         ),
         architecture=architecture(CFG.pretrain.preset),
-        budget=lambda w: parse_coreset(w.name)[1],
+        budget=lambda w: str(parse_coreset(w.name)[1]),
         seed=lambda w: parse_coreset(w.name)[2],
         heldout_seed=CFG.seed,
         device=CFG.device,

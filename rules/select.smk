@@ -36,7 +36,7 @@ def reads_states(selection):
 
 rule check_budgets:
     input:
-        out("corpus/summary.json"),
+        expand(out("corpus/pool/corpus/{bucket}.parquet"), bucket=BUCKETS),
     output:
         out("coresets/budgets.json"),
     log:
@@ -51,7 +51,7 @@ rule check_budgets:
         runtime=runtime(10),
     params:
         requests=[drawn(name) for name in CFG.selection.requests()],
-        budgets=CFG.selection.budgets,
+        budgets=BUDGETS,
         code=code("check_budgets"),
     script:
         "../workflow/scripts/check_budgets.py"

@@ -22,7 +22,7 @@ INTERVALS = {
     "n_resamples": VALIDATION.bootstrap,
     "confidence": VALIDATION.confidence,
 }
-DECILE_BUDGET = VALIDATION.decile_budget(CFG.selection.budgets)
+DECILE_BUDGET = str(VALIDATION.decile_budget(CFG.selection.budgets))
 DECILES = [
     coreset_name(selection, DECILE_BUDGET, seed)
     for selection in VALIDATION.deciles()
@@ -45,7 +45,6 @@ def held_out_sets(wildcards):
 rule validate_draw:
     input:
         pool=expand(out("corpus/pool/corpus/{bucket}.parquet"), bucket=BUCKETS),
-        corpus=out("corpus/summary.json"),
         sets=held_out_sets,
     output:
         **{
@@ -133,6 +132,7 @@ rule validate_page:
         run=CFG.run,
         confidence=VALIDATION.confidence,
         way=own_way(CFG.influence),
+        damping=CFG.influence.resolved().damping,
         tables=list(VALIDATION_TABLES),
         plots=list(VALIDATION_PLOTS),
         code=code("validate_page"),

@@ -51,6 +51,12 @@ def test_defaults_are_valid():
         ("influence.damping", 0, ["influence.damping", "greater than 0"]),
         ("influence.dampening", 1, ["influence.dampening: unknown key", "damping_mode"]),
         ("selection.budgets", [10, 10], ["selection", "twice"]),
+        ("selection.budgets", ["1M residues", "1000k residues"], ["twice: 1Mr, 1Mr"]),
+        (
+            "selection.budgets",
+            ["50 M residues"],
+            ["selection.budgets.0", "50M residues", "'50 M r"],
+        ),
         ("corpus.min_length", 5000, ["min_length 5000 is above max_length"]),
         ("corpus.fasta", ["x/a.fa", "y/a.fa.gz"], ["file names must differ"]),
         ("subset.fasta", ["b.fa"], ["not in corpus.fasta"]),

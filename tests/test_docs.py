@@ -22,7 +22,11 @@ def validator(schema):
 
 
 #: Configs that are given after another one, and which.
-OVERLAYS = {"validate_demo.yaml": "config/demo.yaml"}
+OVERLAYS = {
+    "validate_demo.yaml": "config/demo.yaml",
+    "shared_rna.yaml": "config/rna.yaml",
+    "shared_protein.yaml": "config/protein.yaml",
+}
 
 
 def configs(root):

@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 from coresift.hashing import seeded_generator
-from coresift.selection.names import DECILES, STRATEGIES
+from coresift.selection.names import DECILES, STRATEGIES, Budget
 from coresift.selection.settings import Selection
 from coresift.selection.strategies import select
 from coresift.selection.tables import CORESET
@@ -91,7 +91,7 @@ def draw(strategy: str, budget: int, folder: Path) -> pl.DataFrame:
         reference = read_table(folder / "reference.parquet", CORESET)
     if STRATEGIES[strategy].states:
         states = [np.load(folder / "states.npy", mmap_mode="r")]
-    return select(scores, request, budget, 0, groups, reference, states)
+    return select(scores, request, Budget(budget), 0, groups, reference, states)
 
 
 def measure(strategy: str, n: int, folder: Path) -> None:

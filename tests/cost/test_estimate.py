@@ -2,6 +2,7 @@
 
 import gc
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -249,6 +250,14 @@ def test_a_base_of_its_own_size_and_precision_costs_what_it_reads():
     assert larger["base"].hours == pytest.approx(usual["base"].hours * 800 / n / 2)
     assert larger["base"].host_gb > usual["base"].host_gb
     assert larger["finetune"] == usual["finetune"]
+
+
+def test_a_budget_of_residues_costs_what_as_many_average_sequences_do():
+    config = make_config(selection={"budgets": [50, "4.9k residues"]})
+    found = Estimator(config, Corpus.given(1000, 98), assumed("h100", 1)).stages()
+    one, other = (s for s in found if s.name.startswith("pretrain"))
+    assert (one.name, other.name) == ("pretrain 50", "pretrain 4900r")
+    assert replace(other, name=one.name) == one
 
 
 def test_embeddings_cost_a_forward_pass_where_a_selection_reads_them():

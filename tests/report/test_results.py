@@ -90,6 +90,11 @@ def test_pairs_are_rows_and_their_controls():
         "kmer",
     ]
     assert row_of("random_groups:cci.residue-10").matched_to == "cci.residue"
+    names = ["cci-50Mr", "random-50Mr", "random-50", "random_length:cci-50Mr"]
+    assert set(comparisons(names)) == {
+        ("cci-50Mr", "random-50Mr", "random"),
+        ("cci-50Mr", "random_length:cci-50Mr", "matched"),
+    }
 
 
 def test_correction_leaves_unknown_what_has_no_p():

@@ -12,8 +12,9 @@ from coresift.hashing import uniform_hash
 from coresift.selection import embedding
 from coresift.selection.cci import draw_cci
 from coresift.selection.cells import Embeddings, partition
-from coresift.selection.draw import Draw
+from coresift.selection.draw import Draw, prefix
 from coresift.selection.errors import SelectionError
+from coresift.selection.names import Budget
 from coresift.selection.neighbours import facility_location, nearest_before
 from coresift.selection.request import Request
 from coresift.selection.settings import Cci, Embedding, Selection
@@ -40,13 +41,14 @@ def make_pool(n, seed=0, draw_seed=0):
     ids = [f"{i:032x}" for i in range(n)]
     ranks = pl.Series(uniform_hash(ids, draw_seed, "select"), dtype=pl.UInt64)
     pool = pl.DataFrame({"seq_id": ids, "hash_rank": ranks, "score": rng.lognormal(size=n)})
-    pool = pool.with_columns(length=pl.lit(50, pl.Int32))
+    pool = pool.with_columns(length=rng.integers(30, 90, n).astype(np.int32))
     states = rng.normal(size=(n, 6)) + 3
     states[rng.random(n) < 0.2] = states[0]
     return pool, states.astype(np.float16)
 
 
 def drawn(strategy, pool, states, budget, seed=0, **options):
+    budget = Budget(budget) if isinstance(budget, int) else budget
     request = Request(strategy, strategy, options={**OPTIONS, **options})
     rows = STRATEGIES[strategy](Draw(pool, budget, seed, request, states=states))
     return rows["seq_id"].to_list()
@@ -61,9 +63,12 @@ def test_budgets_are_exact_and_nested(strategy, n, share, seed, cell_rows, data)
     chosen = drawn(strategy, pool, [states], budget, cell_rows=cell_rows)
     assert len(chosen) == len(set(chosen)) == budget
     assert set(chosen) <= set(pool["seq_id"])
-    if strategy != "kmeans_cci":  # which shares each budget anew
-        smaller = data.draw(st.integers(1, budget))
-        assert drawn(strategy, pool, [states], smaller, cell_rows=cell_rows) == chosen[:smaller]
+    smaller = data.draw(st.integers(1, budget))
+    assert drawn(strategy, pool, [states], smaller, cell_rows=cell_rows) == chosen[:smaller]
+    lengths = pool["length"].to_numpy()[np.searchsorted(pool["seq_id"].to_numpy(), chosen)]
+    residues = Budget(data.draw(st.integers(1, int(lengths.sum()))), "residues")
+    found = drawn(strategy, pool, [states], residues, cell_rows=cell_rows)
+    assert found == chosen[: prefix(residues, lengths)]
     cut = data.draw(st.integers(0, n))
     parts = [states[:cut], states[cut:]]
     assert drawn(strategy, pool, parts, budget, cell_rows=cell_rows) == chosen
@@ -121,7 +126,7 @@ def test_merging_takes_the_largest_that_is_next(values):
     rows = np.arange(sum(sizes))
     orders = np.split(rows, np.cumsum(sizes)[:-1])
     merged = embedding.merge_orders(
-        orders, [np.array(v, float) for v in values], rows.astype(np.uint64), len(rows)
+        orders, [np.array(v, float) for v in values], rows.astype(np.uint64)
     )
     flat, lists = np.concatenate(values), [list(order) for order in orders]
     for row in merged:
@@ -137,7 +142,7 @@ def test_kmeans_cci_is_cci_in_cells():
     one = drawn("kmeans_cci", pool, [states], 40, cell_rows=160)
     options = plain(Cci(n_strata=4, prune_hard=0.0))
     assert set(one) == set(
-        draw_cci(Draw(pool, 40, 0, Request("cci", "cci", options=options)))["seq_id"]
+        draw_cci(Draw(pool, Budget(40), 0, Request("cci", "cci", options=options)))["seq_id"]
     )
     cells = partition(Embeddings([states], True), pool["hash_rank"].to_numpy(), 40, 0)
     chosen = np.isin(pool["seq_id"].to_numpy(), drawn("kmeans_cci", pool, [states], 40))
@@ -168,17 +173,17 @@ def test_what_does_not_fit_is_an_error(caplog):
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_the_order_of_the_scores_does_not_matter(strategy):
     pool, states = make_pool(150)
-    scores = pool.select("seq_id", pl.lit(50, pl.Int32).alias("length"), influence="score")
+    scores = pool.select("seq_id", "length", influence="score")
     selection = Selection(strategies=[strategy], embedding={"cell_rows": 50})
     request = selection.request(strategy)
     assert selection.reads_states
     assert request.score == ("influence" if strategy in ("d2", "kmeans_cci") else None)
-    coreset = select(scores, request, 40, 0, states=[states])
+    coreset = select(scores, request, Budget(40), 0, states=[states])
     shuffled = scores.sample(fraction=1, shuffle=True, seed=1)
-    assert select(shuffled, request, 40, 0, states=[states]).equals(coreset)
+    assert select(shuffled, request, Budget(40), 0, states=[states]).equals(coreset)
     assert coreset.height == 40
     with pytest.raises(SelectionError, match="needs the embeddings"):
-        select(scores, request, 40, 0)
+        select(scores, request, Budget(40), 0)
 
 
 THREADS = """

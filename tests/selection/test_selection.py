@@ -10,8 +10,12 @@ import numpy as np
 import polars as pl
 import pytest
 from coresift.corpus.blocks import sequence_id
-from coresift.selection.allocation import capped_quotas, systematic_counts
-from coresift.selection.budgets import LENGTH_BINS, check_budgets
+from coresift.selection.budgets import (
+    LENGTH_BINS,
+    check_budgets,
+    least_residues,
+    length_counts,
+)
 from coresift.selection.cci import PRUNED, kept_by, pool_strata, scaled
 from coresift.selection.diagnostics import (
     distances,
@@ -21,14 +25,17 @@ from coresift.selection.diagnostics import (
     taken,
     total_variation,
 )
-from coresift.selection.draw import draw_pool, group_codes
+from coresift.selection.draw import draw_pool, group_codes, prefix
 from coresift.selection.errors import SelectionError
 from coresift.selection.names import (
     DECILES,
     STRATEGIES,
+    Budget,
+    budget_of,
     coreset_name,
     parse,
     parse_coreset,
+    read_budget,
     without_seed,
 )
 from coresift.selection.request import Request
@@ -47,12 +54,8 @@ NAMES = [
     if not needs.states and name not in [*DECILES][1:9]
 ]
 SELECTION = Selection(strategies=NAMES, cci=CCI, controls=[])
-#: Those that are a prefix of one order of the pool.
-NESTED = [
-    *("top_influence", "bottom_influence", "top_length_rank", "cci", "target:t", "loss"),
-    *("loss_low", "loss_mid", "grad_norm", "error_norm", "decile_9", "random", "random_kept"),
-    *("cluster_representative", "cluster_balanced", "group_balanced", "pool", "random_x10"),
-]
+#: Those that have the counts of their reference; all others are a prefix of one order.
+COUNTED = ("random_length:cci", "random_groups:cci")
 
 
 def make_scores(n, seed=0, ties=False):
@@ -99,6 +102,8 @@ def request(name, **options):
 
 
 def draw(scores, name, budget, seed=0, groups=None, **options):
+    """A coreset of a selection; an integer is a budget in sequences."""
+    budget = Budget(budget) if isinstance(budget, int) else budget
     groups = make_groups(scores) if groups is None else groups
     asked = request(name, **options)
     reference = None
@@ -121,38 +126,65 @@ def shortest_prefix(lengths, residues):
     return 1 + sum(total < residues for total in [*totals][:-1])
 
 
+def is_spent(lengths, n, budget):
+    """Whether the first n of an order come nearest to a budget, or are all."""
+    if budget.unit == "sequences":
+        return n == min(budget.amount, len(lengths))
+    residues = sum(lengths[:n])
+    if residues < budget.amount:
+        return n == len(lengths) or budget.amount - residues <= lengths[n] / 2
+    return n == 1 or residues - budget.amount < lengths[n - 1] / 2 or residues == budget.amount
+
+
+def scaled_budget(budget, factor):
+    return replace(budget, amount=max(1, int(factor * budget.amount)))
+
+
 @settings(max_examples=12, deadline=None)
-@given(st.integers(5, 120), st.floats(0.05, 0.85), st.integers(0, 99), st.booleans(), st.data())
+@given(st.integers(5, 120), st.floats(0.05, 1), st.integers(0, 99), st.booleans(), st.data())
+@pytest.mark.parametrize("unit", ["sequences", "residues"])
 @pytest.mark.parametrize("name", NAMES)
-def test_properties(name, n, share, seed, ties, data):
+def test_properties(name, unit, n, share, seed, ties, data):
     strategy = parse(name).strategy
-    if strategy in DECILES:
-        n, share = 10 * n, share / 10
-    scores = make_scores(n, seed, ties)
+    scores = make_scores(10 * n if strategy in DECILES else n, seed, ties)
     groups = make_groups(scores, seed)
-    budget = max(1, int(share * n))
+    asked = {found: request(found) for found in (name, parse(name).arg or "cci") if found != "t"}
+    most = check_budgets(np.bincount(scores["length"]), [], asked)[name][unit]
+    largest = Budget(most, unit)
+    budget = scaled_budget(largest, share)
     coreset = draw(scores, name, budget, seed, groups)
     lengths = scores.join(coreset, on="seq_id").sort("rank")["length"].to_list()
-    if strategy == "pool":
-        residues = 2.5 * budget * scores["length"].mean()
-        order = scores.join(coreset, on="seq_id", how="left").sort("rank", nulls_last=True)
-        assert coreset.height == shortest_prefix(order["length"], residues)
-    elif strategy != "random_tokens":
-        assert coreset.height == (min(n, 10 * budget) if strategy == "random_x10" else budget)
-    assert len(lengths) == coreset.height
-    assert coreset["seq_id"].n_unique() == coreset.height
+    assert len(lengths) == coreset["seq_id"].n_unique() == coreset.height
     assert coreset["rank"].to_list() == list(range(coreset.height))
     assert (coreset["weight"] >= 1).all()
+    if name in COUNTED:
+        assert coreset.height == draw(scores, "cci", budget, seed, groups).height
+    else:
+        whole = draw(scores, name, largest, seed, groups)
+        assert whole.head(coreset.height)["seq_id"].equals(coreset["seq_id"])
+        order = whole.join(scores, on="seq_id", maintain_order="left")["length"].to_list()
+        if strategy == "pool":
+            residues = 2.5 * budget.residues(scores["length"].mean())
+            assert coreset.height == shortest_prefix(order, residues)
+        elif strategy == "random_tokens":
+            reference = draw(scores, "cci", budget, seed, groups)
+            residues = scores.join(reference, on="seq_id")["length"].sum()
+            assert is_spent(order, coreset.height, Budget(residues, "residues"))
+        else:
+            spent = scaled_budget(budget, 10) if strategy == "random_x10" else budget
+            assert is_spent(order, coreset.height, spent)
     order = data.draw(st.integers(0, 9))
     shuffled, regrouped = (f.sample(fraction=1, shuffle=True, seed=order) for f in (scores, groups))
     assert draw(shuffled, name, budget, seed, regrouped).equals(coreset)
 
 
-@pytest.mark.parametrize("name", NESTED)
-def test_smaller_budgets_are_nested(name):
-    scores = make_scores(600, ties=True)
-    small, large = draw(scores, name, 20), draw(scores, name, 50)
-    assert large.head(small.height)["seq_id"].equals(small["seq_id"])
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=20), st.integers(1, 700))
+def test_a_budget_of_residues_ends_at_the_nearest_sequence(lengths, residues):
+    found = prefix(Budget(residues, "residues"), np.array(lengths))
+    away = [abs(sum(lengths[:n]) - residues) for n in range(1, len(lengths) + 1)]
+    assert found == 1 + int(np.argmin(away))
+    assert is_spent(lengths, found, Budget(residues, "residues"))
+    assert prefix(Budget(residues), np.array(lengths)) == min(residues, len(lengths))
 
 
 RANDOM = [n for n in NAMES if STRATEGIES[parse(n).strategy].random]
@@ -169,10 +201,10 @@ def test_draws_of_different_selections_are_independent_unless_shared():
     n = 400
 
     def shared(a, b):
-        one, other = (select(scores, x, n, 0, None, reference) for x in (a, b))
+        one, other = (select(scores, x, Budget(n), 0, None, reference) for x in (a, b))
         return len(ids(one) & ids(other))
 
-    reference = select(scores, request("cci"), n, 0)
+    reference = select(scores, request("cci"), Budget(n), 0)
     pairs = [("cci", "random"), ("random", "random_length:cci"), ("random", "random_kept")]
     pairs += [("cci", "cci.loss"), ("random_tokens:cci", "random_length:cci")]
     for a, b in pairs:
@@ -268,7 +300,7 @@ def test_random_groups_has_the_counts_of_its_reference(by):
     selection = Selection(strategies=["random"], group=by)
     reference = draw(scores, "top_influence", 80)
     asked = selection.request("random_groups:top_influence")
-    matched = select(scores, asked, 80, 0, groups, reference)
+    matched = select(scores, asked, Budget(80), 0, groups, reference)
     counts = [groups.join(c, on="seq_id").group_by(by).len().sort(by) for c in (reference, matched)]
     assert counts[0].equals(counts[1])
     if by == "source":
@@ -280,7 +312,7 @@ def test_random_kept_is_spread_over_what_cci_keeps():
     everything = draw(scores, "random_kept", 900)
     top = draw(scores, "top_influence", 100)
     assert not ids(everything) & ids(top)
-    some = select(scores, SELECTION.request("random_kept:cci.loss"), 300, 0)
+    some = select(scores, SELECTION.request("random_kept:cci.loss"), Budget(300), 0)
     assert not ids(some) & ids(draw(scores, "loss", 100))
 
 
@@ -415,30 +447,35 @@ def test_group_cci_shares_the_budget_in_proportion_and_fills_strata_inside():
         assert np.bincount(found, minlength=5).tolist() == literal_fill(sizes, expected)
 
 
-@settings(max_examples=100, deadline=None)
-@given(st.lists(st.integers(1, 40), min_size=1, max_size=25), st.floats(0, 1), st.data())
-def test_budgets_are_shared_by_weight_up_to_the_sizes(sizes, power, data):
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=25), st.integers(0, 9), st.data())
+def test_groups_are_shared_by_weight_up_to_their_sizes(sizes, seed, data):
     sizes = np.array(sizes)
-    weights = sizes**power
-    budget = data.draw(st.integers(0, int(sizes.sum())))
-    quotas = capped_quotas(sizes, weights, budget)
-    assert quotas.sum() == pytest.approx(budget)
-    assert (quotas <= sizes).all()
-    level = (quotas / weights).max()  # what is below it is full
-    below = quotas / weights < level * (1 - 1e-9)
-    assert (quotas[below] == sizes[below]).all()
-    counts = systematic_counts(quotas, budget, data.draw(st.floats(0, 1, exclude_max=True)))
-    assert counts.sum() == budget
-    assert (np.floor(quotas) <= counts).all()
-    assert (counts <= np.minimum(np.ceil(quotas), sizes)).all()
+    scores = make_scores(int(sizes.sum()))
+    names = np.repeat([f"{i:02}" for i in range(len(sizes))], sizes)
+    groups = pl.DataFrame({"seq_id": scores["seq_id"], "source": names})
+    budget = data.draw(st.integers(1, scores.height))
+    for name, power in (("group_balanced", 0), ("group_sqrt", 0.5)):
+        chosen = groups.join(draw(scores, name, budget, seed, groups), on="seq_id")["source"]
+        counts = np.bincount(chosen.cast(pl.Int64), minlength=len(sizes))
+        assert counts.sum() == budget
+        # There is a level at which each has its share of it, rounded up or down, or all it has.
+        weights, open_ = sizes**power, counts < sizes
+        least = ((counts - 1) / weights).max()
+        assert least <= min(((counts + 1) / weights)[open_], default=np.inf) + 1e-9
 
 
-def test_rounding_is_fair_to_small_groups():
-    # 900 groups of 1 and 50 of 4, 100 to draw: quotas 0.1 and 0.2.
-    quotas = np.random.default_rng(0).permutation(np.repeat([0.1, 0.2], [900, 50]))
-    starts = (np.arange(1000) + 0.5) / 1000
-    mean = np.mean([systematic_counts(quotas, 100, start) for start in starts], axis=0)
-    np.testing.assert_allclose(mean, quotas, atol=2e-3)
+def test_small_groups_have_their_chance():
+    # 900 groups of 1 and 50 of 4, weights 1 and 2, 100 to draw: 0.1 of each and 0.2 of each.
+    names = [*(f"a{i}" for i in range(900)), *(f"b{i // 4}" for i in range(200))]
+    scores = make_scores(len(names))
+    groups = pl.DataFrame({"seq_id": scores["seq_id"], "source": names})
+    found = []
+    for seed in range(80):
+        chosen = groups.join(draw(scores, "group_sqrt", 100, seed, groups), on="seq_id")
+        assert chosen["source"].n_unique() == 100
+        found.append(chosen["source"].str.starts_with("b").sum())
+    assert abs(np.mean(found) - 10) < 1  # the mean's standard error is below 0.35
 
 
 @settings(max_examples=25, deadline=None)
@@ -489,49 +526,75 @@ def test_every_budget_that_is_too_large_is_named():
         "random_length:cci": request("random_length:cci"),
         "decile_3": request("decile_3"),
     }
-    most = {"random": 25, "cci": 23, "cci_half": 13, "random_length:cci": 23, "decile_3": 3}
-    assert check_budgets(25, [1, 3], requests) == most
-    with pytest.raises(SelectionError) as caught:
-        check_budgets(25, [3, 4, 14, 24, 26], requests)
-    lines = str(caught.value).splitlines()
-    dropped = "leaves after dropping prune_hard"
-    assert [line.split(";")[0].removeprefix("selection.budgets: ") for line in lines] == [
+    counts = np.zeros(41, np.int64)
+    counts[[10, 40]] = 15, 10  # 25 sequences of 550 residues
+    most = check_budgets(counts, [Budget(1), Budget(3), Budget(30, "residues")], requests)
+    sizes = {"random": 25, "cci": 23, "cci_half": 13, "random_length:cci": 23, "decile_3": 3}
+    residues = {"random": 550, "cci": 470, "cci_half": 130, "random_length:cci": 470}
+    assert {name: found["sequences"] for name, found in most.items()} == sizes
+    assert {name: found["residues"] for name, found in most.items()} == residues | {"decile_3": 30}
+
+    def lines(*budgets):
+        with pytest.raises(SelectionError) as caught:
+            check_budgets(counts, budgets, requests)
+        return [line.removeprefix("selection.budgets: ") for line in str(caught.value).split("\n")]
+
+    dropped = "after dropping prune_hard"
+    assert [line.split(";")[0] for line in lines(*map(Budget, (3, 4, 14, 24, 26)))] == [
         "26 is larger than the pool of 25 sequences",
-        f"24 is larger than the 23 sequences that cci {dropped} = 0.1 of 25",
-        f"14 is larger than the 13 sequences that cci_half {dropped} = 0.5 of 25",
-        f"24 is larger than the 13 sequences that cci_half {dropped} = 0.5 of 25",
+        f"24 is larger than the 23 sequences that cci leaves {dropped} = 0.1 of 25",
+        f"14 is larger than the 13 sequences that cci_half leaves {dropped} = 0.5 of 25",
+        f"24 is larger than the 13 sequences that cci_half leaves {dropped} = 0.5 of 25",
         "4 is larger than the 3 sequences that decile_3, a tenth of the 25, has",
         "14 is larger than the 3 sequences that decile_3, a tenth of the 25, has",
         "24 is larger than the 3 sequences that decile_3, a tenth of the 25, has",
     ]
+    assert lines(*(Budget(n, "residues") for n in (31, 471, 1000)))[:3] == [
+        "1k residues is larger than the pool of 550 residues",
+        f"471 residues is larger than the 470 residues that cci leaves at worst {dropped} = 0.1 of "
+        "25; lower either",
+        f"471 residues is larger than the 130 residues that cci_half leaves at worst {dropped} = "
+        "0.5 of 25; lower either",
+    ]
+    with pytest.raises(SelectionError, match=r"validate\.budget: 4 is larger .* tenth of the 25"):
+        check_budgets(counts, [Budget(4)], {"decile_3": request("decile_3")}, "validate.budget")
+
+
+@given(st.lists(st.lists(st.integers(1, 50), max_size=9), min_size=1, max_size=4), st.data())
+def test_the_shortest_sequences_have_the_least_residues(parts, data):
+    counts = length_counts(np.array(part, np.int32) for part in parts)
+    lengths = sorted(itertools.chain(*parts))
+    n = data.draw(st.integers(0, len(lengths)))
+    assert counts.sum() == len(lengths)
+    assert least_residues(counts, n) == sum(lengths[:n])
 
 
 def test_errors():
     scores = make_scores(20)
     with pytest.raises(SelectionError, match="21 is larger than the pool of 20"):
-        select(scores, request("random"), 21, 0)
+        select(scores, request("random"), Budget(21), 0)
     with pytest.raises(SelectionError, match="19 is larger than the 18 sequences"):
-        select(scores, request("cci"), 19, 0)
+        select(scores, request("cci"), Budget(19), 0)
     with pytest.raises(SelectionError, match="3 is larger than the 2 sequences that decile_0"):
-        select(scores, request("decile_0"), 3, 0)
+        select(scores, request("decile_0"), Budget(3), 0)
     with pytest.raises(SelectionError, match="unknown strategy 'best'; allowed: top_influence"):
-        select(scores, Request("best", "best"), 1, 0)
+        select(scores, Request("best", "best"), Budget(1), 0)
     with pytest.raises(SelectionError, match="random_tokens:cci needs a reference"):
-        select(scores, request("random_tokens:cci"), 1, 0)
+        select(scores, request("random_tokens:cci"), Budget(1), 0)
     with pytest.raises(SelectionError, match="no score 'luck'; there are: seq_id, length, infl"):
-        select(scores, request("cci.luck"), 1, 0)
+        select(scores, request("cci.luck"), Budget(1), 0)
     with pytest.raises(SelectionError, match="cluster_sqrt needs groups by cluster"):
-        select(scores, request("cluster_sqrt"), 1, 0)
+        select(scores, request("cluster_sqrt"), Budget(1), 0)
     groups = make_groups(scores)
     with pytest.raises(SelectionError, match="groups by source of 19 sequences, scores of 20"):
-        select(scores, request("group_sqrt"), 1, 0, groups.head(19))
+        select(scores, request("group_sqrt"), Budget(1), 0, groups.head(19))
     with pytest.raises(SelectionError, match="twice"):
-        select(pl.concat([scores, scores]), request("random"), 1, 0)
+        select(pl.concat([scores, scores]), request("random"), Budget(1), 0)
     for bad in (float("nan"), float("inf"), None):
         value = pl.when(pl.int_range(pl.len()) == 3).then(bad).otherwise(pl.col("influence"))
         broken = scores.with_columns(influence=value)
         with pytest.raises(SelectionError, match=f"1 scores influence .*{scores['seq_id'][3]}"):
-            select(broken, request("cci"), 1, 0)
+            select(broken, request("cci"), Budget(1), 0)
 
 
 WORD = st.text("abz019_", min_size=1, max_size=5)
@@ -539,12 +602,48 @@ PART = st.builds("{}{}".format, WORD, WORD.map(".{}".format) | st.just(""))
 NAME = st.lists(PART, min_size=1, max_size=3).map(":".join)
 
 
-@given(NAME, st.integers(1, 10**9), st.integers(0, 10**9))
+BUDGET = st.builds(
+    Budget,
+    st.integers(1, 10**12)
+    | st.builds(lambda n, p: n * 10**p, st.integers(1, 99), st.integers(0, 9)),
+    st.sampled_from(["sequences", "residues"]),
+)
+
+
+@given(NAME, BUDGET, st.integers(0, 10**9))
 def test_names_are_taken_apart_and_put_together(name, budget, seed):
     assert str(parse(name)) == name
     coreset = coreset_name(name, budget, seed)
     assert parse_coreset(coreset) == (name, budget, seed)
     assert without_seed(coreset) == f"{name}-{budget}"
+    assert read_budget(budget.setting) == budget_of(str(budget)) == budget
+
+
+@pytest.mark.parametrize(
+    ("setting", "text"),
+    [
+        (200_000, "200000"),
+        ("50M residues", "50Mr"),
+        ("50000k residues", "50Mr"),
+        ("1.5M residues", "1500kr"),
+        ("1500000 residues", "1500kr"),
+        ("1234567 residues", "1234567r"),
+        ("2G residues", "2Gr"),
+        ("0.5k residues", "500r"),
+    ],
+)
+def test_a_budget_has_one_name(setting, text):
+    assert str(read_budget(setting)) == text
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [0, -1, True, 1.5, None, "200000", "50M", "50Mr", "50 M residues", "0 residues",
+     "1.5 residues", "1.2345k residues", "-1 residues", "50m residues", "50M residues "],
+)  # fmt: skip
+def test_what_is_no_budget_is_refused(bad):
+    with pytest.raises(ValueError, match=r"allowed: a number of sequences, .* of residues"):
+        read_budget(bad)
 
 
 def test_names():
@@ -554,7 +653,7 @@ def test_names():
     for bad in ("", "cci.", "cci:", "cci.a.b", "a-b", ":cci", "Cci"):
         with pytest.raises(ValueError, match="no selection's name"):
             parse(bad)
-    for bad in ("cci", "cci-1", "cci-1-s", "cci-x-s1"):
+    for bad in ("cci", "cci-1", "cci-1-s", "cci-x-s1", "cci-Mr-s1", "cci-1M-s1"):
         with pytest.raises(ValueError, match="no coreset's name"):
             parse_coreset(bad)
     assert [*map(without_seed, ("untrained-s1", "kmer", "a-small"))] == [

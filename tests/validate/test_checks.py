@@ -8,13 +8,14 @@ from coresift.corpus.subset import PoolError
 from coresift.corpus.tables import HELD_OUT, SEQUENCE
 from coresift.heldout.tables import HELD_OUT_LOSS
 from coresift.report.plots import save
+from coresift.selection.names import Budget
 from coresift.tables import write_table
 from coresift.validate.agreement import AGREEMENT, Intervals
 from coresift.validate.deciles import decile_order, decile_table
 from coresift.validate.page import agreement_lines, decile_lines, render, stability_lines
 from coresift.validate.plots import agreement, decile_curves, stability
 from coresift.validate.settings import Setting, Stability, Validate, own_way
-from coresift.validate.small import check_deciles, small_pool, target_set
+from coresift.validate.small import small_pool, target_set
 from coresift.validate.stability import SCORES, stability_table
 from coresift.validate.tables import SETTING_SCORE
 
@@ -51,12 +52,6 @@ def test_the_held_out_set_is_sampled_and_must_be_there(tmp_path):
     assert target_set(tmp_path / "sets", "pool", 50, 1).height == 9
     with pytest.raises(PoolError, match="no held-out set 'trna'; there is: pool"):
         target_set(tmp_path / "sets", "trna", 5, 1)
-
-
-def test_a_tenth_of_the_pool_must_hold_the_budget():
-    check_deciles(1000, 100)
-    with pytest.raises(PoolError, match=r"validate\.budget .* is 101, .* only 100 sequences"):
-        check_deciles(1000, 101)
 
 
 def decile_losses(tmp_path, slope):
@@ -168,7 +163,7 @@ def agreement_rows():
 
 def test_sentences_of_an_agreement():
     way = {"loss": "masked", "parameters": "head", "curvature": "identity"}
-    lines = list(agreement_lines("LDS", agreement_rows(), way))
+    lines = list(agreement_lines("LDS", agreement_rows(), way, 0.1))
     assert [line.split(": ", 1)[1] for line in lines] == [
         "0.50 [0.30, 0.70], positive.",
         "-0.10 [-0.30, 0.10], no order is shown.",
@@ -187,7 +182,7 @@ def test_the_page_has_every_check_and_fixed_bytes(tmp_path):
     save(stability(table, SCORES), tmp_path / "stability.svg")
     names = ("lds", "stability")
     page, again = (
-        render("r & d", 0.95, {}, {n: tmp_path / f"{n}.csv" for n in names},
+        render("r & d", 0.95, {}, 0.1, {n: tmp_path / f"{n}.csv" for n in names},
                {n: tmp_path / f"{n}.svg" for n in names})
         for _ in range(2)
     )  # fmt: skip
@@ -227,7 +222,10 @@ def test_defaults_and_what_is_left_out():
     names = section.deciles()
     assert (len(names), names[0], names[-1]) == (21, "decile_0.residue", "random")
     assert Validate(scores=[]).deciles() == []
-    assert section.decile_budget([30, 20]) == 20
+    few, many, residues = Budget(20), Budget(30), Budget(5, "residues")
+    assert section.decile_budget([many, residues, few]) == few
+    assert section.decile_budget([residues, Budget(9, "residues")]) == residues
+    assert Validate(budget=7).decile_budget([many]) == Budget(7)
     assert own_way(loaded.influence) == {
         "loss": "unmasked", "parameters": "head", "curvature": "diag_fisher"
     }  # fmt: skip

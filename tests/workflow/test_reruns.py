@@ -1,5 +1,6 @@
 """What reruns in a finished project, and what does not: dry runs against a written table."""
 
+import json
 import re
 
 import numpy as np
@@ -24,10 +25,22 @@ SCORING = {"ingest", "subset", "base", "finetune", "fisher_part", "fisher", "sco
 
 def test_a_new_budget_scores_nothing(project):
     config = small_config()
-    config["selection"]["budgets"] = [40, 30]
+    config["selection"]["budgets"] = [40, 30, "2.5k residues"]
     planned = project.planned(config)
     assert {"check_budgets", "select", "pretrain", "evaluate_domain", "results"} <= planned
     assert not planned & SCORING
+    name = "top_influence-2500r-s0"
+    model = f"results/small/models/{name}/checkpoint"
+    assert project.planned(config, model) == {"select", "pretrain"}
+    project.run(config, model)
+    results = project.folder / "results/small"
+    coreset = pl.read_parquet(results / f"coresets/{name}/coreset.parquet")
+    pool = pl.concat(map(pl.read_parquet, (results / "corpus/pool/corpus").glob("*.parquet")))
+    lengths = coreset.join(pool, on="seq_id")["length"]
+    assert abs(lengths.sum() - 2500) <= pool["length"].max() / 2
+    metrics = (results / f"models/{name}/metrics.jsonl").read_text().splitlines()
+    seen = sum(json.loads(line)["residues"] for line in metrics)
+    assert 2500 <= seen < 2500 + 1024  # one epoch: the budget itself, in whole steps
 
 
 def test_a_selection_on_embeddings_embeds_the_pool_and_scores_nothing(project):

@@ -155,12 +155,14 @@ def test_absent_paths_stop_a_finished_run(project):
 def test_a_budget_above_the_pool_fails_before_anything_is_trained(project):
     config = small_config()
     config["finetune"]["learning_rate"] = 1e-3  # finetune could start at once
-    config["selection"]["budgets"] = [40, 3000]
+    config["selection"]["budgets"] = [40, 3000, "1M residues"]
     config["selection"]["strategies"].append("cci")
-    pool = read_json(project.folder / "results/small/corpus/summary.json")["pool"]
+    summary = read_json(project.folder / "results/small/corpus/summary.json")
+    pool, residues = summary["pool"], summary["residues"]
     done = project.run(config, check=False)
     assert done.returncode
     assert f"selection.budgets: 3000 is larger than the pool of {pool} sequences" in done.stderr
+    assert f"1M residues is larger than the pool of {residues} residues" in done.stderr
     assert set(re.findall(r"^(?:local)?rule (\w+):$", done.stderr, re.M)) == {"check_budgets"}
     assert project.planned(small_config()) == {"check_budgets"}  # corrected: nothing else reruns
     project.run(small_config(), "results/small/coresets/budgets.json")

@@ -10,6 +10,7 @@ from coresift.heldout.masks import Masks
 from coresift.heldout.reading import Reading
 from coresift.heldout.validation import held_out_validation
 from coresift.models.checkpoint import choose_device, configure_torch
+from coresift.selection.names import budget_of
 from coresift.selection.tables import CORESET
 from coresift.tables import read_table
 from coresift.training.runs import pretrain, training_residues
@@ -37,7 +38,9 @@ cut = pretrain(
     preset,
     params.modality,
     rows,
-    training_residues(rows["length"], params.budget * mean, epochs, params.compute),
+    training_residues(
+        rows["length"], budget_of(params.budget).residues(mean), epochs, params.compute
+    ),
     options,
     params.seed,
     choose_device(params.device),

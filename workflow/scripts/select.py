@@ -5,6 +5,7 @@ from coresift.dag.logs import start
 start(snakemake.log[0])
 
 from coresift.files import map_tensor
+from coresift.selection.names import budget_of
 from coresift.selection.request import Request
 from coresift.selection.strategies import select
 from coresift.selection.tables import CORESET
@@ -16,7 +17,7 @@ scored = [] if request.score is None else [request.score]
 coreset = select(
     read_columns(files.scores, ["seq_id", "length", *scored]),
     request,
-    int(wildcards.budget),
+    budget_of(wildcards.budget),
     int(wildcards.seed),
     groups=read_columns(files.groups[0], ["seq_id", request.by]) if request.by else None,
     reference=read_table(files.reference[0], CORESET) if request.reference else None,

@@ -12,6 +12,7 @@ text = render(
     params.run,
     params.confidence,
     params.way,
+    params.damping,
     dict(zip(params.tables, files.tables, strict=True)),
     dict(zip(params.plots, files.plots, strict=True)),
 )

@@ -231,9 +231,10 @@ class Estimator:
         jobs = len(config.selection.names) * len(config.selection.seeds)
         stages = []
         for budget in config.selection.budgets:
-            load = train_load(options, self.corpus, options.epochs * budget * self.corpus.mean)
+            residues = options.epochs * budget.residues(self.corpus.mean)
+            load = train_load(options, self.corpus, residues)
             hours = self.hours(work, load) + self.validation()
-            host = self.host_gb(bucket + budget)
+            host = self.host_gb(bucket + budget.sequences(self.corpus.mean))
             stages.append(Stage(f"pretrain {budget}", jobs, hours, memory, host))
         return stages
 

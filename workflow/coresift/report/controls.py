@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from coresift.selection.names import parse
+from coresift.selection.names import Budget, budget_of, parse
 
 Role = Literal["random", "matched", "more_data", "regime", "floor"]
 
@@ -21,7 +21,7 @@ MATCHED = {
 REGIME = ("pool", "random_x10")
 #: Rows that know no pretraining data.
 UNIGRAM = "unigram"
-FLOORS = ("untrained", "kmer", "cnn", UNIGRAM)
+FLOORS = ("untrained", "constant", "kmer", "cnn", UNIGRAM)
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Row:
 
     name: str
     selection: str | None = None
-    budget: int | None = None
+    budget: Budget | None = None
 
     @property
     def kind(self) -> str | None:
@@ -53,7 +53,7 @@ class Row:
 def row_of(name: str) -> Row:
     """The parts of a row's name: `SELECTION-BUDGET`, or one word."""
     selection, dash, budget = name.rpartition("-")
-    return Row(name, selection, int(budget)) if dash else Row(name)
+    return Row(name, selection, budget_of(budget)) if dash else Row(name)
 
 
 def role(row: Row, control: Row) -> Role | None:

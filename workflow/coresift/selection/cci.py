@@ -15,7 +15,7 @@ import polars as pl
 from coresift.selection.budgets import LENGTH_BINS
 from coresift.selection.draw import Draw
 from coresift.selection.errors import SelectionError
-from coresift.selection.grouped import draw_counts, group_counts
+from coresift.selection.grouped import interleaved
 
 #: Stratum of the most influential sequences that CCI drops.
 PRUNED = -1
@@ -94,8 +94,9 @@ def draw_cci(draw: Draw) -> pl.DataFrame:
     One stratum after another gives its next sequence by hash rank until the budget is spent, the
     last round from the largest strata: the counts are those of filling the smallest first, each
     with an equal share of what is left (Zheng et al. 2023, algorithm 1), and a smaller budget is a
-    prefix. With groups the budget is shared in proportion to what is kept of each, see
-    `grouped.group_counts`, and each group's share is spent so. O(n log n).
+    prefix. So a budget of residues fills strata with sequences in equal turns until their residues
+    are spent. With groups each has this order of its own, and they are merged in proportion to
+    what is kept of each, see `grouped.interleaved`. O(n log n).
     """
     kept = kept_by(draw.pool, draw.request.options)
     keys = ["group"] if "group" in kept.columns else [pl.lit(0)]
@@ -105,9 +106,7 @@ def draw_cci(draw: Draw) -> pl.DataFrame:
     )
     order = ["position", "size", "stratum", "hash_rank", "seq_id"]
     kept = kept.sort(*order, descending=[False, True, True, False, False])
-    if draw.request.by is None:
-        chosen = kept.head(draw.budget)
-    else:
-        counts = group_counts(kept, draw, power=1.0)
-        chosen = draw_counts(kept, counts)
+    if draw.request.by is not None:
+        kept = interleaved(kept, draw, power=1.0)
+    chosen = draw.take(kept)
     return chosen.with_columns(weight=pl.col("size") / pl.len().over(stratum))

@@ -10,6 +10,7 @@ import polars as pl
 
 from coresift.hashing import seeded_generator, uniform_hash
 from coresift.selection.errors import SelectionError
+from coresift.selection.names import Budget
 from coresift.selection.request import Request
 
 
@@ -22,7 +23,7 @@ class Draw:
             order), score (Float64, where the strategy ranks one), group (UInt32, 0 to groups - 1,
             in the names' order), group_rank (UInt64, the groups' random order) and representative
             (whether it gives a cluster its name), where it reads groups.
-        budget: sequences to take.
+        budget: how much to take of the strategy's order.
         seed: of every random choice.
         request: the selection.
         reference: the rows of the pool that are in the coreset to be matched, or None.
@@ -31,7 +32,7 @@ class Draw:
     """
 
     pool: pl.DataFrame
-    budget: int
+    budget: Budget
     seed: int
     request: Request
     reference: pl.DataFrame | None = None
@@ -40,6 +41,33 @@ class Draw:
     def generator(self) -> np.random.Generator:
         """A stream of random numbers of this selection and seed."""
         return seeded_generator(self.seed, "select", self.request.salt)
+
+    def take(self, order: pl.DataFrame) -> pl.DataFrame:
+        """What the budget buys of an order of rows, see `prefix`."""
+        return order.head(prefix(self.budget, order["length"].to_numpy()))
+
+    def take_rows(self, rows: np.ndarray) -> pl.DataFrame:
+        """The same of the pool's rows in the order of their numbers: only what is taken is read."""
+        return self.pool[rows[: prefix(self.budget, self.pool["length"].to_numpy()[rows])]]
+
+
+def prefix(budget: Budget, lengths: np.ndarray) -> int:
+    """How many sequences of an order spend a budget: one at least, and at most what there is.
+
+    Of residues it is the prefix whose sum comes nearest, within half of the sequence at its end;
+    the shorter of two that are as near. O(n).
+
+    Args:
+        lengths: (n,) residues of each, in order.
+    """
+    if budget.unit == "sequences":
+        return min(budget.amount, len(lengths))
+    totals = np.cumsum(lengths, dtype=np.int64)
+    reached = int(np.searchsorted(totals, budget.amount))  # the first that has them all
+    if reached == len(totals):
+        return reached
+    below = totals[reached - 1] if reached else 0
+    return max(1, reached + int(totals[reached] - budget.amount < budget.amount - below))
 
 
 #: Rows whose ids are Python strings at one time.

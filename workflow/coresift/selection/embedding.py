@@ -47,7 +47,7 @@ def semdedup(draw: Draw) -> pl.DataFrame:
         for cell in walk(_cells(draw, embeddings)):
             largest[cell] = nearest_before(embeddings.unit(cell))
     key = np.maximum(largest, np.float32(draw.request.options["threshold"]))
-    return draw.pool[np.lexsort((ranks, key))[: draw.budget]]
+    return draw.take_rows(np.lexsort((ranks, key)))
 
 
 def facility(draw: Draw) -> pl.DataFrame:
@@ -91,8 +91,8 @@ def d2(draw: Draw) -> pl.DataFrame:
 def kmeans_cci(draw: Draw) -> pl.DataFrame:
     """CCI inside k-means cells, the budget shared in proportion to what is kept of each.
 
-    As `cci.draw_cci` inside groups: a small pool that is one cell gives plain CCI. Not nested in
-    the budget. Time is that of the cells (`cells.partition`), memory O(n).
+    As `cci.draw_cci` inside groups: a small pool that is one cell gives plain CCI. Time is that of
+    the cells (`cells.partition`), memory O(n).
     """
     embeddings = _embeddings(draw)
     with threadpool_limits(1):
@@ -108,9 +108,9 @@ def kmeans_cci(draw: Draw) -> pl.DataFrame:
 
 
 def merge_orders(
-    orders: list[np.ndarray], values: list[np.ndarray], ranks: np.ndarray, budget: int
+    orders: list[np.ndarray], values: list[np.ndarray], ranks: np.ndarray
 ) -> np.ndarray:
-    """First `budget` rows of the cells' orders merged: always the largest value that is next.
+    """The rows of the cells' orders merged: always the largest value that is next.
 
     A value above the one before it in its own order (D2, below zero) is the largest of all when
     its turn comes, so it follows at once: rows are sorted by the smallest value so far, and ties
@@ -128,7 +128,7 @@ def merge_orders(
         keys.append(key)
         heads.append(ranks[order][np.flatnonzero(new)[np.cumsum(new) - 1]])
     best = np.lexsort((np.concatenate(heads), -np.concatenate(keys)))  # stable: in its order
-    return np.concatenate(orders)[best[:budget]]
+    return np.concatenate(orders)[best]
 
 
 def _merged(draw: Draw, greedy: Greedy) -> pl.DataFrame:
@@ -138,9 +138,9 @@ def _merged(draw: Draw, greedy: Greedy) -> pl.DataFrame:
     with threadpool_limits(1):
         for cell in walk(_cells(draw, embeddings)):
             order, value = greedy(embeddings.unit(cell), cell)
-            orders.append(cell[order[: draw.budget]])
-            values.append(value[: draw.budget])
-    return draw.pool[merge_orders(orders, values, ranks, draw.budget)]
+            orders.append(cell[order])
+            values.append(value)
+    return draw.take_rows(merge_orders(orders, values, ranks))
 
 
 def _embeddings(draw: Draw) -> Embeddings:

@@ -1,48 +1,44 @@
-"""A budget shared among clusters or groups, and spent at random inside each."""
+"""Groups or clusters that take turns: a budget is shared among them, and random inside each."""
 
 from __future__ import annotations
 
 import polars as pl
 
-from coresift.selection.allocation import capped_quotas, systematic_counts
 from coresift.selection.draw import Draw, by_hash
 
 
-def group_counts(pool: pl.DataFrame, draw: Draw, power: float) -> pl.DataFrame:
-    """How many sequences each group gives: columns group, wanted; they sum to the budget.
+def interleaved(ordered: pl.DataFrame, draw: Draw, power: float) -> pl.DataFrame:
+    """The groups' own orders merged: of each in proportion to size ** power in every prefix.
 
-    In proportion to size ** power, and none more than it has (`allocation.capped_quotas`), rounded
-    by systematic sampling in the groups' random order. O(n + g log g) for g groups.
+    Sequential Poisson sampling (Ohlsson 1998, J. Off. Stat. 14, 149), with more than one of a
+    unit: the k-th row (from 0) of a group of weight w = size ** power comes at (k + u) / w. So up
+    to place x a group gives w x rows, rounded up where the fraction is above its u, or all it has,
+    and what full groups leave is the others'. The u are even steps through [0, 1) in the groups'
+    random order (collocated sampling; Brewer, Early & Hanif 1984, J. Stat. Plan. Inference 10,
+    15), so that together they round up about as often as they should. A group that is too small
+    for a row has its chance of one; largest remainders, the usual way, would give it nothing.
+    O(n log n).
 
     Args:
-        pool: columns group, group_rank: what may be drawn.
+        ordered: columns group, group_rank; the rows of each group in its order.
+
+    Returns:
+        All the rows.
     """
     groups = (
-        pool.group_by("group")
-        .agg(pl.len().alias("size"), pl.col("group_rank").first())
+        ordered.group_by("group")
+        .agg(pl.len().alias("_size"), pl.col("group_rank").first())
         .sort("group_rank", "group")
+        .with_row_index("_place")
     )
-    sizes = groups["size"].cast(pl.Int64).to_numpy()
-    quotas = capped_quotas(sizes, sizes**power, draw.budget)
-    counts = systematic_counts(quotas, draw.budget, draw.generator().random())
-    return groups.select("group", pl.Series("wanted", counts))
-
-
-def draw_counts(pool: pl.DataFrame, counts: pl.DataFrame) -> pl.DataFrame:
-    """The first `wanted` rows of each group, in the pool's order."""
-    position = pl.int_range(pl.len()).over("group")
+    u = (pl.col("_place") + draw.generator().random()) / pl.len()
+    groups = groups.select("group", u.alias("_u"), (pl.col("_size") ** power).alias("_weight"))
+    place = (pl.int_range(pl.len()).over("group") + pl.col("_u")) / pl.col("_weight")
     return (
-        pool.with_columns(_position=position)
-        .join(counts, on="group", how="inner", maintain_order="left")
-        .filter(pl.col("_position") < pl.col("wanted"))
-    )
-
-
-def weighted(chosen: pl.DataFrame, pool: pl.DataFrame) -> pl.DataFrame:
-    """Rows with column weight: the inverse of the share of their group that was drawn."""
-    sizes = pool.group_by("group").len("_size")
-    return chosen.join(sizes, on="group", maintain_order="left").with_columns(
-        weight=pl.col("_size") / pl.len().over("group")
+        ordered.join(groups, on="group", maintain_order="left")
+        .with_columns(_at=place)
+        .sort("_at", "group_rank", "group")
+        .drop("_at", "_u", "_weight")
     )
 
 
@@ -51,13 +47,12 @@ def balanced(draw: Draw) -> pl.DataFrame:
 
     With more groups than the budget, a random choice of groups gives one each. O(n log n).
     """
-    return _in_turn(draw, by_hash(draw.pool))
+    return _drawn(draw, by_hash(draw.pool), power=0.0)
 
 
 def square_root(draw: Draw) -> pl.DataFrame:
     """Groups in proportion to the square root of their size, at random inside. O(n log n)."""
-    counts = group_counts(draw.pool, draw, power=0.5)
-    return weighted(draw_counts(by_hash(draw.pool), counts), draw.pool)
+    return _drawn(draw, by_hash(draw.pool), power=0.5)
 
 
 def representatives(draw: Draw) -> pl.DataFrame:
@@ -66,10 +61,14 @@ def representatives(draw: Draw) -> pl.DataFrame:
     With more clusters than the budget a random choice of clusters; with fewer, a second member of
     each in turn, and so on, by hash. O(n log n).
     """
-    return _in_turn(draw, draw.pool.sort(~pl.col("representative"), "hash_rank", "seq_id"))
+    ordered = draw.pool.sort(~pl.col("representative"), "hash_rank", "seq_id")
+    return _drawn(draw, ordered, power=0.0)
 
 
-def _in_turn(draw: Draw, ordered: pl.DataFrame) -> pl.DataFrame:
-    turn = pl.int_range(pl.len()).over("group").alias("turn")
-    chosen = ordered.with_columns(turn).sort("turn", "group_rank", "group").head(draw.budget)
-    return weighted(chosen, draw.pool)
+def _drawn(draw: Draw, ordered: pl.DataFrame, power: float) -> pl.DataFrame:
+    """What the budget buys, with column weight: the inverse of the share drawn of its group."""
+    chosen = draw.take(interleaved(ordered, draw, power))
+    sizes = draw.pool.group_by("group").len("_size")
+    return chosen.join(sizes, on="group", maintain_order="left").with_columns(
+        weight=pl.col("_size") / pl.len().over("group")
+    )

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 
 from coresift.selection.budgets import LENGTH_BINS
 from coresift.selection.draw import Draw, by_hash
 from coresift.selection.errors import SelectionError
-from coresift.selection.grouped import draw_counts
+from coresift.selection.names import Budget
 
 
 def same_residues(draw: Draw) -> pl.DataFrame:
     """A random prefix whose residues come nearest to the reference's: within half a sequence.
 
-    The one strategy whose number of sequences is not the budget's. O(n log n).
+    Whatever the budget's unit, so that of sequences it may have another number. O(n log n).
     """
-    order = by_hash(draw.pool)
-    totals = np.concatenate(([0], order["length"].cast(pl.Int64).cum_sum().to_numpy()))
-    target = int(_reference(draw)["length"].cast(pl.Int64).sum())
-    return order.head(max(1, int(np.abs(totals - target).argmin())))
+    residues = int(_reference(draw)["length"].cast(pl.Int64).sum())
+    return replace(draw, budget=Budget(residues, "residues")).take(by_hash(draw.pool))
 
 
 def same_lengths(draw: Draw) -> pl.DataFrame:
@@ -42,9 +42,14 @@ def same_groups(draw: Draw) -> pl.DataFrame:
 
 
 def _same_counts(pool: pl.DataFrame, wanted: pl.Series) -> pl.DataFrame:
-    """Random rows with the given multiset of groups."""
-    counts = wanted.to_frame("group").group_by("group").len("wanted")
-    return draw_counts(by_hash(pool), counts)
+    """Random rows with the given multiset of groups, whatever the budget."""
+    counts = wanted.to_frame("group").group_by("group").len("_wanted")
+    return (
+        by_hash(pool)
+        .with_columns(_position=pl.int_range(pl.len()).over("group"))
+        .join(counts, on="group", how="inner", maintain_order="left")
+        .filter(pl.col("_position") < pl.col("_wanted"))
+    )
 
 
 def _reference(draw: Draw) -> pl.DataFrame:

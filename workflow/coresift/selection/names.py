@@ -2,20 +2,103 @@
 
 `cci.residue`, `target:trna`, `random_length:cci.residue`, `random_length:target:trna`: the first
 colon ends the strategy and its score, and what follows is one argument, which may be a selection
-again. A coreset is `{selection}-{budget}-s{seed}`, in tables and as a folder.
+again. A coreset is `{selection}-{budget}-s{seed}`, in tables and as a folder; a budget is a number
+of sequences (`200000`) or of residues (`50Mr`).
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal
+from fractions import Fraction
+from typing import Any, Literal
 
 _WORD = "[a-z0-9_]+"
 _PART = rf"{_WORD}(?:\.{_WORD})?"
 #: A selection and a coreset as regular expressions without groups, for wildcards.
 SELECTION = rf"{_PART}(?::{_PART})*"
-CORESET_NAME = rf"{SELECTION}-\d+-s\d+"
+BUDGET = r"\d+(?:[kMG]?r)?"
+CORESET_NAME = rf"{SELECTION}-{BUDGET}-s\d+"
+
+#: A budget in residues as the configuration has it, with groups number and prefix.
+RESIDUES = r"(\d+(?:\.\d+)?)([kMG]?) residues"
+#: Decimal prefixes, the largest first.
+_PREFIXES = {"G": 10**9, "M": 10**6, "k": 10**3, "": 1}
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much a coreset holds. `str()` is its form in names, one for each budget.
+
+    `200000` sequences; residues with the largest prefix that leaves an integer: `50Mr`, `1500kr`.
+
+    Attributes:
+        amount: how many, at least one.
+        unit: of what.
+    """
+
+    amount: int
+    unit: Literal["sequences", "residues"] = "sequences"
+
+    def __str__(self) -> str:
+        if self.unit == "sequences":
+            return str(self.amount)
+        number, prefix = self._with_prefix()
+        return f"{number}{prefix}r"
+
+    @property
+    def setting(self) -> int | str:
+        """As the configuration has it: `read_budget` undoes this."""
+        if self.unit == "sequences":
+            return self.amount
+        number, prefix = self._with_prefix()
+        return f"{number}{prefix} residues"
+
+    def residues(self, mean_length: float) -> float:
+        """Residues of a coreset of average sequences."""
+        return self.amount if self.unit == "residues" else self.amount * mean_length
+
+    def sequences(self, mean_length: float) -> int:
+        """Sequences of a coreset of average sequences, at least one."""
+        return max(1, round(self.residues(mean_length) / mean_length))
+
+    def _with_prefix(self) -> tuple[int, str]:
+        prefix, factor = next((p, f) for p, f in _PREFIXES.items() if self.amount % f == 0)
+        return self.amount // factor, prefix
+
+
+def read_budget(value: Any) -> Budget:
+    """A budget as the configuration has it: an integer, or text such as `1.5M residues`.
+
+    Raises:
+        ValueError: it is neither, or not a whole number from 1 up.
+    """
+    if isinstance(value, Budget):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+        return Budget(value)
+    found = re.fullmatch(RESIDUES, value) if isinstance(value, str) else None
+    residues = Fraction(found[1]) * _PREFIXES[found[2]] if found else Fraction(0)
+    if residues < 1 or residues.denominator != 1:
+        raise ValueError(
+            "allowed: a number of sequences, e.g. 200000, or of residues, e.g. 50M residues, "
+            "1.5k residues (k, M and G; a whole number from 1 up)"
+        )
+    return Budget(int(residues), "residues")
+
+
+def budget_of(text: str) -> Budget:
+    """The budget of a name: undoes `str()`.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not re.fullmatch(BUDGET, text):
+        raise ValueError(f"{text!r} is no budget: 200000, 50Mr")
+    if text[-1] != "r":
+        return Budget(int(text))
+    number, prefix = re.fullmatch(r"(\d+)([kMG]?)r", text).groups()  # type: ignore[union-attr]
+    return Budget(int(number) * _PREFIXES[prefix], "residues")
 
 
 @dataclass(frozen=True)
@@ -117,12 +200,12 @@ def parse(text: str) -> Name:
     return Name(strategy, score if dot else None, arg if colon else None)
 
 
-def coreset_name(selection: str, budget: int, seed: int) -> str:
-    """The name of a coreset, which `parse_coreset` undoes."""
+def coreset_name(selection: str, budget: Budget | str, seed: int | str) -> str:
+    """The name of a coreset, which `parse_coreset` undoes; budget and seed may be text of one."""
     return f"{selection}-{budget}-s{seed}"
 
 
-def parse_coreset(name: str) -> tuple[str, int, int]:
+def parse_coreset(name: str) -> tuple[str, Budget, int]:
     """Selection, budget and seed of a coreset's name.
 
     Raises:
@@ -131,7 +214,7 @@ def parse_coreset(name: str) -> tuple[str, int, int]:
     if not re.fullmatch(CORESET_NAME, name):
         raise ValueError(f"{name!r} is no coreset's name: SELECTION-BUDGET-sSEED")
     selection, budget, seed = name.rsplit("-", 2)
-    return selection, int(budget), int(seed[1:])
+    return selection, budget_of(budget), int(seed[1:])
 
 
 def without_seed(name: str) -> str:

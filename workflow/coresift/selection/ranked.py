@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 
@@ -29,7 +31,7 @@ def highest_for_length(draw: Draw) -> pl.DataFrame:
 def _by_value(draw: Draw, scale: str, descending: bool) -> pl.DataFrame:
     value = scaled(draw.pool, scale)
     order = [descending, False, False]
-    return draw.pool.sort(value, "hash_rank", "seq_id", descending=order).head(draw.budget)
+    return draw.take(draw.pool.sort(value, "hash_rank", "seq_id", descending=order))
 
 
 def middle(draw: Draw) -> pl.DataFrame:
@@ -38,10 +40,10 @@ def middle(draw: Draw) -> pl.DataFrame:
     The middle of the distribution of perplexity is what Marion et al. 2023 ("When less is more",
     arXiv 2309.04564, section 3) found best to keep; the loss has perplexity's order.
     """
-    order = draw.pool.sort("score", "hash_rank", "seq_id")
-    places = np.arange(order.height)
-    nearest = np.argsort(np.abs(2 * places - (order.height - 1)), kind="stable")
-    return order[nearest[: draw.budget]]
+    order = draw.pool.select(pl.arg_sort_by("score", "hash_rank", "seq_id")).to_series().to_numpy()
+    places = np.arange(len(order))
+    nearest = np.argsort(np.abs(2 * places - (len(order) - 1)), kind="stable")
+    return draw.take_rows(order[nearest])
 
 
 def decile(draw: Draw) -> pl.DataFrame:
@@ -52,31 +54,32 @@ def decile(draw: Draw) -> pl.DataFrame:
     """
     order = draw.pool.sort("score", "seq_id")
     start, stop = decile_bounds(order.height, DECILES[draw.request.strategy])
-    return by_hash(order[start:stop]).head(draw.budget)
+    return draw.take(by_hash(order[start:stop]))
 
 
 def anything(draw: Draw) -> pl.DataFrame:
     """At random."""
-    return by_hash(draw.pool).head(draw.budget)
+    return draw.take(by_hash(draw.pool))
 
 
 def ten_times(draw: Draw) -> pl.DataFrame:
     """Ten times the budget at random, or the whole pool where that is less."""
-    return by_hash(draw.pool).head(10 * draw.budget)
+    budget = replace(draw.budget, amount=10 * draw.budget.amount)
+    return replace(draw, budget=budget).take(by_hash(draw.pool))
 
 
 def whole_pool(draw: Draw) -> pl.DataFrame:
     """In random order as much of the pool as training at equal residues can see once.
 
-    These are options["epochs"] x budget x mean length residues, the mean over the pool: the
-    shortest prefix that has them, or the whole pool.
+    These are options["epochs"] times the residues of the budget, or of that many sequences of the
+    pool's mean length: the shortest prefix that has them, or the whole pool.
     """
     order = by_hash(draw.pool)
     totals = order["length"].cast(pl.Int64).cum_sum().to_numpy()
-    residues = draw.request.options["epochs"] * draw.budget * totals[-1] / order.height
+    residues = draw.request.options["epochs"] * draw.budget.residues(totals[-1] / order.height)
     return order.head(int(np.searchsorted(totals, residues)) + 1)
 
 
 def kept(draw: Draw) -> pl.DataFrame:
     """At random from what CCI keeps: CCI without its strata."""
-    return by_hash(kept_by(draw.pool, draw.request.options).drop("stratum")).head(draw.budget)
+    return draw.take(by_hash(kept_by(draw.pool, draw.request.options).drop("stratum")))

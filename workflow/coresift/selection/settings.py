@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    WithJsonSchema,
+    model_validator,
+)
 
 from coresift.selection.names import (
     CCI_VARIANT,
     DECILES,
+    RESIDUES,
     STRATEGIES,
+    Budget,
     Name,
     allowed,
     parse,
+    read_budget,
 )
 from coresift.selection.request import Request
 from coresift.settings import Positive, Section, plain
@@ -55,6 +65,21 @@ SelectionName = Annotated[
     Field(
         json_schema_extra={
             "pattern": rf"^({_PATTERN}|{CCI_VARIANT})(\.[a-z0-9_]+)?(:[a-z0-9_.:]+)?$"
+        }
+    ),
+]
+
+#: A number of sequences, or of residues: `50M residues`.
+BudgetSetting = Annotated[
+    Budget,
+    PlainValidator(read_budget),
+    PlainSerializer(lambda budget: budget.setting),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 1},
+                {"type": "string", "pattern": f"^{RESIDUES}$"},
+            ]
         }
     ),
 ]
@@ -147,7 +172,13 @@ class Selection(Section):
         ["random_length"],
         description="matched controls that are added for each selection that is not random",
     )
-    budgets: list[Positive] = Field([200_000], min_length=1, description="sequences in a coreset")
+    budgets: list[BudgetSetting] = Field(
+        [200_000],
+        min_length=1,
+        validate_default=True,
+        description="sequences in a coreset, or residues: `50M residues`, `1.5k residues` (k, M, "
+        "G): the strategy's order is cut at the sequence that brings them nearest",
+    )
     seeds: list[Annotated[int, Field(ge=0)]] = Field(
         [0, 1, 2], min_length=1, description="draws, one pretraining each"
     )
@@ -232,7 +263,7 @@ class Selection(Section):
         for key in ("strategies", "budgets", "seeds", "controls"):
             values = getattr(self, key)
             if len(set(values)) != len(values):
-                raise ValueError(f"{key} has a value twice: {values}")
+                raise ValueError(f"{key} has a value twice: {', '.join(map(str, values))}")
         seen: dict[tuple[str, str | None, str | None], str] = {}
         for name, request in self.requests().items():
             parts = parse(name)

@@ -1,4 +1,4 @@
-"""Selection strategies: scores and groups in, a coreset of exactly the budget out.
+"""Selection strategies: scores and groups in, a coreset of the budget out.
 
 Every random choice is a seeded hash of the seq_id, so a coreset does not depend on row order. The
 hash is salted by the selection's name, unless draws are shared: two random selections then share
@@ -17,7 +17,7 @@ from coresift.selection.budgets import check_budgets
 from coresift.selection.cci import draw_cci
 from coresift.selection.draw import Draw, Strategy, draw_pool
 from coresift.selection.errors import SelectionError
-from coresift.selection.names import DECILES
+from coresift.selection.names import DECILES, Budget
 from coresift.selection.request import Request
 from coresift.selection.tables import CORESET
 from coresift.tables import conform
@@ -60,7 +60,7 @@ DRAWS: Mapping[str, Strategy] = {
 def select(
     scores: pl.DataFrame,
     request: Request,
-    budget: int,
+    budget: Budget,
     seed: int,
     groups: pl.DataFrame | None = None,
     reference: pl.DataFrame | None = None,
@@ -71,7 +71,8 @@ def select(
     Args:
         scores: columns seq_id, length and `request.score`, any row order.
         request: the selection.
-        budget: sequences to take; random_tokens, random_x10 and pool take another number.
+        budget: where the strategy's order is cut: at so many sequences, or at the sequence that
+            brings residues nearest. random_x10, pool and matched selections take something else.
         seed: of the random strategies; it also breaks ties of the ranked ones.
         groups: columns seq_id and `request.by`, for strategies by group or cluster.
         reference: the coreset of `request.reference`, for matched strategies.
@@ -84,7 +85,7 @@ def select(
     """
     if request.strategy not in DRAWS:
         raise SelectionError(f"unknown strategy {request.strategy!r}; allowed: {', '.join(DRAWS)}")
-    check_budgets(scores.height, [budget], {request.name: request})
+    check_budgets(np.bincount(scores["length"]), [budget], {request.name: request})
     pool = draw_pool(scores, groups, request, seed)
     if reference is not None:
         reference = pool.join(reference.select("seq_id"), on="seq_id", how="semi")

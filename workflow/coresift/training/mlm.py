@@ -221,7 +221,7 @@ def _step_rows(
     encoder: Encoder,
     fraction: float,
     seed: int,
-    left_out: Collection[int],
+    left_out: Collection[int] = (),
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     generator = seeded_generator(seed, "mlm", str(step))
     pieces = [

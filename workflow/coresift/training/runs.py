@@ -26,7 +26,7 @@ def training_residues(
 
     Args:
         lengths: residues of each of its sequences.
-        budget_residues: those that a coreset of its budget has on average.
+        budget_residues: those of its budget, or that so many sequences have on average.
         compute: equal_tokens, `epochs` times those of the budget, whatever the coreset's own are;
             or equal_epochs, `epochs` times its own.
     """

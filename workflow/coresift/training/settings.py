@@ -84,7 +84,7 @@ class Pretrain(Optimisation):
     compute: Literal["equal_tokens", "equal_epochs"] = Field(
         "equal_tokens",
         description="equal_tokens: every coreset of a budget trains on the same number of "
-        "residues and steps (epochs x budget x mean length of the pool)",
+        "residues and steps (epochs x the budget's: of sequences, x mean length of the pool)",
     )
     precision: Precision = Field("float32", description="bf16 = autocast (GPU)")
     validation_points: int = Field(

@@ -34,14 +34,15 @@ def decile_table(
     unigram: str | Path,
     groups: str | Path,
     scores: Sequence[str],
-    budget: int,
+    budget: str,
     seeds: Sequence[int],
 ) -> pl.DataFrame:
     """Held-out loss by set, score, decile and seed (`DECILE`).
 
     Args:
         losses: `HELD_OUT_LOSS` of each coreset of `Validate.deciles`.
-        unigram: that of letter frequencies. groups: as `read_held_out` takes them.
+        unigram: that of letter frequencies. budget: as names have it.
+        groups: as `read_held_out` takes them.
     """
     rows = []
     for set_name, held_out in read_held_out({**losses, UNIGRAM: unigram}, groups).items():

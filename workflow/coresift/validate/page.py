@@ -91,22 +91,26 @@ def decile_lines(order: pl.DataFrame) -> Iterator[str]:
         )
 
 
-def agreement_lines(title: str, table: pl.DataFrame, way: Mapping[str, object]) -> Iterator[str]:
+def agreement_lines(
+    title: str, table: pl.DataFrame, way: Mapping[str, object], damping: float
+) -> Iterator[str]:
     """Sentences on the run's own way to score (`way`), by model; on the best way; on the noise.
 
     Args:
-        table: `agreement.AGREEMENT`. way: loss, parameters, curvature.
+        table: `agreement.AGREEMENT`. way: loss, parameters, curvature. damping: the run's.
     """
     for (of, model, score), rows in table.filter(
         *(pl.col(name) == value for name, value in way.items()),
         pl.col("weights") == "residues",
         (pl.col("of") == "V") | (pl.col("score") == "self"),
     ).group_by("of", "model", "score", maintain_order=True):
-        for row in rows.iter_rows(named=True):
-            damping = "" if row["damping"] is None else f" at damping {row['damping']:g}"
+        # Of the dampings tried, the one nearest to the run's own.
+        nearest = rows.sort((pl.col("damping") - damping).abs(), maintain_order=True).head(1)
+        for row in nearest.iter_rows(named=True):
+            shown = "" if row["damping"] is None else f" at damping {row['damping']:g}"
             yield (
                 f"{title}, {score} against {of}, gradients of {model}, the run's own loss, "
-                f"parameters and curvature{damping}: {_span(row)}, {_sees(row)}."
+                f"parameters and curvature{shown}: {_span(row)}, {_sees(row)}."
             )
     controls = table.filter(pl.col("curvature").is_null() & pl.col("spearman").is_not_null())
     for of, rows in table.filter(pl.col("spearman").is_not_null()).group_by(
@@ -145,6 +149,7 @@ def render(
     run: str,
     confidence: float,
     way: Mapping[str, object],
+    damping: float,
     tables: Mapping[str, str | Path],
     plots: Mapping[str, str | Path],
 ) -> str:
@@ -152,6 +157,7 @@ def render(
 
     Args:
         way: the run's own loss, parameters and curvature, as columns of `tables.WAY` name them.
+        damping: the run's own.
         tables: CSV by check, and `{check}_noise` or `{check}_order` where there is one.
         plots: SVG by check.
     """
@@ -161,7 +167,7 @@ def render(
         lines += decile_lines(frames["deciles_order"])
     for check in ("lds", "loo"):
         if check in frames:
-            lines += agreement_lines(_CHECKS[check][0], frames[check], way)
+            lines += agreement_lines(_CHECKS[check][0], frames[check], way, damping)
     if "stability" in frames:
         lines += stability_lines(frames["stability"])
     parts = [

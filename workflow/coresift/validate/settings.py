@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field
 
 from coresift.influence.settings import Curvature, Influence, Loss, Parameters
 from coresift.models.settings import Preset
-from coresift.selection.names import DECILES
+from coresift.selection.names import DECILES, Budget
 from coresift.settings import Fraction, Positive, Section
 from coresift.training.settings import Optimisation
 from coresift.validate.tables import CONTROL, parameters_text
@@ -144,7 +144,7 @@ class Validate(Section):
     budget: Positive | None = Field(
         None,
         description="sequences drawn of each decile, at most a tenth of the pool; null = the "
-        "smallest of selection.budgets",
+        "smallest of selection.budgets, in sequences if one is",
     )
     lds: Datamodel | None = Field(
         default_factory=Datamodel, description="linear datamodelling score; null = left out"
@@ -189,9 +189,11 @@ class Validate(Section):
     bootstrap: Positive = Field(2000, description="resamples of an interval")
     confidence: Fraction = Field(0.95, description="of the intervals")
 
-    def decile_budget(self, budgets: list[int]) -> int:
-        """Sequences in a coreset of the decile curve, of the budgets of `selection`."""
-        return min(budgets) if self.budget is None else self.budget
+    def decile_budget(self, budgets: list[Budget]) -> Budget:
+        """Budget of the coresets of the decile curve, given those of `selection`."""
+        if self.budget is not None:
+            return Budget(self.budget)
+        return min(budgets, key=lambda budget: (budget.unit != "sequences", budget.amount))
 
     def deciles(self) -> list[str]:
         """Selections of the decile curve: every tenth of every score, then the random control."""

@@ -48,19 +48,6 @@ def target_set(path: str | Path, name: str, size: int, seed: int) -> pl.DataFram
     return sample_distinct([rows], HELD_OUT, size, seed, "validate_heldout")
 
 
-def check_deciles(pool_size: int, budget: int) -> None:
-    """Hold the budget of the decile curve to the pool.
-
-    Raises:
-        PoolError: a tenth of the pool has fewer sequences.
-    """
-    if budget > pool_size // 10:
-        raise PoolError(
-            f"validate.budget (by default the smallest of selection.budgets) is {budget}, but a "
-            f"tenth of the pool has only {pool_size // 10} sequences"
-        )
-
-
 def residues_of(pool: pl.DataFrame, epochs: float, share: float = 1.0) -> int:
     """Residues of one retraining: passes over a mean part of the small pool, of that share."""
     return max(1, round(epochs * share * int(pool["length"].cast(pl.Int64).sum())))
