@@ -426,7 +426,7 @@ def test_cut_anywhere_it_is_right_or_an_error(tmp_path, name):
 
 
 def test_residues_without_a_place_are_counted(tmp_path):
-    """In the notes of every row."""
+    """By example, for the notes of every row."""
     rows = ["sequence,label,split"]
     for split, extra in (("train", "A"), ("valid", "C"), ("test", "U")):
         own, _ = chain_of("GGAC" + extra, {1})
@@ -435,7 +435,7 @@ def test_residues_without_a_place_are_counted(tmp_path):
     (tmp_path / "t.csv").write_text("\n".join(rows) + "\n")
     task = Task(kind="pairwise", data={"path": str(tmp_path / "t.csv")})
     targets = make_targets(task, read_task(task, "rna").frame, "rna")
-    assert targets.notes == {"residues_of_unknown_place": 3}  # the G of each
+    assert targets.homeless.tolist() == [1, 1, 1]  # the G of each
 
 
 def test_shared_cases(shared_cases):

@@ -110,7 +110,7 @@ def text_lines(data):
 def mutual(partners):
     for i, j in enumerate(partners, start=1):
         assert j == 0 or (j <= len(partners) and partners[j - 1] == i != j)
-    return " ".join(map(str, partners))
+    return " ".join(["partners", *(str(j - 1) for j in partners)])
 
 
 def is_comment(line):
@@ -236,7 +236,14 @@ def ref_npy(path):
     values = ref_array(path.read_bytes())
     assert values.dtype.kind in "biuf"
     assert values.shape == (4, 4)
-    return np.where(np.isnan(values), -1, values).astype(np.float32).tolist()
+    with np.errstate(over="ignore"):
+        rows = np.where(np.isnan(values), -1, values).astype(np.float32).tolist()
+    for i, row in enumerate(rows):
+        for j, value in enumerate(row):
+            other = rows[j][i]
+            assert 0 <= value < float("inf") or value == other == -1
+            assert abs(value - other) <= 1e-3 + 1e-3 * abs(other)
+    return rows
 
 
 def ref_lmdb(path):
@@ -415,7 +422,7 @@ def npz_bytes():
 
 def npy_bytes():
     buffer = io.BytesIO()
-    np.save(buffer, np.arange(16, dtype=np.float32).reshape(4, 4))
+    np.save(buffer, np.abs(np.subtract.outer(np.arange(4), np.arange(4))).astype(np.float32))
     return buffer.getvalue()
 
 
@@ -601,7 +608,7 @@ def test_text_that_a_parquet_file_does_not_mark_as_text(tmp_path):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        (np.full((4, 4), np.inf), "x.npy: infinite values"),
+        (np.full((4, 4), np.inf), r"x.npy: \[0, 0\] is inf, not a distance"),
         (np.full((4, 4), 1j), "x.npy: not a readable NumPy map .*complex"),
         (np.zeros((3, 4)), r"a map of \(3, 4\) for a sequence of 4"),
     ],
@@ -660,12 +667,16 @@ def test_the_labels_of_a_table_in_an_odd_folder(tmp_path):
     put(folder / "1.cif", CIF)
     rows = "".join(
         f"GACU{c},{name},{split}\n"
-        for c, name, split in (("", "m 1.npy", "train"), ("", "1.cif:A", "train"))
-    )
-    table = put(folder / "t.csv", f"sequence,label,split\n{rows}A,.,valid\nC,.,test\n")
+        for c, name, split in (
+            ("", "m 1.npy", "train"), ("", "1.cif:A", "train"),
+            ("C", "one more.npy", "valid"), ("G", "one more.npy", "test"),
+        )
+    )  # fmt: skip
+    np.save(folder / "one more.npy", np.zeros((5, 5)))
+    table = put(folder / "t.csv", f"sequence,label,split\n{rows}")
     task = Task(kind="pairwise", data={"path": str(table)}, pairwise={"target": "distance"})
     maps = make_targets(task, read_task(task, "rna").frame, "rna").rows
-    assert maps[0][3, 3] == 15
+    assert maps[0][0, 3] == 3
     assert maps[1][0, 1] == 4
 
 
@@ -744,9 +755,10 @@ def test_shared_cases(shared_cases):
     assert (len(sequence), label) == (20, "(((....)))(((....)))")
     assert found("two_structures.ct") == [
         ("GGGAAAUCCC", "", label, None)
-        for label in ("10 9 8 0 0 0 0 3 2 1", "10 9" + 6 * " 0" + " 2 1")
+        for label in (mutual([10, 9, 8, 0, 0, 0, 0, 3, 2, 1]), mutual([10, 9, *6 * [0], 2, 1]))
     ]
-    assert found("header_lines.bpseq") == [("GGGAAAUCCC", "", "10 9 8 0 0 0 0 3 2 1", None)]
+    ((_, _, label, _),) = found("header_lines.bpseq")
+    assert label == mutual([10, 9, 8, 0, 0, 0, 0, 3, 2, 1])
     task = Task(kind="class", data={"path": str(shared_cases / "single_class.csv")})
     with pytest.raises(
         TaskDataError, match=r"single_class.csv: the train split has one class only"

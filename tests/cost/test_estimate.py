@@ -222,12 +222,13 @@ def test_hours_are_operations_times_seconds():
     assert stages["fisher unmasked diagonal"].hours == pytest.approx(expected / 10)
     assert stages["identity"].hours == pytest.approx(expected / 10)
     assert stages["base"].hours == pytest.approx(2 * stages["finetune"].hours)
-    assert stages["pretrain 80"].jobs == 4 * 2
+    n = len(config.selection.names)
+    assert stages["pretrain 80"].jobs == n * 2
     # A fiftieth of the pool is tested, here also eight times in training: 20 sequences.
     forward = flops(model.config, "forward", Load(20, 2000, 2000 * 100))
     tested = (2e-9 * forward.linear + 3e-9 * forward.attention + 20 * 1e-3) / 3600
     assert stages["heldout"].hours == pytest.approx(tested)
-    assert stages["heldout"].jobs == (4 * 2 + 1) * 2
+    assert stages["heldout"].jobs == (n * 2 + 1) * 2
     trained = [stages[f"pretrain {budget}"].hours - 8 * tested for budget in (50, 80)]
     assert trained[1] == pytest.approx(1.6 * trained[0])
 
@@ -340,7 +341,7 @@ def test_demo_on_the_shipped_calibration(root, capsys, monkeypatch):
         "fisher unmasked diagonal",
         "score",
         "pretrain 1000",
-        "evaluate rrna_type",
+        "evaluate read_errors",
     ):
         assert f"\n{stage} " in text
 

@@ -35,6 +35,25 @@ def test_interval_is_the_binomial_one_and_reproduces():
     assert (over_seeds(resampled_metric(*arguments), 1) == values).all()
 
 
+def test_copies_are_resampled_with_what_they_are_copies_of():
+    targets = np.random.default_rng(0).integers(0, 2, 60)
+    run, zeros = noisy(targets, 0.7, 1), np.zeros(180, dtype=int)
+    alone = resampled_metric(ACCURACY, [[sample(targets, run)]], 2000, 0)
+    copied = Sample(*(np.repeat(v, 3) for v in (targets, run)), np.arange(180), zeros, zeros + 1,
+                    np.repeat(np.arange(60), 3))  # fmt: skip
+    assert (copied.n_examples, copied.n_distinct) == (180, 60)
+    found = resampled_metric(ACCURACY, [[copied]], 2000, 0)
+    np.testing.assert_allclose(found, alone)
+    rows = resampled_metric(ACCURACY, [[sample(copied.targets, copied.predictions)]], 2000, 0)
+    assert rows.std() < 0.75 * found.std()  # by rows an interval is sqrt(3) too narrow
+    order = np.random.default_rng(2).permutation(180)  # copies need not lie together
+    apart = copied.take(order)
+    apart = Sample(
+        apart.targets, apart.predictions, np.arange(180), zeros, zeros + 1, apart.distinct
+    )
+    np.testing.assert_allclose(resampled_metric(ACCURACY, [[apart]], 2000, 0), alone)
+
+
 def test_examples_are_resampled_whole_and_seeds_too():
     targets, groups = np.ones(6), np.array([0, 0, 0, 1, 1, 1])
     run = np.array([1, 1, 1, 0, 0, 0])  # example 0 right, example 1 wrong

@@ -110,7 +110,7 @@ def test_rows_of_other_examples_are_refused(written, tmp_path):
     short_table.write_parquet(tmp_path / "short.parquet")
     arguments = ("toy", ["a-1-s0", "kmer"], files.metrics[-2:],
                  [files.predictions[-2], tmp_path / "short.parquet"])  # fmt: skip
-    with pytest.raises(ValueError, match=r"short.parquet: 50 test examples; a-1 has 200"):
+    with pytest.raises(ValueError, match=r"short.parquet: 50 distinct test examples; a-1 has 200"):
         task_cells(*arguments, 10, 0)
 
 

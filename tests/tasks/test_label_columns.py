@@ -94,6 +94,61 @@ def test_coordinates_in_columns(tmp_path):
         load(tmp_path, "pairwise", short, data, pairwise={"target": "distance"})
 
 
+@pytest.mark.parametrize("as_text", [False, True])
+@pytest.mark.parametrize("base", [0, 1])
+def test_partners_in_a_column(tmp_path, base, as_text):
+    partners = [[6, 5, -1, -1, -1, 1, 0], [-1] * 7, [6, -1, -1, -1, -1, -1, 0]]
+    rows = [[j + base for j in row] for row in partners]
+    columns = {"label": [" ".join(map(str, row)) for row in rows] if as_text else rows}
+    targets, _ = load(tmp_path, "pairwise", columns, {"partners_base": base})
+    for row, found in zip(partners, targets.rows, strict=True):
+        expected = np.zeros((7, 7))
+        for i, j in enumerate(row):
+            expected[i, j] = j >= 0
+        assert (found == expected).all()
+
+
+def test_absent_partners_are_unpaired_where_residues_begin_at_0(tmp_path):
+    columns = {"label": [[6, None, None, None, None, None, 0], [None] * 7, [-1] * 7]}
+    targets, _ = load(tmp_path, "pairwise", columns, {"partners_base": 0})
+    assert [int(row.sum()) for row in targets.rows] == [2, 0, 0]
+    with pytest.raises(TaskDataError, match="line 2: not whole numbers"):
+        load(tmp_path, "pairwise", columns, {"partners_base": 1})
+
+
+CONTACTS = [1, 2, 3, 4, 5, 6, 0]  # as many as the residues
+
+
+@pytest.mark.parametrize(
+    ("row", "base", "message"),
+    [
+        ([7, 6, 0, 0, 0, 2, 1], 0, r"2: residue 0 pairs with 7, residues are 0 to 6; is data.part"),
+        ([6, 5, -1, -1, -1, 1, 0], 1, "2: residue 2 pairs with 5, which does not pair with it"),
+        ([7, 0, 0, 0, 0, 0, 0], 1, "2: residue 1 pairs with 7, which does not pair with it"),
+        ([8, 0, 0, 0, 0, 0, 0], 1, "2: residue 1 pairs with 8, residues are 1 to 7"),
+        ([0, 2, 0, 0, 0, 0, 0], 1, "2: residue 2 pairs with itself"),
+        ([-2, -1, -1, -1, -1, -1, -1], 0, "2: residue 0 pairs with -2, residues are 0 to 6"),
+        (CONTACTS, 0, "2: residue 0 pairs with 1, which does not pair with it"),
+        ([1, 0], 0, r"2: a map of \(2, 2\) for a sequence of 7 residues"),
+        (CONTACTS, None, "2: the label is a list of numbers: .* needs data.partners_base"),
+        ([-1] * 7, None, "2: the label is a list of numbers: .* needs data.partners_base"),
+    ],
+)
+def test_partners_that_cannot_be(tmp_path, row, base, message):
+    columns = {"label": [row, [-1 + (base or 0)] * 7, [-1 + (base or 0)] * 7]}
+    with pytest.raises(TaskDataError, match=rf"t\.parquet:.*{message}"):
+        load(tmp_path, "pairwise", columns, {"partners_base": base})
+
+
+def test_base_pairs_are_no_distances(tmp_path):
+    options = {"pairwise": {"target": "distance"}}
+    with pytest.raises(TaskDataError, match=r"dot-bracket is no label of pairwise.target: dist"):
+        load(tmp_path, "pairwise", {"label": ["((...))"] * 3}, {}, **options)
+    columns = {"label": [[-1] * 7] * 3}
+    with pytest.raises(TaskDataError, match=r"partners is no label of pairwise.target: distance"):
+        load(tmp_path, "pairwise", columns, {"partners_base": 0}, **options)
+
+
 def test_masks_without_blanks_and_several(tmp_path):
     columns = {"label": ["HHHEEEC"] * 3, "a": ["1111110"] * 3, "b": ["0 1 1 1 1 1 1"] * 3}
     targets, _ = load(tmp_path, "token", columns, {"mask": ["a", "b"]}, classes=list("HEC"))
@@ -131,8 +186,7 @@ def test_rows_are_left_out_by_their_split_or_label_and_counted(tmp_path):
     data = {"skip_splits": ["none", ""], "skip_labels": ["*|*"]}
     _, examples = load(tmp_path, "class", more, data)
     assert examples.frame.height == 3
-    assert examples.notes["skipped_splits"] == 2
-    assert examples.notes["skipped_labels"] == 1
+    assert examples.notes == {"none": {"skipped_splits": 2}, "train": {"skipped_labels": 1}}
     with pytest.raises(TaskDataError, match=r"line 6: split is None, allowed"):
         load(tmp_path, "class", more, data | {"skip_splits": ["none"]})
 
@@ -143,4 +197,5 @@ def test_too_many_foreign_letters_are_an_error(tmp_path):
     with pytest.raises(TaskDataError, match=r"t.parquet: 16.7% of the residues .* \(most: L, I\)"):
         load(tmp_path, "class", columns, data)
     _, examples = load(tmp_path, "class", columns, data | {"max_foreign": 0.5})
-    assert examples.notes["sequences_with_foreign_letters"] == 2
+    counts = {"sequences_with_foreign_letters": 1, "foreign_letters": 1}
+    assert examples.notes == {"train": counts, "valid": counts}

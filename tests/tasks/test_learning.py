@@ -10,7 +10,7 @@ from coresift.tasks.cnn import CNN, evaluate_cnn
 from coresift.tasks.evaluate import evaluate_task
 from coresift.tasks.heads import form_of, make_head
 from coresift.tasks.metrics import METRICS
-from coresift.tasks.probe import Batches, Probe
+from coresift.tasks.probe import Batches, Fit, Probe
 from coresift.tasks.settings import Task
 from coresift.tasks.tables import PREDICTION
 from coresift.tasks.targets import ScaledTargets, Targets
@@ -146,6 +146,27 @@ def shared_letter(folder):
     return {"kind": "pairwise", "pairwise": options, "data": write_task(folder, rows)}
 
 
+@pytest.mark.parametrize(
+    ("values", "found"),
+    [
+        ([3, 2, 2, 4, 1], (4, 2, "patience")),
+        ([3, 2, 2, 1, 2], (5, 4, "epochs")),
+        ([3, 2, 1, 1, 1], (5, 3, "patience")),
+        ([np.nan] * 5, (2, 0, "patience")),
+    ],
+)
+def test_a_training_says_why_it_stopped(monkeypatch, values, found):
+    task, lengths, labels = task_of_kind("class", epochs=5)
+    task = task.model_copy(update={"patience": 2})
+    targets = ScaledTargets(task, Targets(labels, 3, []), lengths, 100, np.arange(N))
+    states = [torch.ones(1, FEATURES)] * N
+    head = make_head(task, FEATURES, 3)
+    probe = Probe(task, head, None, lambda b: [states[i] for i in b], targets, Batches(lengths, 99))
+    left = iter(values)
+    monkeypatch.setattr(Probe, "_valid_value", lambda self, valid: next(left))
+    assert probe.fit(np.arange(N), np.arange(N), 0) == Fit(*found)
+
+
 SYNTHETIC = [motif_order, first_letter, shared_letter]
 
 
@@ -182,6 +203,18 @@ def test_the_network_gives_the_same_twice_and_counts_what_it_does_not_read(tmp_p
     assert metrics == again
     assert predictions.equals(same)
     assert metrics["seeds"] == [0, 1]
+    one = {"epochs": 1, "best_epoch": 1, "stopped": "epochs"}
+    assert metrics["training"] == [{"seed": seed, **one} for seed in (0, 1)]
+    cropped = {"cropped_sequences": 30, "cropped_residues": 30 * 11}
+    assert metrics["notes"] == {
+        "train": {"cropped_sequences": 90, "cropped_residues": 90 * 11},
+        "valid": cropped,
+        "test": cropped,
+    }
+    for limit, notes in ((22, metrics["notes"]), (100, {})):
+        limited = task.model_copy(update={"max_tokens": limit})
+        found, _ = baseline(limited, "rna", "constant")
+        assert (found["notes"], found["training"]) == (notes, [])
     assert metrics["cropped"] == {
         "sequences": 150, "of": 150, "residues": 150 * 11, "of_residues": 150 * 31, "room": 20
     }  # fmt: skip

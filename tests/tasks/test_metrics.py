@@ -204,8 +204,11 @@ def test_predictions_table_keeps_what_metrics_read(target):
 
     task = pairwise(target, min_separation=2)
     sample = gathered(task, list(maps()))
-    table = to_table(sample, pl.Series([f"x:{i}" for i in range(4)]), seed=3)
+    examples = pl.DataFrame({"example_id": [f"x:{i}" for i in range(4)], "distinct": [0, 1, 0, 2]})
+    table = to_table(sample, examples, seed=3)
     (again,) = from_table(table, task.metrics)
+    assert again.distinct_numbers.tolist() == [0, 1, 0, 2]
+    assert (again.n_examples, again.n_distinct) == (4, 3)
     for metric in METRICS[task.metrics].values():
         assert metric(again) == metric(sample)
 

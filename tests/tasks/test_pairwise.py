@@ -6,7 +6,8 @@ import torch
 from coresift.models.checkpoint import build_model, save_model
 from coresift.tasks.data import TaskDataError, read_task
 from coresift.tasks.evaluate import evaluate_task
-from coresift.tasks.settings import Task
+from coresift.tasks.maps import Maps
+from coresift.tasks.settings import Pairwise, Task
 from coresift.tasks.structure import dot_bracket_partners, pair_matrix
 from coresift.tasks.targets import make_targets
 from hypothesis import given
@@ -50,6 +51,51 @@ def test_bad_maps_name_file_and_record(tmp_path, label, message):
     task = Task(kind="pairwise", data={"path": str(path)})
     with pytest.raises(TaskDataError, match=f"t.csv:2: .*{message}"):
         make_targets(task, read_task(task, "rna").frame, "rna")
+
+
+def stored(size, *entries):
+    """A map of zeros but for some (i, j, value)."""
+    values = np.zeros((size, size))
+    for i, j, value in entries:
+        values[i, j] = value
+    return values
+
+
+@pytest.mark.parametrize(
+    ("target", "values", "message"),
+    [
+        ("contact", stored(5, (1, 3, 2), (3, 1, 2)), r"\[1, 3\] is 2, not 0 or 1; -1 or NaN"),
+        ("contact", stored(5, (1, 3, 1)), r"not symmetric: \[1, 3\] is 1, \[3, 1\] is 0"),
+        ("structure", stored(5, (2, 2, 0.5)), r"\[2, 2\] is 0.5, not 0 or 1"),
+        ("structure", stored(5, (4, 0, np.nan)), r"not symmetric: \[0, 4\] is 0, \[4, 0\] is -1"),
+        ("structure", stored(5, (4, 0, -3)), r"\[4, 0\] is -3, not 0 or 1"),
+        ("distance", stored(5, (0, 1, -2), (1, 0, -2)), r"\[0, 1\] is -2, not a distance"),
+        ("distance", stored(5, (0, 1, 1e39), (1, 0, 1e39)), r"\[0, 1\] is inf, not a distance"),
+        ("distance", stored(5, (0, 1, 8.2), (1, 0, 8.0)), r"not symmetric: \[0, 1\] is 8.2"),
+        ("distance", stored(5, (0, 1, np.nan)), r"not symmetric: \[0, 1\] is -1"),
+    ],
+)
+@pytest.mark.parametrize("tile", [2, 512])
+def test_stored_maps_hold_what_they_claim(tmp_path, monkeypatch, target, values, message, tile):
+    monkeypatch.setattr("coresift.tasks.maps.TILE", tile)
+    np.save(tmp_path / "m.npy", values)
+    maps = Maps([str(tmp_path / "m.npy")], ["GGACC"], "rna", Pairwise(target=target))
+    with pytest.raises(TaskDataError, match=rf"m\.npy: {message}"):
+        maps.check(0)
+
+
+@pytest.mark.parametrize("dtype", [bool, np.int8, np.float16, np.float64])
+def test_stored_maps_that_are_whole(tmp_path, dtype):
+    values = stored(5, (0, 4, 1), (4, 0, 1), (2, 2, 1))
+    unknown = np.nan if np.dtype(dtype).kind == "f" else -1 if dtype is np.int8 else 0
+    values[1, 3], values[3, 1] = unknown, unknown
+    np.save(tmp_path / "m.npy", values.astype(dtype))
+    maps = Maps([str(tmp_path / "m.npy")], ["GGACC"], "rna", Pairwise(target="contact"))
+    maps.check(0)
+    assert (maps[0] == np.nan_to_num(values, nan=-1)).all()
+    distances = 3 + values * 1e-3  # rounded apart
+    np.save(tmp_path / "d.npy", np.triu(distances) + np.tril(distances, -1) * 1.0005)
+    Maps([str(tmp_path / "d.npy")], ["GGACC"], "rna", Pairwise(target="distance")).check(0)
 
 
 def hairpins(n):

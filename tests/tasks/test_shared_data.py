@@ -1,15 +1,18 @@
 """Each preset on the files that are to be had: the shipped overlays, counts and traps."""
 
 import numpy as np
+import polars as pl
 import pytest
 import yaml
 from coresift.tasks.baseline import baseline
 from coresift.tasks.data import read_task
+from coresift.tasks.readers.record import TaskDataError
 from coresift.tasks.sample import MASKED
 from coresift.tasks.settings import Task
+from coresift.tasks.structure import dot_bracket_partners
 from coresift.tasks.targets import make_targets
 
-#: Task of config/shared_*.yaml -> modality, examples a split, and counts of what was left out.
+#: Task of config/shared_*.yaml -> modality, examples a split, and counts of notes over the splits.
 EXPECTED = {
     "type_cls": ("rna", (None, None, 2600), {"skipped_splits": 2400, "dropped_in_test": 347}),
     "modif": ("rna", None, {}),
@@ -19,7 +22,7 @@ EXPECTED = {
     "dist_map": ("rna", (None, None, 42), {"dropped_in_test": 4}),
     "rbp": ("rna", (None, None, 647), {}),
     "localization": ("protein", None, {}),
-    "localization_multi": ("protein", None, {"skipped_labels": None}),
+    "localization_multi": ("protein", None, {"skipped_labels": 0}),
     "sec_struct_3": ("protein", (None, None, 511), {"skipped_splits": 1444}),
     "ppi_affinity": ("protein", None, {}),
 }
@@ -50,7 +53,7 @@ def test_a_preset_reads_the_file(shipped, name):
     for size, expected in zip(found, sizes or found, strict=True):
         assert expected in (None, size)
     for key, n in notes.items():
-        assert examples.notes.get(key) == n
+        assert sum(own.get(key, 0) for own in examples.notes.values()) == n
     targets = make_targets(task, examples.frame, modality)
     assert targets.n_outputs >= 1
 
@@ -104,6 +107,48 @@ def test_a_misspelt_column_is_named(shipped):
         data = values["data"] | {key: "misspelt"}
         with pytest.raises(ValueError, match=r"columns missing: \['misspelt'\]; present: .*'id'"):
             read_task(Task(**values | {"data": data}), "rna")
+
+
+@pytest.mark.parametrize("base", [0, 1])
+def test_lists_of_partners_are_the_brackets_of_archive_ii(shared_data, tmp_path, base):
+    columns = ["sequence", "structure", "base_pairs"]
+    rows = pl.read_parquet(shared_data / "rna_sec_struct/archiveII.parquet", columns=columns)
+    rows = rows.filter(pl.col("sequence").str.contains("^[ACGU]+$")).head(60)
+    lists = [dot_bracket_partners(text) + base for text in rows["structure"]]
+    table = rows.with_columns(partners=pl.Series([list(map(int, p)) for p in lists]))
+    table.write_parquet(tmp_path / "t.parquet")
+    draw = {"test": 10, "valid": 10}
+
+    def maps(**data):
+        values = {"path": str(tmp_path / "t.parquet"), "draw": draw, **data}
+        task = Task(kind="pairwise", data=values)
+        return make_targets(task, read_task(task, "rna").frame, "rna").rows
+
+    brackets, partners = maps(label="structure"), maps(label="partners", partners_base=base)
+    pairs = maps(pairs={"i": "base_pairs", "base": 1})
+    for i in range(len(rows)):
+        assert (brackets[i] == partners[i]).all()
+        assert (brackets[i] == pairs[i]).all()
+    with pytest.raises(TaskDataError, match=r"t.parquet: line 2: .* is data.partners_base right"):
+        maps(label="partners", partners_base=1 - base)
+    with pytest.raises(TaskDataError, match=r"residue \d+ .* is pairs.base right"):
+        maps(pairs={"i": "base_pairs", "base": 0})
+
+
+def test_a_list_of_contacts_is_no_list_of_partners(shared_data):
+    path = str(shared_data / "rna_contact" / "spot_rna_2d.parquet")
+    data = {"path": path, "label": "contacts_i", "split_names": {"TR": "train", "VL": "valid"},
+            "skip_splits": ["TS2", "TS3"], "foreign_letters": "unknown"}  # fmt: skip
+    data["split_names"]["TS1"] = "test"
+
+    def load(**more):
+        task = Task(kind="pairwise", data=data | more, pairwise={"target": "contact"})
+        return make_targets(task, read_task(task, "rna").frame, "rna")
+
+    with pytest.raises(TaskDataError, match=r"spot_rna_2d.parquet:2: .* needs data.partners_base"):
+        load()
+    with pytest.raises(TaskDataError, match=r"spot_rna_2d.parquet: line 2: residue 0 pairs with"):
+        load(partners_base=0)
 
 
 @pytest.mark.parametrize("name", ["crispr_on", "contact_map", "dist_map", "modif"])

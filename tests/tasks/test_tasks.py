@@ -137,7 +137,7 @@ def test_malformed_rows_are_named(tmp_path, row, message):
 def test_train_examples_that_are_in_test_are_dropped(tmp_path):
     rows = ["ACGU,a,train", "acgt,a,test", "GGGG,b,train", "CCCC,b,valid"]
     data = read_task(Task(kind="class", data={"path": table(tmp_path, rows)}), "rna")
-    assert data.notes == {"dropped_in_test": 1}
+    assert data.notes == {"train": {"dropped_in_test": 1}}
     assert data.split("train")["sequence"].to_list() == ["GGGG"]
 
 

@@ -44,8 +44,9 @@ from coresift.cost.operations import (
 )
 from coresift.files import read_json, read_yaml, write_json
 from coresift.influence.engine import MAX_PADDING, resolve_settings
-from coresift.tasks.data import SPLITS, encoded_columns, read_task
+from coresift.tasks.data import encoded_columns, read_task
 from coresift.tasks.settings import Task
+from coresift.tasks.splits import SPLITS
 from coresift.training.settings import Optimisation
 
 #: Sums over D_sub: products dY^T X, and rotations or factors, of a pass (see `flops`).

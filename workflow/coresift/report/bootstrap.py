@@ -1,9 +1,10 @@
 """Bootstrap samples of test examples and of coreset seeds, and the interval of one selection.
 
-A resample draws test examples, the same ones for every selection of a task; evaluation seeds are
-averaged. Of S coreset seeds it draws S - 1: the variance of a mean of S - 1 draws is then s^2 / S,
-unbiased however few there are (Rao & Wu 1988). Percentiles of so few seeds are still too narrow:
-whether two selections differ is asked in `report.difference`.
+A resample draws distinct test examples with their copies, which are no evidence of their own, the
+same ones for every selection of a task; evaluation seeds are averaged. Of S coreset seeds it draws
+S - 1: the variance of a mean of S - 1 draws is then s^2 / S, unbiased however few there are (Rao &
+Wu 1988). Percentiles of so few seeds are still too narrow: whether two selections differ is asked
+in `report.difference`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from coresift.tasks.sample import Sample
 
 @lru_cache(maxsize=1)
 def example_counts(n: int, n_resamples: int, seed: int) -> np.ndarray:
-    """(n_resamples, n) uint16: how often each of n examples is drawn, by equal n and seed equal."""
+    """(n_resamples, n) uint16: how often each of n is drawn, by equal n and seed equal."""
     generator = seeded_generator(seed, "examples")
     counts = np.empty((n_resamples, n), np.uint16)
     for row in counts:
@@ -33,22 +34,20 @@ def resampled_metric(
 ) -> np.ndarray:
     """(S, n_resamples) values of `metric` by coreset seed, averaged over evaluation seeds.
 
-    Examples are resampled whole: a sequence's residues are not independent.
+    Examples are resampled whole, and copies of one sequence or pair together: a sequence's residues
+    and its copies are not independent.
 
     Args:
         runs: by coreset seed, then by evaluation seed: samples of the same examples in one order.
         n_resamples: bootstrap samples.
         seed: of the resampling; equal seeds draw equal examples.
     """
-    return np.array(
-        [
-            np.mean(
-                [metric.resample(s, example_counts(s.n_examples, n_resamples, seed)) for s in part],
-                axis=0,
-            )
-            for part in runs
-        ]
-    )
+
+    def values(sample: Sample) -> np.ndarray:
+        counts = example_counts(sample.n_distinct, n_resamples, seed)
+        return metric.resample(sample, counts[:, sample.distinct_numbers])
+
+    return np.array([np.mean([values(sample) for sample in part], axis=0) for part in runs])
 
 
 def over_seeds(values: np.ndarray, seed: int) -> np.ndarray:

@@ -30,7 +30,7 @@ class Cell:
         metrics: values by metric, coreset seed and evaluation seed.
         resamples: (S, R) bootstrap values of the primary metric by coreset seed, of the same
             examples for all rows of an outcome.
-        n_examples: test examples, or held-out sequences.
+        n_examples: distinct test examples, or held-out sequences.
         drawn: a seed drew it (a coreset, random weights); not a baseline or a given checkpoint.
     """
 
@@ -83,11 +83,11 @@ def task_cells(
         reports = [read_json(metrics[place]) for place in places]
         kind, primary = reports[0]["kind"], reports[0]["primary"]
         runs = [from_table(read_table(predictions[i], PREDICTION), kind) for i in places]
-        size = runs[0][0].n_examples
+        size = runs[0][0].n_distinct
         if cells and cells[0].n_examples != size:
             raise ValueError(
-                f"{predictions[places[0]]}: {size} test examples; {cells[0].selection} has "
-                f"{cells[0].n_examples}: not comparable"
+                f"{predictions[places[0]]}: {size} distinct test examples; "
+                f"{cells[0].selection} has {cells[0].n_examples}: not comparable"
             )
         values = {m: [r["metrics"][m]["values"] for r in reports] for m in reports[0]["metrics"]}
         resamples = resampled_metric(METRICS[kind][primary], runs, n_resamples, seed)

@@ -25,11 +25,12 @@ from sklearn.preprocessing import MaxAbsScaler
 
 from coresift.alphabet import ALPHABETS
 from coresift.models.cropping import count_cropped
-from coresift.tasks.data import SPLITS, Examples, read_task
+from coresift.tasks.data import Examples, read_task
 from coresift.tasks.metrics import METRICS
-from coresift.tasks.result import result
+from coresift.tasks.result import Run, result
 from coresift.tasks.sample import MASKED, Sample, make_sample
 from coresift.tasks.settings import LOWER_IS_BETTER, Task
+from coresift.tasks.splits import SPLITS
 from coresift.tasks.targets import ScaledTargets, check_known, make_targets
 
 #: Residues on each side of the one that is classified.
@@ -65,7 +66,7 @@ def baseline(task: Task, modality: str, name: str = "kmer") -> tuple[dict[str, A
     """
     examples = read_task(task, modality)
     targets = make_targets(task, examples.frame, modality)
-    lengths = examples.frame["sequence"].str.len_chars().to_numpy()
+    lengths = examples.frame["sequence"].str.len_chars().cast(pl.Int64).to_numpy()
     train, valid, test = (examples.indices(split) for split in SPLITS)
     known = ScaledTargets(task, targets, lengths, task.max_tokens - 2, train)
     check_known(task, targets, known, {split: examples.indices(split) for split in SPLITS})
@@ -79,7 +80,8 @@ def baseline(task: Task, modality: str, name: str = "kmer") -> tuple[dict[str, A
     tuned, predict = candidates[int(np.argmax(values))]
     sample = make_sample(task, known, test, predict(test))
     extra = {"model": name, "mode": name, "cropped": cropped, "tuned": tuned}
-    return result(task, examples, targets, {0: sample}, extra)
+    unread = (lengths - room).clip(min=0)[None]
+    return result(task, examples, targets, {0: Run(sample)}, unread, extra)
 
 
 def _on_valid(data: Data, valid: np.ndarray, predict: Predict) -> float:

@@ -147,4 +147,4 @@ def evaluate_cnn(
         network = CNN(modality, form, room).to(device)
         runs[seed] = problem.run_live(seed, device, network)
     extra = {"model": "cnn", "mode": "cnn", "cropped": problem.cropped}
-    return result(task, problem.examples, problem.targets, runs, extra)
+    return result(task, problem.examples, problem.targets, runs, problem.unread, extra)

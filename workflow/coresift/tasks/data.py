@@ -16,12 +16,19 @@ from coresift.alphabet import ALPHABETS
 from coresift.corpus.export import write_records
 from coresift.corpus.normalise import normalise
 from coresift.corpus.tables import PROTECTED
-from coresift.hashing import uniform_hash
+from coresift.tasks.notes import NO_SPLIT, Notes, count
 from coresift.tasks.readers import base_pairs, fasta, id_pairs, netsurfp, peer, table
 from coresift.tasks.readers.record import Record, TaskDataError, naming, resolve
-from coresift.tasks.readers.settings import Draw, LabelledData, TaskData
+from coresift.tasks.readers.settings import LabelledData, TaskData
+from coresift.tasks.splits import (
+    SPLITS,
+    add_keys,
+    count_copies,
+    draw_splits,
+    drop_test_copies,
+    hash_valid,
+)
 
-SPLITS = ("train", "valid", "test")
 #: Readers by the ending of a name (.gz aside); a folder of another name holds base pairs.
 READERS: dict[str, Callable[[TaskData, str], Iterator[Record]]] = {
     **dict.fromkeys((".csv", ".tsv", ".parquet"), table.read),
@@ -38,12 +45,13 @@ class Examples:
     """Examples of a task.
 
     Attributes:
-        frame: columns example_id, sequence, partner ('' but for two sequences), label, split.
-        notes: counts of what was dropped or changed and why.
+        frame: columns example_id, sequence, partner ('' but for two sequences), label, split,
+            distinct (number of its distinct sequence or pair, equal for copies: `tasks.splits`).
+        notes: counts of what was dropped or changed and why, by split.
     """
 
     frame: pl.DataFrame
-    notes: dict[str, int]
+    notes: Notes
 
     def split(self, name: str) -> pl.DataFrame:
         """Examples of one split, in file order."""
@@ -57,8 +65,8 @@ class Examples:
 def read_task(task: LabelledData, modality: str) -> Examples:
     """Read, normalise and split a task's examples.
 
-    Train and valid examples whose sequences are in test are dropped; where no valid split is
-    given, a hashed share of train's sequences becomes it (copies stay together).
+    Train and valid examples whose sequences, or pairs in either order, are in test are dropped;
+    where no valid split is given, a hashed share of train's sequences becomes it.
 
     Raises:
         TaskDataError: a record without label or split, foreign letters, or an empty split.
@@ -66,48 +74,36 @@ def read_task(task: LabelledData, modality: str) -> Examples:
     source = task.data
     given = {"train": source.train, "valid": source.valid, "test": source.test}
     files = {None: source.path} if source.path else {k: v for k, v in given.items() if v}
-    notes: dict[str, int] = {}
+    notes: Notes = {}
     rows = [
         row for split, path in files.items() for row in _read(task, path, split, modality, notes)
     ]
-    columns = ["example_id", "sequence", "partner", "label", "split"]
-    frame = pl.DataFrame(rows, schema=dict.fromkeys(columns, pl.String), orient="row")
-    frame = frame.with_columns(key=pl.col("sequence") + pl.lit("|") + pl.col("partner"))
+    texts = ["example_id", "sequence", "partner", "label", "split", "group"]
+    schema = dict.fromkeys(texts, pl.String) | dict.fromkeys(_FOREIGN, pl.Int64)
+    frame = pl.DataFrame(rows, schema=schema, orient="row")
+    frame = add_keys(frame, len(encoded_columns(task, modality)) == 2)
     if source.draw is not None:
-        frame = _draw(frame, source.draw)
-    test = frame.filter(pl.col("split") == "test")["key"]
-    kept = frame.filter((pl.col("split") == "test") | ~pl.col("key").is_in(test.implode()))
-    notes["dropped_in_test"] = frame.height - kept.height
-    if "valid" not in set(kept["split"]):
-        kept = _hash_valid(kept, source.valid_fraction)
+        frame = draw_splits(frame, source.draw)
+    frame = drop_test_copies(frame, notes)
+    if "valid" not in set(frame["split"]):
+        frame = hash_valid(frame, source.valid_fraction)
     for split in SPLITS:
-        if not (kept["split"] == split).any():
+        own = frame.filter(pl.col("split") == split)
+        if not own.height:
             names = ", ".join(source.files())
             raise TaskDataError(f"{names}: no example in the {split} split")
-    return Examples(kept.drop("key"), notes)
+        for name in _FOREIGN:
+            count(notes, split, name, int(own[name].sum()))
+    count_copies(frame, notes, labels=task.kind not in ("token", "pairwise"))
+    first = pl.col("row").first().over("key")
+    distinct = (first.rank("dense") - 1).cast(pl.Int32).alias("distinct")
+    columns = ("example_id", "sequence", "partner", "label", "split")
+    return Examples(frame.with_row_index("row").select(*columns, distinct), notes)
 
 
-def _hash_valid(frame: pl.DataFrame, fraction: float) -> pl.DataFrame:
-    ranks = uniform_hash(frame["key"].to_list(), 0, "valid") / np.float64(2**64)
-    chosen = (pl.col("split") == "train") & pl.Series(ranks < fraction)
-    return frame.with_columns(
-        split=pl.when(chosen).then(pl.lit("valid")).otherwise(pl.col("split"))
-    )
-
-
-def _draw(frame: pl.DataFrame, draw: Draw) -> pl.DataFrame:
-    """Exactly draw.test and draw.valid examples, by smallest seeded hash; the rest is train."""
-    test, valid = draw.counts(frame.height)
-    if test + valid >= frame.height:
-        raise TaskDataError(f"draw: {test} test and {valid} valid examples of {frame.height}")
-    order = np.argsort(uniform_hash(frame["key"].to_list(), draw.seed, "draw"), kind="stable")
-    ranks = pl.Series(np.argsort(order))
-    first = pl.when(ranks < test).then(pl.lit("test"))
-    split = first.when(ranks < test + valid).then(pl.lit("valid")).otherwise(pl.lit("train"))
-    return frame.with_columns(split=split)
-
-
-Row = tuple[str, str, str, str, str]
+Row = tuple[str, str, str, str, str, str, int, int]
+#: Columns of counts of an example's letters that are read as unknown ones.
+_FOREIGN = ("sequences_with_foreign_letters", "foreign_letters")
 
 
 def reader_of(path: str) -> Callable[[TaskData, str], Iterator[Record]]:
@@ -127,34 +123,39 @@ def reader_of(path: str) -> Callable[[TaskData, str], Iterator[Record]]:
 
 
 def _read(
-    task: LabelledData, path: str, split: str | None, modality: str, notes: dict[str, int]
+    task: LabelledData, path: str, split: str | None, modality: str, notes: Notes
 ) -> Iterator[Row]:
     source = task.data
     if isinstance(source.mask, dict):
         source = source.model_copy(update={"mask": dict[Any, Any](source.mask).get(split)})
     names = {name: name for name in SPLITS} | source.split_names
-    sequences = _Letters(modality, source, path, notes)
-    partners = _Letters(source.modality_b or modality, source, path, notes)
+    group = source.draw.group if source.draw is not None else None
+    sequences = _Letters(modality, source, path)
+    partners = _Letters(source.modality_b or modality, source, path)
     for record in reader_of(path)(source, path):
         place = f"{path}: {record.place}"
         if record.label is None or not record.label.strip():
             raise TaskDataError(f"{place}: no label")
         label = record.label.strip()
-        if any(fnmatchcase(label, pattern) for pattern in source.skip_labels):
-            notes["skipped_labels"] = notes.get("skipped_labels", 0) + 1
-            continue
-        if (record.split or "") in source.skip_splits:
-            notes["skipped_splits"] = notes.get("skipped_splits", 0) + 1
-            continue
-        sequence = sequences.normal(record.sequence, place)
-        partner = partners.normal(record.partner, place) if task.two_sequences else ""
         found = record.split or source.default_split
         chosen = split or (names.get(found) if found else None)
+        if any(fnmatchcase(label, pattern) for pattern in source.skip_labels):
+            count(notes, chosen or NO_SPLIT, "skipped_labels")
+            continue
+        if (record.split or "") in source.skip_splits:
+            count(notes, NO_SPLIT, "skipped_splits")
+            continue
+        sequence, foreign = sequences.normal(record.sequence, place)
+        partner, more = partners.normal(record.partner, place) if task.two_sequences else ("", 0)
         if chosen is None and source.draw is None:
             raise TaskDataError(f"{place}: split is {found!r}, allowed: {tuple(names)}")
+        if group is not None and not record.group:
+            raise TaskDataError(f"{place}: no {group} (data.draw.group: a column of a table)")
         if task.kind == "pairwise":
             label = resolve(label, path)
-        yield f"{Path(path).name}:{record.name}", sequence, partner, label, chosen or "train"
+        name = f"{Path(path).name}:{record.name}"
+        counts = (foreign > 0) + (more > 0), foreign + more
+        yield name, sequence, partner, label, chosen or "train", record.group or "", *counts
     sequences.check()
     partners.check()
 
@@ -164,20 +165,18 @@ class _Letters:
 
     Args:
         modality: whose alphabet.
-        notes: counts of the task, added to.
     """
 
-    def __init__(self, modality: str, source: TaskData, path: str, notes: dict[str, int]) -> None:
+    def __init__(self, modality: str, source: TaskData, path: str) -> None:
         self._alphabet = ALPHABETS[modality]
         self._modality = modality
         self._source = source
         self._path = path
-        self._notes = notes
         self._foreign: Counter[str] = Counter()
         self._residues = 0
 
-    def normal(self, sequence: str, place: str) -> str:
-        """A normalised sequence; foreign letters are unknown residues where allowed.
+    def normal(self, sequence: str, place: str) -> tuple[str, int]:
+        """A normalised sequence, and its foreign letters: unknown residues where allowed.
 
         Raises:
             TaskDataError: there is no residue, or a letter that is not allowed.
@@ -188,15 +187,13 @@ class _Letters:
         self._residues += len(normal)
         foreign = set(normal) - set(self._alphabet.letters)
         if not foreign:
-            return normal
+            return normal, 0
         if self._source.foreign_letters == "error":
             raise TaskDataError(f"{place}: letters outside the alphabet: {sorted(foreign)}")
         counts = {letter: normal.count(letter) for letter in foreign}
         self._foreign.update(counts)
-        found = {"sequences_with_foreign_letters": 1, "foreign_letters": sum(counts.values())}
-        for key, n in found.items():
-            self._notes[key] = self._notes.get(key, 0) + n
-        return normal.translate({ord(letter): self._alphabet.unknown for letter in foreign})
+        unknown = {ord(letter): self._alphabet.unknown for letter in foreign}
+        return normal.translate(unknown), sum(counts.values())
 
     def check(self) -> None:
         """Hold the share of foreign letters to `max_foreign`.

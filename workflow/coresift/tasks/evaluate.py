@@ -64,6 +64,7 @@ def evaluate_task(
         problem.examples,
         problem.targets,
         runs,
+        problem.unread,
         {"model": digest, "mode": task.mode, "cropped": problem.cropped},
     )
 

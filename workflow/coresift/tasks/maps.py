@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import combinations_with_replacement
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from coresift.tasks.settings import Pairwise
 from coresift.tasks.structure import (
     COORDINATES,
     PAIRS,
+    PARTNERS,
     coordinate_distances,
     pair_map,
     pair_matrix,
@@ -23,6 +25,18 @@ from coresift.tasks.structure import (
 
 #: Maps of PDB and mmCIF files kept in memory.
 KEPT = 512
+#: Side of the part of an .npy map that is checked at once.
+TILE = 512
+#: Relative, and in angstrom, by which a distance and its mirror image may differ: half precision.
+ROUNDING = 1e-3
+#: What a task may predict by kind of label.
+_TARGETS = {
+    "dot-bracket": ("structure", "contact"),
+    PARTNERS: ("structure", "contact"),
+    PAIRS: ("structure", "contact"),
+    COORDINATES: ("contact", "distance"),
+    "file": ("structure", "contact", "distance"),
+}
 
 
 class Maps:
@@ -52,26 +66,28 @@ class Maps:
         return len(self._labels)
 
     def check(self, index: int) -> None:
-        """Hold a label to its sequence; of an .npy file only the header is read.
+        """Hold a label to its sequence and to what the task predicts; memory is a tile of a file.
 
         Raises:
-            ValueError: it cannot be a map over the sequence.
+            ValueError: it cannot be such a map over the sequence.
         """
-        label, size = self._labels[index], len(self._sequences[index])
-        kind = label.partition(" ")[0]
-        allowed = {PAIRS: ("structure", "contact"), COORDINATES: ("contact", "distance")}
-        if self._options.target not in allowed.get(kind, (self._options.target,)):
-            raise ValueError(f"data.{kind} is no label of pairwise.target: {self._options.target}")
-        if kind in allowed:
-            found: tuple[int, ...] = self[index].shape
-        elif FILE.fullmatch(label) is None:
-            found = (len(partners_of(label)),) * 2
+        label, size, target = self._labels[index], len(self._sequences[index]), self._options.target
+        word = label.partition(" ")[0]
+        file = FILE.fullmatch(label)
+        # Named by its key in `data`; dot-bracket, which has none, by itself.
+        kind = "file" if file else word if word in _TARGETS else "dot-bracket"
+        if target not in _TARGETS[kind]:
+            raise ValueError(f"{kind} is no label of pairwise.target: {target}")
+        if kind in ("dot-bracket", PARTNERS):
+            found: tuple[int, ...] = (len(partners_of(label)),) * 2
         elif label.endswith(".npy"):
             found = _stored(label).shape
         else:
             found = self[index].shape
         if found != (size, size):
             raise ValueError(f"a map of {found} for a sequence of {size} residues")
+        if file and label.endswith(".npy"):
+            _check_values(label, _stored(label), target)
 
     def __getitem__(self, index: int) -> np.ndarray:
         label = self._labels[index]
@@ -84,10 +100,7 @@ class Maps:
         if file is None:
             return pair_matrix(partners_of(label))
         if label.endswith(".npy"):
-            values = _stored(label).astype(np.float32)
-            if np.isinf(values).any():
-                raise TaskDataError(f"{label}: infinite values")
-            return np.nan_to_num(values, nan=MASKED)
+            return _known(_stored(label))
         return self._structure(index, Path(file.group(1)), file.group(2))
 
     def _of_structure(self, index: int, path: Path, chain: str | None) -> np.ndarray:
@@ -118,6 +131,52 @@ def _stored(path: str) -> np.ndarray:
         if size != values.nbytes:
             raise ValueError(f"{size} bytes of values for a shape of {values.shape}")
     return values
+
+
+def _known(values: np.ndarray) -> np.ndarray:
+    """A map, or a part of one, of an .npy file as float32, -1 where unknown."""
+    with np.errstate(over="ignore"):  # what is too large is infinite, which no map may hold
+        found = values.astype(np.float32)
+    found[np.isnan(found)] = MASKED
+    return found
+
+
+def _check_values(path: str, values: np.ndarray, target: str) -> None:
+    """Hold a stored square map to what its values mean, a tile and its mirror image at a time.
+
+    Distances may differ from their mirror image by `ROUNDING`: a distance of two residues is one
+    number, whichever atoms it is measured between, but its two entries may be rounded apart.
+
+    Raises:
+        TaskDataError: a value cannot be, or the map is not symmetric; with the first such entry.
+    """
+    distance, tiles = target == "distance", range(0, len(values), TILE)
+    for top, left in combinations_with_replacement(tiles, 2):
+        rows, columns = slice(top, top + TILE), slice(left, left + TILE)
+        upper, lower = _known(values[rows, columns]), _known(values[columns, rows]).T
+        for part, mirrored in ((upper, False), (lower, True)):
+            real = (part >= 0) & np.isfinite(part) if distance else (part == 0) | (part == 1)
+            wrong = np.argwhere(~real & (part != MASKED))
+            if len(wrong):
+                i, j = wrong[0] + (top, left)
+                cause = "not a distance" if distance else "not 0 or 1"
+                place = f"[{j}, {i}]" if mirrored else f"[{i}, {j}]"
+                raise TaskDataError(
+                    f"{path}: {place} is {part[tuple(wrong[0])]:g}, {cause}; -1 or NaN = unknown"
+                )
+        if distance:
+            equal = np.isclose(upper, lower, rtol=ROUNDING, atol=ROUNDING)
+            equal &= (upper == MASKED) == (lower == MASKED)
+        else:
+            equal = upper == lower
+        apart = np.argwhere(~equal)
+        if len(apart):
+            i, j = apart[0] + (top, left)
+            own, other = (part[tuple(apart[0])] for part in (upper, lower))
+            raise TaskDataError(
+                f"{path}: not symmetric: [{i}, {j}] is {own:g}, [{j}, {i}] is {other:g} "
+                "(-1 = unknown)"
+            )
 
 
 def structure_distances(path: Path, chain: str | None, sequence: str, modality: str) -> np.ndarray:

@@ -6,7 +6,7 @@ import copy
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -93,6 +93,21 @@ def predicted(task: Task, output: torch.Tensor) -> torch.Tensor:
     return output[:, 0] if task.target == "scalar" else output.argmax(1)
 
 
+@dataclass(frozen=True)
+class Fit:
+    """How a training went.
+
+    Attributes:
+        epochs: that were run.
+        best_epoch: whose weights are kept, from 1; 0 = none had a value, the first weights.
+        stopped: by the task's `patience`, or all its `epochs` were run.
+    """
+
+    epochs: int
+    best_epoch: int
+    stopped: Literal["patience", "epochs"]
+
+
 @dataclass
 class Probe:
     """A head, and the encoder where it is fine-tuned, on the features of a task's examples.
@@ -113,35 +128,32 @@ class Probe:
         modules = [self.head] if self.tuned is None else [self.head, self.tuned]
         self._modules = nn.ModuleList(modules)
 
-    def fit(self, train: np.ndarray, valid: np.ndarray, seed: int) -> list[float]:
+    def fit(self, train: np.ndarray, valid: np.ndarray, seed: int) -> Fit:
         """Train with early stopping on valid, and keep the best weights.
 
         Args:
             train, valid: example numbers. The test split never comes here.
             seed: of the order of examples.
-
-        Returns:
-            The value on valid after each epoch, lower being better.
         """
         task, modules = self.task, self._modules
         optimizer, scheduler = self._optimizer(len(train))
         best, best_epoch, best_state = float("inf"), 0, copy.deepcopy(modules.state_dict())
-        values: list[float] = []
-        for epoch in range(task.epochs):
+        epoch, stopped = 0, False
+        while epoch < task.epochs and not stopped:
             modules.train()
             order = seeded_generator(seed, "task_epoch", str(epoch)).permutation(train)
             for start in range(0, len(order), task.batch_size):
                 self._step(optimizer, order[start : start + task.batch_size])
                 scheduler.step()
-            values.append(self._valid_value(valid))
-            logger.info("seed %d epoch %d: %s on valid %.5f", seed, epoch, task.stop_on, values[-1])
-            if values[-1] < best:
-                best, best_epoch = values[-1], epoch
+            value = self._valid_value(valid)
+            epoch += 1
+            logger.info("seed %d epoch %d: %s on valid %.5f", seed, epoch, task.stop_on, value)
+            if value < best:
+                best, best_epoch = value, epoch
                 best_state = copy.deepcopy(modules.state_dict())
-            elif epoch - best_epoch >= task.patience:
-                break
+            stopped = epoch - best_epoch >= task.patience
         modules.load_state_dict(best_state)
-        return values
+        return Fit(epoch, best_epoch, "patience" if stopped else "epochs")
 
     def _optimizer(self, n_train: int) -> tuple[torch.optim.Optimizer, Any]:
         task = self.task

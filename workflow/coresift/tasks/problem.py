@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -11,12 +11,13 @@ import torch
 from torch import nn
 
 from coresift.models.cropping import count_cropped
-from coresift.tasks.data import SPLITS, Examples, encoded_columns, read_task
+from coresift.tasks.data import Examples, encoded_columns, read_task
 from coresift.tasks.heads import make_head
 from coresift.tasks.kmers import kmer_frequencies
 from coresift.tasks.probe import Batches, Features, Probe
-from coresift.tasks.sample import Sample
+from coresift.tasks.result import Run
 from coresift.tasks.settings import Task
+from coresift.tasks.splits import SPLITS
 from coresift.tasks.targets import ScaledTargets, Targets, check_known, make_targets
 
 #: Most padding in a forward pass that pads, as a share of its tokens (or pairs of them).
@@ -34,6 +35,7 @@ class Problem:
         costs: (n,) tokens of an example, or their square for kind pairwise.
         budget: most padded cost of one forward pass.
         cropped: counts of what is not read (`count_cropped`).
+        unread: (columns, n) residues of each sequence that are not read.
     """
 
     task: Task
@@ -46,6 +48,7 @@ class Problem:
     costs: np.ndarray
     budget: int
     cropped: dict[str, Any]
+    unread: np.ndarray
 
     def run(
         self,
@@ -53,7 +56,7 @@ class Problem:
         device: torch.device,
         columns: Sequence[Features],
         tuned: nn.Module | None = None,
-    ) -> Sample:
+    ) -> Run:
         """Train a head, and `tuned` with it, and predict the test split.
 
         Args:
@@ -70,10 +73,10 @@ class Problem:
         padding = MAX_PADDING if padded else 1.0
         batches = Batches(self.costs, self.budget, padding)
         probe = Probe(self.task, head, tuned, features, self.scaled, batches)
-        probe.fit(train, self.splits["valid"], seed)
-        return probe.sample(self.splits["test"])
+        fitted = probe.fit(train, self.splits["valid"], seed)
+        return Run(probe.sample(self.splits["test"]), asdict(fitted))
 
-    def run_live(self, seed: int, device: torch.device, encoder: nn.Module) -> Sample:
+    def run_live(self, seed: int, device: torch.device, encoder: nn.Module) -> Run:
         """`run` with an encoder of sequences that is trained: lists of texts -> lists of rows."""
         columns = [_live_features(encoder, column) for column in self.encoded]
         return self.run(seed, device, columns, encoder)
@@ -98,7 +101,10 @@ def read_problem(task: Task, modality: str, room: int, tokens_per_batch: int) ->
     costs = tokens**2 if pairwise else tokens
     budget = task.pairwise.pairs_per_batch if pairwise else tokens_per_batch
     cropped = count_cropped(read.ravel(), room)
-    return Problem(task, examples, targets, scaled, splits, encoded, fixed, costs, budget, cropped)
+    unread = (read - room).clip(min=0)
+    return Problem(
+        task, examples, targets, scaled, splits, encoded, fixed, costs, budget, cropped, unread
+    )
 
 
 def _columns(

@@ -28,6 +28,8 @@ class Sample:
         groups: (rows,) example of each row: ascending, not every number need be there.
         positions: (rows,) residue, or i * length + j for a pair; 0 for one row an example.
         lengths: (rows,) residues of the example that count.
+        distinct: (rows,) number of the distinct sequence or pair of each row's example, equal for
+            copies; None where every example is one of its own.
 
     A prediction is NaN where the model did not read the residue, or one of the pair.
     """
@@ -37,6 +39,7 @@ class Sample:
     groups: np.ndarray
     positions: np.ndarray
     lengths: np.ndarray
+    distinct: np.ndarray | None = None
 
     @cached_property
     def numbers(self) -> np.ndarray:
@@ -48,10 +51,29 @@ class Sample:
         """Number of examples that have rows."""
         return int(self.numbers[-1]) + 1 if len(self.numbers) else 0
 
+    @cached_property
+    def distinct_numbers(self) -> np.ndarray:
+        """(n_examples,) number of each example's distinct sequence or pair, from 0."""
+        if self.distinct is None:
+            return np.arange(self.n_examples)
+        first = np.flatnonzero(np.diff(self.numbers, prepend=-1))
+        return np.unique(self.distinct[first], return_inverse=True)[1]
+
+    @property
+    def n_distinct(self) -> int:
+        """Number of distinct sequences or pairs that have rows."""
+        return int(self.distinct_numbers.max(initial=-1)) + 1
+
     def take(self, rows: np.ndarray) -> Sample:
         """Some of the rows, in the order given."""
-        parts = (self.targets, self.predictions, self.groups, self.positions, self.lengths)
-        return Sample(*(part[rows] for part in parts))
+        return Sample(
+            self.targets[rows],
+            self.predictions[rows],
+            self.groups[rows],
+            self.positions[rows],
+            self.lengths[rows],
+            None if self.distinct is None else self.distinct[rows],
+        )
 
     def examples(self) -> list[Sample]:
         """One sample an example."""
@@ -123,19 +145,22 @@ def make_sample(
     return Sample(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
-def to_table(sample: Sample, example_ids: pl.Series, seed: int) -> pl.DataFrame:
-    """Rows of `PREDICTION`; the sample's groups are indices of `example_ids`."""
-    names = example_ids.gather(sample.groups)
+def to_table(sample: Sample, examples: pl.DataFrame, seed: int) -> pl.DataFrame:
+    """Rows of `PREDICTION`.
+
+    Args:
+        examples: columns example_id and distinct; the sample's groups are its rows.
+    """
+    groups, lengths = sample.groups, sample.lengths
     target, value, position = sample.targets, sample.predictions, sample.positions
-    lengths = sample.lengths
     if target.ndim == 2:  # multilabel: one row a label
         width = target.shape[1]
         position = np.tile(np.arange(width), len(target))
-        names = example_ids.gather(np.repeat(sample.groups, width))
-        lengths = np.repeat(lengths, width)
+        groups, lengths = np.repeat(groups, width), np.repeat(lengths, width)
         target, value = target.ravel(), value.ravel()
     columns = {
-        "example_id": names,
+        "example_id": examples["example_id"].gather(groups),
+        "distinct": examples["distinct"].gather(groups),
         "seed": seed,
         "position": position,
         "length": lengths,
@@ -156,11 +181,12 @@ def from_table(table: pl.DataFrame, metrics: str) -> list[Sample]:
     for seed in table["seed"].unique().sort():
         rows = table.filter(pl.col("seed") == seed)
         groups = rows["example_id"].rle_id().to_numpy()
-        columns = [rows[name].to_numpy() for name in ("target", "prediction", "position", "length")]
-        targets, predictions, positions, lengths = columns
+        names = ("target", "prediction", "position", "length", "distinct")
+        targets, predictions, positions, lengths, distinct = (rows[n].to_numpy() for n in names)
         if metrics == "multilabel":
             width = int(positions.max()) + 1
             targets, predictions = targets.reshape(-1, width), predictions.reshape(-1, width)
             groups, positions, lengths = groups[::width], positions[::width], lengths[::width]
-        samples.append(Sample(targets, predictions, groups, positions, lengths))
+            distinct = distinct[::width]
+        samples.append(Sample(targets, predictions, groups, positions, lengths, distinct))
     return samples

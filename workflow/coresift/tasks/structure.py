@@ -7,8 +7,8 @@ from string import ascii_lowercase, ascii_uppercase
 
 import numpy as np
 
-#: First words of labels that are pairs of residues, or coordinates of atoms.
-PAIRS, COORDINATES = "pairs", "coordinates"
+#: First words of labels that are partners or pairs of residues, or coordinates of atoms.
+PARTNERS, PAIRS, COORDINATES = "partners", "pairs", "coordinates"
 #: Before the residues whose pairs are not known.
 _UNKNOWN = "unknown"
 
@@ -51,19 +51,51 @@ def pair_matrix(partners: np.ndarray) -> np.ndarray:
     return matrix
 
 
+def wrong_partner(partners: np.ndarray, base: int) -> tuple[int, str] | None:
+    """The first residue whose partner cannot be, from 0, and why; None where all can.
+
+    Args:
+        partners: (L,) 0-based partner of each residue, -1 where unpaired.
+        base: number of the first residue, for the message.
+    """
+    size = len(partners)
+    inside = (partners >= 0) & (partners < size)
+    back = partners[np.where(inside, partners, 0)]
+    wrong = (partners != -1) & ~(inside & (back == np.arange(size)) & (partners != np.arange(size)))
+    if not wrong.any():
+        return None
+    i = int(wrong.argmax())
+    own, other = i + base, int(partners[i]) + base
+    if not inside[i]:
+        return i, f"residue {own} pairs with {other}, residues are {base} to {size - 1 + base}"
+    if partners[i] == i:
+        return i, f"residue {own} pairs with itself"
+    return i, f"residue {own} pairs with {other}, which does not pair with it"
+
+
 def partner_text(partners: np.ndarray) -> str:
-    """A list of partners as a label: 1-based, 0 where unpaired (the third column of .bpseq)."""
-    return " ".join(map(str, partners + 1))
+    """A list of 0-based partners, -1 where unpaired, as a label: `partners` and the numbers."""
+    return " ".join([PARTNERS, *map(str, partners)])
 
 
 def partners_of(label: str) -> np.ndarray:
     """(L,) partners of a label: dot-bracket, or `partner_text`.
 
     Raises:
-        ValueError: it is neither.
+        ValueError: it is neither, or a partner cannot be.
     """
-    if label[:1].isdigit():
-        return np.array(label.split(), dtype=np.int64) - 1
+    words = label.split()
+    if words[0] == PARTNERS:
+        partners = np.array(words[1:], dtype=np.int64)
+        wrong = wrong_partner(partners, 0)
+        if wrong is not None:
+            raise ValueError(f"{wrong[1]} (counted from 0)")
+        return partners
+    if words[0].lstrip("-").isdigit():
+        raise ValueError(
+            "the label is a list of numbers: one partner a residue needs data.partners_base, pairs "
+            "of residues are read by data.pairs"
+        )
     return dot_bracket_partners(label)
 
 

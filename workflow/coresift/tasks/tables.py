@@ -10,6 +10,7 @@ from coresift.tables import Schema
 #: or pair of residues that a metric needs).
 PREDICTION: Schema = {
     "example_id": pl.String,
+    "distinct": pl.Int32,  # number of its distinct sequence or pair: what a resample draws
     "seed": pl.Int32,
     "position": pl.Int32,  # residue; i * length + j of a pair; label of a multi-label task; else 0
     "length": pl.Int32,  # residues of the example that count

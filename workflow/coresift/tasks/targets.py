@@ -33,10 +33,10 @@ class Targets:
     classes: list[str]
 
     @property
-    def notes(self) -> dict[str, int]:
-        """Counts of what is not in the targets although a file has it."""
-        homeless = sum(self.rows.homeless.values()) if isinstance(self.rows, Maps) else 0
-        return {"residues_of_unknown_place": homeless} if homeless else {}
+    def homeless(self) -> np.ndarray:
+        """(n,) residues of each example that its file has and that have no sure place in it."""
+        found = self.rows.homeless if isinstance(self.rows, Maps) else {}
+        return np.array([found.get(i, 0) for i in range(len(self.rows))], dtype=np.int64)
 
 
 def make_targets(task: Task, examples: pl.DataFrame, modality: str) -> Targets:

@@ -12,7 +12,7 @@ import numpy as np
 
 from coresift.tasks.readers.record import Record, TaskDataError, read_lines
 from coresift.tasks.readers.settings import TaskData
-from coresift.tasks.structure import dot_bracket_partners, partner_text
+from coresift.tasks.structure import dot_bracket_partners, partner_text, wrong_partner
 
 #: Line number, its fields (never empty; comments left out).
 Line = tuple[int, list[str]]
@@ -94,13 +94,11 @@ def _structure(file: Path, lines: list[Line], width: int, column: int) -> tuple[
             raise TaskDataError(f"{file}: line {number}: residue {values[0]} is out of order")
         letters.append(fields[1])
         partners.append(int(values[1]) - 1)
-    for i, j in enumerate(partners):
-        if j >= 0 and (j >= len(partners) or partners[j] != i or i == j):
-            raise TaskDataError(
-                f"{file}: line {lines[i][0]}: residue {i + 1} pairs with {j + 1}, "
-                "which does not pair with it"
-            )
-    return "".join(letters), partner_text(np.array(partners, dtype=np.int64))
+    found = np.array(partners, dtype=np.int64)
+    wrong = wrong_partner(found, 1)
+    if wrong is not None:
+        raise TaskDataError(f"{file}: line {lines[wrong[0]][0]}: {wrong[1]}")
+    return "".join(letters), partner_text(found)
 
 
 #: What may follow the brackets: an energy, as `(-1.20)`, `( -1.20)` or `-1.20`.

@@ -32,6 +32,7 @@ class Record:
         sequence, partner: residues; partner is '' but for two sequences.
         label: its text, None if absent.
         split: what the file calls the split, None if it names none.
+        group: what stays whole in a draw (`Draw.group`), None if the file has no such column.
     """
 
     place: str
@@ -40,6 +41,7 @@ class Record:
     label: str | None
     partner: str = ""
     split: str | None = None
+    group: str | None = None
 
 
 @contextmanager

@@ -17,6 +17,11 @@ class Draw(Section):
     test: Positive | Annotated[float, Field(gt=0, lt=1)] = Field(description="number or share")
     valid: Positive | Annotated[float, Field(gt=0, lt=1)] = Field(description="number or share")
     seed: int = Field(42, description="of the hash that draws")
+    group: str | None = Field(
+        None,
+        description="column (tables): examples of one value, a family, are in one split. Copies "
+        "always are",
+    )
 
     def counts(self, n: int) -> tuple[int, int]:
         """Test and valid examples of `n`."""
@@ -58,6 +63,11 @@ class TaskData(Section):
     )
     label_separator: str | None = Field(
         None, min_length=1, description="between the names of a label (kind multilabel)"
+    )
+    partners_base: Literal[0, 1] | None = Field(
+        None,
+        description="`label` is a list of one partner a residue (tables, kind pairwise): number of "
+        "the first residue. Unpaired: 0 where it is 1, -1 or null where it is 0",
     )
     pairs: Pairs | None = Field(
         None,
@@ -123,8 +133,10 @@ class TaskData(Section):
             raise ValueError("`train` needs `test`")
         if self.draw is not None and self.path is None:
             raise ValueError("`draw` splits one `path`; with a file a split write `draw: null`")
-        if self.pairs is not None and self.coordinates is not None:
-            raise ValueError("give pairs or coordinates, not both")
+        labels = ("pairs", "coordinates", "partners_base")
+        given = [key for key in labels if getattr(self, key) is not None]
+        if len(given) > 1:
+            raise ValueError(f"give one of {', '.join(labels)}, not {' and '.join(given)}")
         if isinstance(self.mask, dict) and self.path is not None:
             raise ValueError("mask by split needs one file a split")
         both = sorted({*self.split_names} & {*self.skip_splits})
@@ -172,6 +184,7 @@ class LabelledData(Section):
         needs = {
             "data.pairs": (self.data.pairs, "pairwise"),
             "data.coordinates": (self.data.coordinates, "pairwise"),
+            "data.partners_base": (self.data.partners_base, "pairwise"),
             "data.label_separator": (self.data.label_separator, "multilabel"),
             "a list in data.label": (isinstance(self.data.label, list) or None, "multilabel"),
         }

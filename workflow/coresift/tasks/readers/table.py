@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from string import Formatter
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 
 from coresift.tasks.readers.record import Record, TaskDataError, read_lines, readable
 from coresift.tasks.readers.settings import Pairs, TaskData
-from coresift.tasks.structure import coordinates_text, pairs_text
+from coresift.tasks.structure import coordinates_text, pairs_text, partner_text, wrong_partner
 
 #: Column names, and (line number, fields) of each row.
 _Table = tuple[list[str], Iterator[tuple[int, Sequence[Any]]]]
@@ -27,7 +28,8 @@ def read(source: TaskData, path: str) -> Iterator[Record]:
     columns, rows = _parquet(path) if path.endswith(".parquet") else _separated(path)
     fields, labelled = _label_of(source)
     masks = [source.mask] if isinstance(source.mask, str) else list(source.mask or [])
-    wanted = [source.sequence, *fields, *masks, *([source.sequence_b] if source.sequence_b else [])]
+    group = source.draw.group if source.draw is not None else None
+    wanted = [source.sequence, *fields, *masks, *filter(None, (source.sequence_b, group))]
     if source.path is not None and _needs_split(source):
         wanted.append(source.split)
     missing = [name for name in dict.fromkeys(wanted) if name not in columns]
@@ -49,6 +51,7 @@ def read(source: TaskData, path: str) -> Iterator[Record]:
             label,
             _text(values[source.sequence_b]) if source.sequence_b else "",
             _text(values.get(source.split)) or None,
+            _text(values[group]) if group else None,
         )
 
 
@@ -70,6 +73,9 @@ def _label_of(source: TaskData) -> tuple[list[str], _Label]:
     if source.coordinates is not None:
         atoms = source.coordinates
         return atoms, lambda values: coordinates_text([values[name] for name in atoms])
+    if isinstance(source.label, str) and source.partners_base is not None:
+        column, base = source.label, source.partners_base
+        return [column], lambda values: _partners(values[column], base)
     if isinstance(source.label, list):
         several = source.label
         return several, lambda values: " ".join(_text(values[name]) for name in several)
@@ -97,6 +103,20 @@ def _pairs(pairs: Pairs, values: Mapping[str, Any]) -> str | None:
         raise ValueError(f"{len(first)} residues in {pairs.i}, {len(second)} in {pairs.j}")
     unknown = _numbers(values[pairs.unknown]) or [] if pairs.unknown else []
     return pairs_text(first, second, unknown, pairs.base)
+
+
+def _partners(value: Any, base: int) -> str | None:
+    """A list of one partner a residue, as a label."""
+    if isinstance(value, list) and base == 0:
+        value = [-1 if partner is None else partner for partner in value]
+    numbers = _numbers(value)
+    if numbers is None:
+        return None
+    partners = np.array(numbers, dtype=np.int64) - base
+    wrong = wrong_partner(partners, base)
+    if wrong is not None:
+        raise ValueError(f"{wrong[1]}; is data.partners_base right?")
+    return partner_text(partners)
 
 
 def _numbers(value: Any) -> list[int] | None:
