@@ -1,11 +1,15 @@
 """Data for others: each coreset's folder and the pool's, with their cards."""
 
-#: Sections of the config that shape the pool, and what is drawn from it.
+#: What of the config shapes the pool, and what is drawn from it.
 POOL_SECTIONS = {
-    *("run", "modality", "seed", "downloads"),
-    *("corpus", "decontaminate", "heldout", "tasks"),
+    **dict.fromkeys(("run", "modality", "seed", "downloads"), True),
+    **dict.fromkeys(("corpus", "decontaminate", "tasks"), True),
+    "heldout": {"share", "by", "files", "size"},
 }
-CORESET_SECTIONS = POOL_SECTIONS | {"subset", "base", "finetune", "influence"}
+CORESET_SECTIONS = {
+    **POOL_SECTIONS,
+    **dict.fromkeys(("subset", "base", "finetune", "influence"), True),
+}
 #: Scripts that a sequence of the pool goes through, and those behind a coreset.
 POOL_SCRIPTS = [
     *("ingest", "deduplicate", "protected", "decontaminate"),

@@ -75,7 +75,7 @@ def test_a_new_grouping_scores_nothing(project):
     config = small_config()
     config["corpus"]["groups"] = {"rrna": {"regex": r"(\d+S) rRNA"}}
     config["heldout"]["near"] = 0.3
-    assert project.planned(config) == {"label", "group", "merge_groups", "heldout_groups"}
+    assert project.planned(config) == {"label", *GROUPED}
 
 
 def test_another_share_held_out_reads_no_fasta(project):
@@ -88,7 +88,7 @@ def test_more_tested_of_what_is_held_out_changes_no_pool(project):
     config = small_config()
     config["heldout"]["size"] = 5
     config["corpus"]["low_complexity"] = {"action": "keep", "share": 0.1}  # of no use
-    assert project.planned(config) == HELD_OUT
+    assert project.planned(config) == HELD_OUT | CARDS
 
 
 def test_a_new_task_does_not_train(project):
@@ -145,6 +145,8 @@ SCORED = {"score", "merge", "describe_scores", *DRAWN}
 TUNED = {"finetune", "fisher_part", "fisher", "identity", *SCORED}
 #: Rows from sequence alone.
 ALONE = {"baseline_domain", "cnn_domain"}
+#: What reads groups that no selection asks for.
+GROUPED = {"group", "merge_groups", "heldout_groups", "describe_coresets", *CARDS, *PAGE}
 LOSSES = {"heldout", "heldout_unigram", *PAGE}
 HELD_OUT = {"heldout_sets", "heldout_groups", *LOSSES}
 #: What reads the pool proper.
@@ -159,9 +161,9 @@ INGESTED = {"ingest", "deduplicate", "group", *POOLED}
 
 #: Where a harmless key is added, and the rules that may come to another result by it.
 SETTINGS = [
-    ("dag/settings.py", "Download", CARDS),
+    ("dag/settings.py", "Download", set()),
     ("corpus/settings.py", "Corpus", INGESTED),
-    ("corpus/settings.py", "Heldout", CARDS),
+    ("corpus/settings.py", "Heldout", set()),
     ("corpus/settings.py", "Decontaminate", POOLED),
     ("corpus/settings.py", "Subset", {"export_coreset"}),
     ("training/settings.py", "Base", {"base", *TUNED}),
@@ -198,7 +200,7 @@ CODE = [
     ("selection/cci.py", DRAWN),
     ("selection/names.py", {"check_budgets", "describe_scores", *DRAWN}),
     ("training/mlm.py", {"base", *TUNED}),
-    ("corpus/labels.py", {"group", "merge_groups", "heldout_groups"}),
+    ("corpus/labels.py", GROUPED),
     ("corpus/heldout.py", HELD_OUT),
     (
         "corpus/features.py",
