@@ -138,7 +138,7 @@ def test_cautions():
     assert few.startswith("Fewer than three coreset seeds")
     assert missing == (
         "Controls not in this run: random_length, random_tokens, random_groups, random_kept, pool, "
-        "random_x10, untrained, kmer, cnn."
+        "random_x10, untrained, constant, kmer, cnn."
     )
     tasks = results(**{"a-9": 1}).with_columns(task=pl.lit("t"))
     none, missing = cautions(tasks, compared(("a-9", "random-9", "better", 1)))
@@ -157,7 +157,7 @@ def test_the_verdict_of_a_run(written):
         "Neither pool-10 nor random_x10-10 differs from random-10 on heldout_pool: this run cannot",
         "With 4 seeds a difference from random of ",
         "heldout_pool: top_influence-10 is above the unigram loss",
-        "Controls not in this run: random_tokens, random_groups, random_kept, cnn.",
+        "Controls not in this run: random_tokens, random_groups, random_kept, constant, cnn.",
     ]
     assert len(lines) == len(starts)
     for line, start in zip(lines, starts, strict=True):

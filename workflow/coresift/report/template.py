@@ -41,7 +41,8 @@ dashed line what letter frequencies reach: a model to its right has learnt nothi
 [{{ confidence }} bootstrap interval over test examples and coreset seeds]. All models of one budget
 trained on {{ compute }}. Controls are rows like any other: <code>untrained</code> has random
 weights, <code>constant</code> guesses from the labels alone, <code>kmer</code> regresses on k-mer
-counts, <code>cnn</code> is trained on the task alone, <code>random_*:NAME</code> is drawn at random with something in common with NAME.</p>
+counts, <code>cnn</code> is trained on the task alone, <code>random_*:NAME</code> is drawn at random
+with something in common with NAME.</p>
 <div class="scroll">{{ table(results) }}</div>
 {% if held_out.height %}<details><summary>Held-out loss by group, and accuracy</summary>
 <p><code>macro_X</code>: unweighted mean over the groups of X, lower is better.</p>
