@@ -55,7 +55,14 @@ def test_whole_run(project):
     assert residues[0] == residues[1]  # equal tokens and steps
     table = pl.read_csv(out / "report/results.csv")
     selections = {"top_influence-40", "random_tokens:top_influence-40"}
-    assert set(table["selection"]) == {*selections, "untrained", "constant", "kmer", "unigram"}
+    assert set(table["selection"]) == {
+        *selections,
+        "untrained",
+        "constant",
+        "kmer",
+        "cnn",
+        "unigram",
+    }
     page = (out / "report/report.html").read_text()
     assert page.count("<svg") == 8
     assert all(list(out.glob(f"{kind}/*")) for kind in ("logs", "benchmarks"))
