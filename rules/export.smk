@@ -8,7 +8,7 @@ POOL_SECTIONS = {
 }
 CORESET_SECTIONS = {
     **POOL_SECTIONS,
-    **dict.fromkeys(("subset", "base", "finetune", "influence"), True),
+    **dict.fromkeys(("device", "subset", "base", "finetune", "influence"), True),
 }
 #: Scripts that a sequence of the pool goes through, and those behind a coreset.
 POOL_SCRIPTS = [

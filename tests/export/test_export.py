@@ -180,7 +180,7 @@ def test_the_card_of_a_coreset(tables, coreset, origin):
         "| held out | 1 | 7 |",
         "| pool | 5 | 27 |",
         "| coreset | 3 | 18 |",
-        "    snakemake --cores all --configfile config.yaml " + origin.target,
+        f"    snakemake --cores all {origin.target} --configfile config.yaml",
         "Code: commit `c0ffee`; digests of what each rule runs:",
         "| select | `d1` |",
     ):

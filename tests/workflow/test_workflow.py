@@ -49,6 +49,11 @@ def test_whole_run(project):
         head = yaml.safe_load((out / folder / "README.md").read_text().split("---\n")[1])
         files = [(out / folder).glob(f["path"]) for f in head["configs"][0]["data_files"]]
         assert [sum(pq.read_metadata(p).num_rows for p in paths) for paths in files] == counts
+    # The command of a card, with its configuration, makes what is there.
+    card = (out / "coresets/top_influence-40-s0/README.md").read_text()
+    config = yaml.safe_load(card.split("```yaml\n")[1].split("```")[0])
+    (command,) = re.findall("^    snakemake --cores all (.*) --configfile config.yaml$", card, re.M)
+    assert project.planned(config, *shlex.split(command)) == set()
     curves = [(out / f"models/{n}-40-s0/metrics.jsonl").read_text().splitlines() for n in
               ("top_influence", "random_tokens:top_influence")]  # fmt: skip
     residues = [[re.search(r'"residues": (\d+)', line).group(1) for line in c] for c in curves]

@@ -231,7 +231,7 @@ def _history(origin: Origin, made: Iterable[tuple[str, int, int]]) -> str:
                 "## How to make it again\n",
                 "With coresift's code as below, this configuration as `config.yaml`, and what it "
                 "names by an absolute path put beside it (only the names are kept here):\n",
-                f"    snakemake --cores all --configfile config.yaml {target}\n",
+                f"    snakemake --cores all {target} --configfile config.yaml\n",
                 "<details><summary>config.yaml</summary>\n",
                 f"```yaml\n{_yaml(portable(origin.config))}```\n",
                 "</details>\n",
