@@ -20,6 +20,7 @@ include: "rules/influence.smk"
 include: "rules/targets.smk"
 include: "rules/embeddings.smk"
 include: "rules/select.smk"
+include: "rules/export.smk"
 include: "rules/pretrain.smk"
 include: "rules/heldout.smk"
 include: "rules/evaluate.smk"
@@ -45,9 +46,9 @@ rule all:
     default_target: True
     input:
         out("report/report.html"),
+        expand(out("coresets/{name}/README.md"), name=CORESETS),
         out("coresets/budgets.json"),
-        out("corpus/features.parquet"),
-        out("corpus/groups.parquet"),
+        out("corpus/README.md"),
         out("heldout/groups.parquet"),
         HELD_OUT_LOSSES.values(),
 
@@ -62,8 +63,9 @@ rule scores:
 
 rule coreset:
     input:
-        expand(out("coresets/{name}/coreset.fasta.gz"), name=CORESETS),
+        expand(out("coresets/{name}/README.md"), name=CORESETS),
         out("coresets/drift.csv"),
+        out("corpus/README.md"),
         out("corpus/summary.json"),
         out("coresets/budgets.json"),
 

@@ -13,7 +13,6 @@ from coresift.config import (
     MAP_ENDINGS,
     ConfigError,
     Optimisation,
-    check_architectures,
     check_paths,
     load_config,
     plain,
@@ -43,7 +42,6 @@ try:
     CFG = load_config(config)
     if workflow.is_main_process:  # jobs read this file again
         check_paths(CFG)
-        check_architectures(CFG)
 except (ConfigError, ValueError) as error:
     raise WorkflowError(str(error)) from None
 
@@ -74,8 +72,9 @@ def memory(mb):
 
 
 def runtime(minutes):
-    """Minutes that grow with each retry."""
-    return lambda wildcards, attempt: minutes * attempt
+    """Minutes, or a function of the wildcards that gives them, that grow with each retry."""
+    given = minutes if callable(minutes) else lambda wildcards: minutes
+    return lambda wildcards, attempt: given(wildcards) * attempt
 
 
 def checkpoint_of(wildcards):

@@ -18,6 +18,7 @@ rule subset:
         mem_mb=memory(8000),
         runtime=runtime(30),
     params:
+        key="subset.size",
         size=CFG.subset.size,
         seed=CFG.seed,
         code=code("subset"),
@@ -29,10 +30,27 @@ rule subset:
 BASE_OPTIONS = set(Optimisation.model_fields) - {"learning_rate"}
 if CFG.base.checkpoint is None:
     BASE_CHECKPOINT = out("influence/base")
+    BASE_SEQUENCES = rules.subset.output[0]
+    if CFG.base.size is not None:
+        BASE_SEQUENCES = out("influence/base_sequences.parquet")
+
+        # Of the same hash order as D_sub, which is in it.
+        use rule subset as base_sequences with:
+            output:
+                BASE_SEQUENCES,
+            log:
+                log_of("base_sequences"),
+            benchmark:
+                bench("base_sequences")
+            params:
+                key="base.size",
+                size=CFG.base.size,
+                seed=CFG.seed,
+                code=code("subset"),
 
     rule base:
         input:
-            out("influence/subset.parquet"),
+            BASE_SEQUENCES,
         output:
             checkpoint=directory(out("influence/base")),
             metrics=out("influence/base.jsonl"),

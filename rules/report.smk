@@ -117,7 +117,6 @@ rule make_report:
         wide=out("report/table.csv"),
         beside=out("report/beside_paper.csv"),
         coresets=out("coresets/drift.csv"),
-        fasta=expand(out("coresets/{name}/coreset.fasta.gz"), name=CORESETS),
         metrics=expand(out("models/{name}/metrics.jsonl"), name=CORESETS),
         cropped=[path for _, _, path in CROPPED],
         plots=PLOTS.values(),

@@ -78,31 +78,9 @@ rule select:
     threads: 1
     resources:
         mem_mb=memory(16000),
-        runtime=lambda w, attempt: (240 if reads_states(w.selection) else 30) * attempt,
+        runtime=runtime(lambda w: 240 if reads_states(w.selection) else 30),
     params:
         request=lambda w: drawn(w.selection),
         code=code("select"),
     script:
         "../workflow/scripts/select.py"
-
-
-rule coreset_fasta:
-    input:
-        coreset=out("coresets/{name}/coreset.parquet"),
-        pool=expand(out("corpus/pool/corpus/{bucket}.parquet"), bucket=BUCKETS),
-    output:
-        out("coresets/{name}/coreset.fasta.gz"),
-    log:
-        log_of("coreset_fasta-{name}"),
-    benchmark:
-        bench("coreset_fasta-{name}")
-    conda:
-        "../envs/corpus.yaml"
-    threads: 1
-    resources:
-        mem_mb=memory(8000),
-        runtime=runtime(30),
-    params:
-        code=code("coreset_fasta"),
-    script:
-        "../workflow/scripts/coreset_fasta.py"

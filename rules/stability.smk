@@ -23,6 +23,15 @@ def subset_of(wildcards):
     return out("influence/subset.parquet") if own else SUBSET.format(**wildcards)
 
 
+def base_sequences_of(wildcards):
+    """What the base of a setting is made from: its D_sub, or with it up to base.size."""
+    if CFG.base.size is None:
+        return subset_of(wildcards)
+    size = max(CFG.base.size, int(wildcards.size))
+    own = (int(wildcards.seed), size) == (CFG.seed, CFG.base.size)
+    return BASE_SEQUENCES if own else SUBSET.format(seed=wildcards.seed, size=size)
+
+
 def base_of(wildcards):
     """The base of a setting: the one given, or the run's own, where it is that."""
     draw = f"s{wildcards.seed}-n{wildcards.size}-w{wildcards.width}"
@@ -56,6 +65,7 @@ use rule subset as validate_subset with:
     benchmark:
         bench("validate_subset-s{seed}-n{size}")
     params:
+        key="subset.size",
         size=lambda w: int(w.size),
         seed=lambda w: int(w.seed),
         code=code("subset"),
@@ -65,7 +75,7 @@ if CFG.base.checkpoint is None:
 
     use rule base as validate_base with:
         input:
-            subset_of,
+            base_sequences_of,
         output:
             checkpoint=directory(BASE),
             metrics=f"{BASE}.jsonl",

@@ -16,14 +16,17 @@ FORBIDDEN = {
     "without torch": [
         (
             [
-                *("ingest", "deduplicate", "subset", "decontaminate", "cluster", "coreset_fasta"),
+                *("ingest", "deduplicate", "subset", "decontaminate", "cluster", "sources"),
                 *("label", "group", "merge_groups", "features", "split", "join_seeds"),
                 *("heldout_sets", "heldout_groups", "heldout_unigram", "validate_draw"),
             ],
             {*LEARNING, *TABLES, "matplotlib", "pydantic"},
         ),
         (
-            ["summarise_corpus", "check_budgets", "merge", "select", "protected", "task_fasta"],
+            [
+                *("summarise_corpus", "check_budgets", "merge", "select", "protected"),
+                *("task_fasta", "corpus_card", "export_coreset"),
+            ],
             {*LEARNING, *TABLES, "matplotlib", "faiss"},
         ),
         (["make_report"], {*LEARNING, *TABLES}),

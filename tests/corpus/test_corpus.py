@@ -311,8 +311,10 @@ def test_subset_is_nested_and_independent_of_buckets(tmp_path):
     assert large.equals(random_subset(five, 100, seed=1))
     assert set(random_subset(two, 40, seed=1)["seq_id"]) <= set(large["seq_id"])
     assert not large.equals(random_subset(two, 100, seed=2))
-    with pytest.raises(PoolError, match="301"):
+    with pytest.raises(PoolError, match=r"subset\.size is 301, but the pool has only 300 seq"):
         random_subset(two, 301, seed=1)
+    with pytest.raises(PoolError, match=r"base\.size is 301, but"):
+        random_subset(two, 301, seed=1, key="base.size")
     rows = fetch_sequences(two, large["seq_id"].to_list(), ["seq_id", "sequence"])
     assert rows["sequence"].equals(large["sequence"])
     with pytest.raises(PoolError, match="1 sequences are not in the pool"):

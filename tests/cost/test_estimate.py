@@ -233,6 +233,26 @@ def test_hours_are_operations_times_seconds():
     assert trained[1] == pytest.approx(1.6 * trained[0])
 
 
+def test_a_base_of_its_own_size_and_precision_costs_what_it_reads():
+    corpus = Corpus.given(1000, 98)
+
+    def stages(**base):
+        config = make_config(base=base)
+        rates = [
+            Rate(model=w.model, path=w.path, precision=w.precision, threads=w.threads,
+                 linear=2e-9 if w.precision == "float32" else 1e-9, attention=0, sequence=0)
+            for w in needed_work(config)
+        ]  # fmt: skip
+        device = measured(Calibration(device="x", kind="cpu", date="d", torch="t", rates=rates))
+        return {s.name: s for s in Estimator(config, corpus, device).stages()}
+
+    usual, larger = stages(), stages(size=800, precision="bf16")
+    n = make_config().subset.size
+    assert larger["base"].hours == pytest.approx(usual["base"].hours * 800 / n / 2)
+    assert larger["base"].host_gb > usual["base"].host_gb
+    assert larger["finetune"] == usual["finetune"]
+
+
 def test_a_budget_of_residues_costs_what_as_many_average_sequences_do():
     config = make_config(selection={"budgets": [50, "4.9k residues"]})
     found = Estimator(config, Corpus.given(1000, 98), assumed("h100", 1)).stages()

@@ -13,6 +13,7 @@ FLOORS = (
     {"training"},
     {"influence"},
     {"selection"},
+    {"export"},
     {"tasks", "heldout"},
     {"report"},
     {"validate"},
@@ -32,6 +33,7 @@ REACH = {
     "embeddings": {"dag", "corpus", "models", "influence"},
     "targets": {"dag", "corpus", "models", "influence"},
     "select": {"dag", "corpus", "selection", "influence.tables"},
+    "export": {"dag", "corpus", "selection", "export"},
     "pretrain": {
         *("dag", "corpus", "models", "training", "heldout"),
         *("selection.tables", "selection.names"),

@@ -15,7 +15,7 @@ from coresift.models.tokenizer import Encoder, VocabularyError, build_tokenizer
 from coresift.settings import plain
 from coresift.training import mlm
 from coresift.training.mlm import IGNORE, learning_rate, mask_tokens, records_text, train_mlm
-from coresift.training.runs import training_residues
+from coresift.training.runs import finetune, training_residues
 from coresift.training.settings import Optimisation
 from coresift.training.stream import ResidueStream
 from hypothesis import given, settings
@@ -250,6 +250,27 @@ def test_a_process_trains_in_either_precision(tmp_path):
     assert again == full
     assert half != full
     assert [r["loss"] for r in half] == pytest.approx([r["loss"] for r in full], rel=0.02)
+
+
+def test_fine_tuning_is_in_its_precision(tmp_path):
+    model, tokenizer = build_model("tiny", "rna", 0)
+    save_model(tmp_path / "base", model, tokenizer)
+    rows = pl.DataFrame({"seq_id": [f"{i:02d}" for i in range(60)], "sequence": corpus()})
+    rows = rows.with_columns(length=pl.col("sequence").str.len_bytes())
+    texts = []
+    for precision in ("float32", "bf16"):
+        out, metrics = tmp_path / precision, tmp_path / f"{precision}.jsonl"
+        finetune(
+            tmp_path / "base", "rna", rows, 1, options(), 3, CPU, out, metrics, tmp_path / "work",
+            precision,
+        )  # fmt: skip
+        texts.append(metrics.read_text())
+    expected = train_mlm(
+        model, Encoder.from_tokenizer(tokenizer, "rna", 1024), rows["sequence"].to_list(),
+        int(rows["length"].sum()), options(), 3, CPU, tmp_path / "work", "bf16",
+    )  # fmt: skip
+    assert texts[1] == records_text(expected)
+    assert texts[0] != texts[1]
 
 
 def test_divergence_is_an_error(tmp_path):

@@ -75,7 +75,7 @@ def test_a_new_grouping_scores_nothing(project):
     config = small_config()
     config["corpus"]["groups"] = {"rrna": {"regex": r"(\d+S) rRNA"}}
     config["heldout"]["near"] = 0.3
-    assert project.planned(config) == {"label", "group", "merge_groups", "heldout_groups"}
+    assert project.planned(config) == {"label", *GROUPED}
 
 
 def test_another_share_held_out_reads_no_fasta(project):
@@ -88,7 +88,7 @@ def test_more_tested_of_what_is_held_out_changes_no_pool(project):
     config = small_config()
     config["heldout"]["size"] = 5
     config["corpus"]["low_complexity"] = {"action": "keep", "share": 0.1}  # of no use
-    assert project.planned(config) == HELD_OUT
+    assert project.planned(config) == HELD_OUT | CARDS
 
 
 def test_a_new_task_does_not_train(project):
@@ -138,16 +138,21 @@ def test_a_new_target_needs_its_own_gradient_only(project):
 
 PAGE = {"results", "make_report"}
 TRAINED = {"pretrain", "heldout", "evaluate_domain", *PAGE}
-DRAWN = {"select", "coreset_fasta", "describe_coresets", "embed", *TRAINED}
+#: What is written for others has the config in it, but for what evaluation and report are told.
+CARDS = {"corpus_card", "export_coreset"}
+DRAWN = {"select", "export_coreset", "describe_coresets", "embed", *TRAINED}
 SCORED = {"score", "merge", "describe_scores", *DRAWN}
 TUNED = {"finetune", "fisher_part", "fisher", "identity", *SCORED}
 #: Rows from sequence alone.
 ALONE = {"baseline_domain", "cnn_domain"}
+#: What reads groups that no selection asks for.
+GROUPED = {"group", "merge_groups", "heldout_groups", "describe_coresets", *CARDS, *PAGE}
 LOSSES = {"heldout", "heldout_unigram", *PAGE}
 HELD_OUT = {"heldout_sets", "heldout_groups", *LOSSES}
 #: What reads the pool proper.
 SPLIT = {
     *("split", "summarise_corpus", "check_budgets", "merge_groups", "features", "subset", "base"),
+    "corpus_card",
     *HELD_OUT,
     *TUNED,
 }
@@ -160,15 +165,15 @@ SETTINGS = [
     ("corpus/settings.py", "Corpus", INGESTED),
     ("corpus/settings.py", "Heldout", set()),
     ("corpus/settings.py", "Decontaminate", POOLED),
-    ("corpus/settings.py", "Subset", set()),
+    ("corpus/settings.py", "Subset", {"export_coreset"}),
     ("training/settings.py", "Base", {"base", *TUNED}),
     ("training/settings.py", "Finetune", TUNED),
     ("training/settings.py", "Pretrain", TRAINED),
     ("influence/settings.py", "Influence", {"fisher_part", "fisher", "identity", *SCORED}),
     # A draw depends on what its own name asks for.
-    ("selection/settings.py", "Selection", set()),
-    ("selection/settings.py", "Cci", {"describe_coresets", "make_report"}),
-    ("tasks/settings.py", "Task", {"evaluate_domain", *ALONE, *PAGE}),
+    ("selection/settings.py", "Selection", {"export_coreset"}),
+    ("selection/settings.py", "Cci", {"describe_coresets", "make_report", "export_coreset"}),
+    ("tasks/settings.py", "Task", {"evaluate_domain", *ALONE, *PAGE, *CARDS}),
     ("tasks/settings.py", "Evaluate", {"evaluate_domain", *ALONE, *PAGE}),
     ("tasks/readers/settings.py", "TaskData", {"protected", *ALONE, *POOLED}),
     ("report/settings.py", "Report", set()),
@@ -196,9 +201,14 @@ CODE = [
     ("selection/names.py", {"check_budgets", "describe_scores", *DRAWN}),
     ("training/mlm.py", {"base", *TUNED}),
     ("tasks/seeds.py", {"evaluate_domain", *ALONE, *PAGE}),
-    ("corpus/labels.py", {"group", "merge_groups", "heldout_groups"}),
+    ("corpus/labels.py", GROUPED),
     ("corpus/heldout.py", HELD_OUT),
-    ("corpus/features.py", {"features", "describe_scores", "describe_coresets", "make_report"}),
+    (
+        "corpus/features.py",
+        {"features", "describe_scores", "describe_coresets", "make_report", *CARDS},
+    ),
+    ("export/card.py", CARDS),
+    ("export/coreset.py", {"export_coreset"}),
     ("heldout/reading.py", TRAINED),
     ("heldout/rows.py", LOSSES),
     ("cost/estimate.py", set()),

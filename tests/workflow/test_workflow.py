@@ -13,6 +13,7 @@ import time
 import numpy as np
 import polars as pl
 import psutil
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from coresift.corpus.fasta import read_fasta
@@ -42,13 +43,31 @@ def test_whole_run(project):
     assert coreset["seq_id"].to_list() == best.to_list()
     with gzip.open(out / "coresets/top_influence-40-s0/coreset.fasta.gz", "rt") as handle:
         assert sum(line.startswith(">") for line in handle) == 40
+    held_out = corpus["held_out"]["sequences"]
+    expected = {"coresets/top_influence-40-s0": [40], "corpus": [corpus["pool"], held_out]}
+    for folder, counts in expected.items():
+        head = yaml.safe_load((out / folder / "README.md").read_text().split("---\n")[1])
+        files = [(out / folder).glob(f["path"]) for f in head["configs"][0]["data_files"]]
+        assert [sum(pq.read_metadata(p).num_rows for p in paths) for paths in files] == counts
+    # The command of a card, with its configuration, makes what is there.
+    card = (out / "coresets/top_influence-40-s0/README.md").read_text()
+    config = yaml.safe_load(card.split("```yaml\n")[1].split("```")[0])
+    (command,) = re.findall("^    snakemake --cores all (.*) --configfile config.yaml$", card, re.M)
+    assert project.planned(config, *shlex.split(command)) == set()
     curves = [(out / f"models/{n}-40-s0/metrics.jsonl").read_text().splitlines() for n in
               ("top_influence", "random_tokens:top_influence")]  # fmt: skip
     residues = [[re.search(r'"residues": (\d+)', line).group(1) for line in c] for c in curves]
     assert residues[0] == residues[1]  # equal tokens and steps
     table = pl.read_csv(out / "report/results.csv")
     selections = {"top_influence-40", "random_tokens:top_influence-40"}
-    assert set(table["selection"]) == {*selections, "untrained", "constant", "kmer", "unigram"}
+    assert set(table["selection"]) == {
+        *selections,
+        "untrained",
+        "constant",
+        "kmer",
+        "cnn",
+        "unigram",
+    }
     page = (out / "report/report.html").read_text()
     assert page.count("<svg") == 8
     assert all(list(out.glob(f"{kind}/*")) for kind in ("logs", "benchmarks"))

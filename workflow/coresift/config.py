@@ -33,7 +33,6 @@ __all__ = [
     "Config",
     "ConfigError",
     "Optimisation",
-    "check_architectures",
     "check_paths",
     "load_config",
     "plain",
@@ -126,6 +125,11 @@ class Config(Section):
             unknown = sorted(set(self.subset.fasta) - set(self.corpus.fasta))
             if unknown:
                 raise ValueError(f"subset.fasta: not in corpus.fasta: {unknown}")
+        if self.base.size is not None and self.base.size < self.subset.size:
+            raise ValueError(
+                f"base.size {self.base.size} is below subset.size {self.subset.size}: D_sub is "
+                "part of what the base is made from"
+            )
         self._check_selection()
         return self
 
@@ -235,7 +239,7 @@ def load_config(values: dict[str, Any]) -> Config:
 
 
 def check_paths(config: Config) -> None:
-    """Hold the paths of a configuration to the working directory.
+    """Hold what a configuration names to what is there: paths, seen from here, and architectures.
 
     Snakemake itself drops what depends on an absent file where later outputs exist, and calls the
     run complete.
@@ -264,6 +268,7 @@ def check_paths(config: Config) -> None:
                 lines.append(f"  {key}: {error}")
     if lines:
         raise ConfigError(f"wrong paths, seen from {os.getcwd()}:\n" + "\n".join(lines))
+    check_architectures(config)
 
 
 def check_architectures(config: Config) -> None:

@@ -200,6 +200,15 @@ def scan_tables(paths: Sequence[str | Path]) -> pl.LazyFrame:
     return pl.scan_parquet([str(path) for path in paths], glob=False)
 
 
+def scan_near(path: str | Path, seq_ids: pl.Series) -> pl.LazyFrame:
+    """Rows of a table in seq_id order from the lowest to the highest of some sequences.
+
+    Only the row groups between these are read.
+    """
+    low, high = pl.lit(seq_ids.min(), pl.String), pl.lit(seq_ids.max(), pl.String)
+    return scan_tables([path]).filter(pl.col("seq_id").is_between(low, high))
+
+
 def read_tables(paths: Sequence[str | Path], schema: Schema) -> pl.DataFrame:
     """Read and concatenate tables of one schema."""
     frames = [read_table(path, schema) for path in paths]

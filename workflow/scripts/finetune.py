@@ -11,17 +11,20 @@ from coresift.tables import read_table
 from coresift.training.runs import finetune
 
 params = snakemake.params
-configure_torch(params.options["threads"])
+options = dict(params.options)
+epochs, precision = options.pop("epochs"), options.pop("precision")
+configure_torch(options["threads"])
 cut = finetune(
     snakemake.input.base,
     params.modality,
     read_table(snakemake.input.subset, SEQUENCE),
-    params.options["epochs"],
-    params.options,
+    epochs,
+    options,
     params.seed,
     choose_device(params.device),
     snakemake.output.checkpoint,
     snakemake.output.metrics,
     params.work,
+    precision,
 )
 write_json(snakemake.output.cropped, {"cropped": cut})

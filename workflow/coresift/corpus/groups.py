@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 
 from coresift.corpus.dedup import iter_pool
-from coresift.tables import scan_tables
+from coresift.tables import scan_near, scan_tables
 
 
 class GroupError(ValueError):
@@ -29,10 +29,7 @@ def groups_of(seq_ids: pl.Series, path: str | Path) -> pl.Series:
         GroupError: the table lacks a sequence.
     """
     wanted = seq_ids.alias("seq_id").to_frame()
-    # Both are in hash order: only the row groups between these are read.
-    low, high = pl.lit(seq_ids.min(), pl.String), pl.lit(seq_ids.max(), pl.String)
-    near = scan_tables([path]).filter(pl.col("seq_id").is_between(low, high))
-    table = near.select("seq_id", pl.nth(1).alias("group"), known=pl.lit(True))
+    table = scan_near(path, seq_ids).select("seq_id", pl.nth(1).alias("group"), known=pl.lit(True))
     rows = wanted.lazy().join(table, on="seq_id", how="left", maintain_order="left").collect()
     lost = rows["known"].null_count()
     if lost:

@@ -11,7 +11,10 @@ from pydantic import AfterValidator, Field, model_validator
 from coresift.settings import FilePath, Fraction, Positive, Section
 
 #: What `corpus.groups` may not be called: groupings there are anyway, and columns beside them.
-RESERVED = {"source", "cluster", "hash", "length_bin", "near", "set", "seq_id", "group"}
+RESERVED = {
+    *("source", "cluster", "hash", "length_bin", "near", "set", "seq_id", "group"),
+    *("id", "sequence", "source_ids", "length", "score", "rank", "stratum", "weight"),
+}
 
 
 class Cluster(Section):

@@ -53,11 +53,16 @@ def sample_distinct(
 
 
 def random_subset(
-    buckets: Sequence[str | Path], size: int, seed: int, reports: Sequence[str | Path] = ()
+    buckets: Sequence[str | Path],
+    size: int,
+    seed: int,
+    reports: Sequence[str | Path] = (),
+    key: str = "subset.size",
 ) -> pl.DataFrame:
-    """`sample_pool` of exactly `size` sequences: D_sub.
+    """`sample_pool` of exactly `size` sequences: D_sub, or what a base is made from.
 
     Args:
+        key: of the config that asks for `size`.
         reports: the JSON of the ingest jobs, to say why a pool is too small.
 
     Raises:
@@ -65,7 +70,7 @@ def random_subset(
     """
     subset = sample_pool(buckets, size, seed)
     if subset.height < size:
-        lines = [f"subset.size is {size}, but the pool has only {subset.height} sequences"]
+        lines = [f"{key} is {size}, but the pool has only {subset.height} sequences"]
         raise PoolError("\n".join([*lines, shortage(reports)] if reports else lines))
     return subset
 

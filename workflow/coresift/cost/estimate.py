@@ -152,23 +152,23 @@ class Estimator:
         return min(most, self.config.corpus.max_length + 2)
 
     def finetuning(self) -> list[Stage]:
-        """The base made from scratch, if it is, and fine-tuning, both on D_sub."""
-        base, options = self.config.base, self.config.finetune
-        work = Work(base.checkpoint or base.preset, "train", "float32", options.threads)
-        memory = self.training_gb(work, self.longest(options.max_tokens), options.tokens_per_batch)
-        host = self.host_gb(self.config.subset.size)
-        epochs = {"finetune": options.epochs}
+        """The base made from scratch, if it is, and fine-tuning on D_sub."""
+        base, options, size = self.config.base, self.config.finetune, self.config.subset.size
+        trainings = [("finetune", size, options.epochs, options.precision)]
         if base.checkpoint is None:
-            epochs = {"base": base.warmup_epochs, **epochs}
-        residues = self.config.subset.size * self.corpus.mean
-        return [
-            Stage(
-                name, 1, self.hours(work, train_load(options, self.corpus, n * residues)),
-                memory, host,
+            made = ("base", base.size or size, base.warmup_epochs, base.precision)
+            trainings = [made, *trainings]
+        longest = self.longest(options.max_tokens)
+        stages = []
+        for name, n, epochs, precision in trainings:
+            work = Work(base.checkpoint or base.preset, "train", precision, options.threads)
+            hours = self.hours(
+                work, train_load(options, self.corpus, epochs * n * self.corpus.mean)
             )
-            for name, n in epochs.items()
-            if n
-        ]  # fmt: skip
+            memory = self.training_gb(work, longest, options.tokens_per_batch)
+            if epochs:
+                stages.append(Stage(name, 1, hours, memory, self.host_gb(n)))
+        return stages
 
     def scoring(self) -> list[Stage]:
         """Sums over D_sub, a pass a kind; a pass over each target, and over D_sub to check it all;
@@ -356,8 +356,11 @@ def needed_work(config: Config) -> list[Work]:
     influence, pretrain, evaluate = config.influence, config.pretrain, config.evaluate
     works = [score_work(config, [score.parameters]) for score in influence.scores().values()]
     base = config.base.checkpoint or config.base.preset
+    trained = [config.finetune.precision]
+    if config.base.checkpoint is None:
+        trained.append(config.base.precision)
     works += [
-        Work(base, "train", "float32", config.finetune.threads),
+        *(Work(base, "train", precision, config.finetune.threads) for precision in trained),
         Work(pretrain.preset, "train", pretrain.precision, pretrain.threads),
     ]
     if config.selection.reads_states:

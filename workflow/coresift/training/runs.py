@@ -84,6 +84,7 @@ def finetune(
     out: str | Path,
     metrics: str | Path,
     work: str | Path,
+    precision: str = "float32",
 ) -> dict[str, Any]:
     """Fine-tune a checkpoint for `epochs` over D_sub; 0 epochs is the paper's ablation: a copy.
 
@@ -102,7 +103,7 @@ def finetune(
     total = round(epochs * int(subset["length"].cast(pl.Int64).sum()))
     rows = subset.sort("seq_id")["sequence"].to_list()
     cut = _count_cut(rows, encoder, options)
-    records = train_mlm(model, encoder, rows, total, options, seed, device, work)
+    records = train_mlm(model, encoder, rows, total, options, seed, device, work, precision)
     _save(model, tokenizer, records, out, metrics, work)
     return cut
 

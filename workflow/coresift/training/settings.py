@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from coresift.models.settings import Preset
 from coresift.settings import FilePath, Fraction, Positive, Section
+
+Precision = Literal["float32", "bf16"]
 
 
 class Base(Section):
@@ -21,12 +23,26 @@ class Base(Section):
         description="name of a file in resources/models, or path of a "
         "config.json (any encoder trained by masking, as transformers writes it)",
     )
+    size: Positive | None = Field(
+        None,
+        description="sequences that a base made from scratch is pretrained on, a seeded sample of "
+        "the pool with D_sub in it; default: D_sub, which teaches a large model little",
+    )
     warmup_epochs: float = Field(
-        2.0, ge=0, description="epochs over D_sub for a base made from scratch"
+        2.0, ge=0, description="epochs over these sequences for a base made from scratch"
     )
     warmup_learning_rate: float = Field(
         1e-3, gt=0, description="peak learning rate of a base made from scratch"
     )
+    precision: Precision = Field(
+        "float32", description="of a base made from scratch; bf16 = autocast (GPU)"
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Base:
+        if self.size is not None and self.checkpoint is not None:
+            raise ValueError("size is of a base made from scratch; with checkpoint leave it out")
+        return self
 
 
 class Optimisation(Section):
@@ -53,6 +69,7 @@ class Finetune(Optimisation):
 
     epochs: float = Field(1.0, ge=0, description="0 = the ablation 'without fine-tuning'")
     learning_rate: float = Field(1e-4, gt=0, description="peak; a cosine leads to a tenth of it")
+    precision: Precision = Field("float32", description="bf16 = autocast (GPU)")
 
 
 class Pretrain(Optimisation):
@@ -69,7 +86,7 @@ class Pretrain(Optimisation):
         description="equal_tokens: every coreset of a budget trains on the same number of "
         "residues and steps (epochs x the budget's: of sequences, x mean length of the pool)",
     )
-    precision: Literal["float32", "bf16"] = Field("float32", description="bf16 = autocast (GPU)")
+    precision: Precision = Field("float32", description="bf16 = autocast (GPU)")
     validation_points: int = Field(
         8,
         ge=0,

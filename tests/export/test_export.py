@@ -1,0 +1,257 @@
+"""The files of a coreset to the byte, and dataset cards as the hub reads them."""
+
+import gzip
+import hashlib
+import subprocess
+
+import polars as pl
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from coresift.config import load_config
+from coresift.corpus.subset import PoolError
+from coresift.corpus.tables import FEATURE, SEQUENCE, group_schema
+from coresift.dag.version import git_commit
+from coresift.export.card import Origin, coreset_card, corpus_card, portable, size_category
+from coresift.export.comparison import compare
+from coresift.export.coreset import Beside, ordered_rows, write_coreset
+from coresift.export.sources import describe_sources
+from coresift.tables import write_table
+
+SEQUENCES = ["ACGUACGU", "GGGG", "ACGU", "CCCCCC", "UUUUU"]
+SOURCES = [["b", "c"], ["a"], ["d", "d", "e/1-4"], ["f"], ["g"]]
+IDS = [f"{i:032x}" for i in range(5)]
+#: Which sequences are drawn, by rank.
+DRAWN = [3, 0, 2]
+GROUPINGS = ["source", "family"]
+
+
+@pytest.fixture
+def tables(tmp_path):
+    """Paths of the tables of a pool of five sequences: pool in two buckets and in one, others."""
+    pool = pl.DataFrame(
+        {
+            "seq_id": IDS,
+            "sequence": SEQUENCES,
+            "length": [len(s) for s in SEQUENCES],
+            "block": [0, 0, 1, 1, 1],
+            "n_copies": [len(s) for s in SOURCES],
+            "source_ids": SOURCES,
+        }
+    )
+    for name, rows in {"0": pool[:2], "1": pool[2:], "all": pool}.items():
+        write_table(tmp_path / f"pool/{name}.parquet", rows, SEQUENCE)
+    scores = pool.select("seq_id", "length", loss=pl.Series([0.0, 1, 2, 3, 4]))
+    schema = {"seq_id": pl.String, "length": pl.Int32, "loss": pl.Float64}
+    write_table(tmp_path / "scores.parquet", scores, schema)
+    groups = pool.select("seq_id", source=pl.lit("x"), family=pl.Series(["p", "p", None, "q", "q"]))
+    write_table(tmp_path / "groups.parquet", groups, group_schema(GROUPINGS))
+    features = pool.select(
+        "seq_id", "length", composition=0.5, ambiguous=0.0, low_complexity=pl.lit(0.25)
+    )
+    write_table(tmp_path / "features.parquet", features, FEATURE)
+    return tmp_path
+
+
+@pytest.fixture
+def coreset():
+    rows = {"seq_id": [IDS[i] for i in DRAWN], "rank": [0, 1, 2]}
+    return pl.DataFrame(rows).with_columns(
+        stratum=pl.lit(-1, pl.Int32), weight=pl.Series([1.0, 2.0, 1.0])
+    )
+
+
+def beside(folder):
+    return Beside(folder / "scores.parquet", "loss", folder / "groups.parquet", GROUPINGS)
+
+
+def written(folder, coreset, buckets, ranks, out):
+    """Bytes of FASTA, dataset and ids."""
+    pool = [folder / f"pool/{bucket}.parquet" for bucket in buckets]
+    paths = [folder / out / name for name in ("coreset.fasta.gz", "dataset.parquet", "ids.txt")]
+    rows = ordered_rows(coreset, pool, beside(folder), ranks)
+    write_coreset(rows, beside(folder).schema, *paths)
+    return [path.read_bytes() for path in paths]
+
+
+def test_a_coreset_is_written_in_rank_order(tables, coreset):
+    fasta, _, ids = written(tables, coreset, "01", 2, "out")
+    assert gzip.decompress(fasta).decode() == (
+        f">f seq_id={IDS[3]} copies=1 rank=0\nCCCCCC\n"
+        f">b seq_id={IDS[0]} copies=2 rank=1\nACGUACGU\n"
+        f">d seq_id={IDS[2]} copies=3 rank=2\nACGU\n"
+    )
+    assert ids == b"f\nb\nc\nd\ne/1-4\n"
+    assert pq.read_table(tables / "out/dataset.parquet").to_pydict() == {
+        "id": [IDS[i] for i in DRAWN],
+        "sequence": [SEQUENCES[i] for i in DRAWN],
+        "source_ids": [SOURCES[i] for i in DRAWN],
+        "length": [6, 8, 4],
+        "score": [3.0, 0.0, 2.0],
+        "rank": [0, 1, 2],
+        "stratum": [-1, -1, -1],
+        "weight": [1.0, 2.0, 1.0],
+        "source": ["x", "x", "x"],
+        "family": ["q", "p", None],
+    }
+
+
+@pytest.mark.parametrize(("buckets", "ranks"), [("01", 1), (["all"], 2), (["all"], 100)])
+def test_the_bytes_depend_on_neither_buckets_nor_parts(tables, coreset, buckets, ranks):
+    shuffled = coreset.reverse()
+    assert written(tables, shuffled, buckets, ranks, "a") == written(tables, coreset, "01", 2, "b")
+
+
+def test_what_is_in_no_table_is_an_error(tables, coreset):
+    with pytest.raises(PoolError, match="1 sequences of the coreset are not in the pool"):
+        written(tables, coreset, "1", 2, "out")
+    scores = pl.read_parquet(tables / "scores.parquet").head(3)
+    scores.write_parquet(tables / "scores.parquet")
+    with pytest.raises(ValueError, match=r"scores\.parquet: 1 of 2 sequences are not in it"):
+        written(tables, coreset, "01", 2, "out")
+    assert not list((tables / "out").glob("*"))
+
+
+CONFIG = {
+    "run": "r",
+    "modality": "rna",
+    "corpus": {"fasta": ["/somewhere/x|y.fa", "z.fa"]},
+    "downloads": {"z.fa": {"url": "https://h/z.fa", "checksum": "md5:00"}},
+}
+
+
+@pytest.fixture
+def origin(tmp_path):
+    for name, text in (("x|y", "abc"), ("z", "")):
+        (tmp_path / f"{name}.fa").write_text(text)
+    paths = {"x_y": tmp_path / "x|y.fa", "z": tmp_path / "z.fa"}
+    summary = {
+        "files": {"x_y": {"records": 9, "accepted": 8}, "z": {"records": 1, "accepted": 1}},
+        "records": 10,
+        "rejected": {"too_short": 1},
+        "accepted": 9,
+        "duplicates": 2,
+        "distinct": 7,
+        "not_sampled": 0,
+        "removed": 1,
+        "held_out": {"sequences": 1, "residues": 7},
+        "pool": 5,
+        "residues": 27,
+    }
+    config = load_config(CONFIG).model_dump(
+        mode="json", include={"run", "modality", "corpus", "downloads"}
+    )
+    target = "results/r/coresets/random_length:cci-3-s0/README.md"
+    return Origin(config, describe_sources(paths), summary, {"select": "d1"}, "c0ffee", target)
+
+
+def parts(card):
+    """The YAML head, and the configuration in the text."""
+    _, head, text = card.split("---\n", 2)
+    return yaml.safe_load(head), yaml.safe_load(text.split("```yaml\n")[1].split("```")[0])
+
+
+def test_the_card_of_a_coreset(tables, coreset, origin):
+    written(tables, coreset, "01", 2, "out")
+    paths = [tables / f"{name}.parquet" for name in ("scores", "features", "groups")]
+    row = compare(coreset, paths[0], "loss", *paths[1:], GROUPINGS)
+    card = coreset_card(origin, "cci-3-s0", ("cci", 3, 0), "loss", GROUPINGS, row)
+    head, config = parts(card)
+    assert head["size_categories"] == ["n<1K"]
+    assert head["tags"] == ["biology", "rna", "coreset", "coresift"]
+    assert head["configs"] == [
+        {
+            "config_name": "default",
+            "default": True,
+            "data_files": [{"split": "train", "path": "dataset.parquet"}],
+        }
+    ]
+    columns = pq.read_schema(tables / "out/dataset.parquet").names
+    assert all(f"| `{name}` |" in card for name in columns)
+    lines = card.splitlines()
+    for line in (
+        "| length, residues | 6 | 5.4 | 0.2667 |",
+        "| score `loss` | 1.667 | 2 | 0.2 |",
+        "| source | 0 |",
+        f"| `x\\|y.fa` | 3 | `{hashlib.sha256(b'abc').hexdigest()}` | 9 | 8 | - | - |",
+        f"| `z.fa` | 0 | `{hashlib.sha256().hexdigest()}` | 1 | 1 | https://h/z.fa | `md5:00` |",
+        "| rejected: too_short | 1 |  |",
+        "| held out | 1 | 7 |",
+        "| pool | 5 | 27 |",
+        "| coreset | 3 | 18 |",
+        f"    snakemake --cores all {origin.target} --configfile config.yaml",
+        "Code: commit `c0ffee`; digests of what each rule runs:",
+        "| select | `d1` |",
+    ):
+        assert line in lines
+    assert "/somewhere" not in card
+    assert str(tables) not in card
+    again = load_config(config)
+    assert again.corpus.fasta == ["x|y.fa", "z.fa"]
+    assert again == load_config(portable(CONFIG))
+
+
+def test_the_card_of_a_pool_names_its_tables(tables, origin):
+    """In a folder with those names each configuration is read, and nothing else is."""
+    card = corpus_card(origin, {"family": {"groups": 2, "without": 1}})
+    head, _ = parts(card)
+    folder = tables / "corpus"
+    for set_, name in (("pool", "0"), ("pool", "1"), ("heldout", "1")):
+        path = folder / f"{set_}/corpus/{name}.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.symlink_to(tables / f"pool/{name}.parquet")
+    for name in ("features", "groups"):
+        (folder / f"{name}.parquet").symlink_to(tables / f"{name}.parquet")
+    rows = {
+        (config["config_name"], files["split"]): ds.dataset(
+            [str(path) for path in sorted(folder.glob(files["path"]))]
+        ).count_rows()
+        for config in head["configs"]
+        for files in config["data_files"]
+    }
+    assert rows == {
+        ("default", "train"): 5,
+        ("default", "test"): 3,
+        ("features", "train"): 5,
+        ("groups", "train"): 5,
+    }
+    assert [config.get("default") for config in head["configs"]] == [True, None, None]
+    assert "| family | 2 | 1 |" in card.splitlines()
+
+
+@pytest.mark.parametrize("name", ["rna", "protein"])
+def test_a_card_holds_what_loads_again(root, name):
+    text = (root / f"config/{name}.yaml").read_text()
+    config = load_config(yaml.safe_load(text))
+    sections = {"evaluate", "report", "pretrain", "validation"}
+    dumped = yaml.safe_load(yaml.safe_dump(config.model_dump(mode="json", exclude=sections)))
+    again = load_config(dumped)
+    assert again.model_dump(exclude=sections) == config.model_dump(exclude=sections)
+
+
+@pytest.mark.parametrize(
+    ("n", "category"),
+    [(999, "n<1K"), (1000, "1K<n<10K"), (200_000, "100K<n<1M"), (30_000_000, "10M<n<100M")],
+)
+def test_size_categories_are_the_hubs(n, category):
+    assert size_category(n) == category
+
+
+def test_the_commit_is_of_the_project_itself(tmp_path):
+    def git(*arguments):
+        identity = ["-c", "user.name=n", "-c", "user.email=e"]
+        command = ["git", "-C", str(tmp_path), *identity, *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    assert git_commit(tmp_path) is None
+    git("init")
+    assert git_commit(tmp_path) is None
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner/a").write_text("a")
+    git("add", ".")
+    git("commit", "-m", "m")
+    assert git_commit(tmp_path) == git("rev-parse", "HEAD")
+    assert git_commit(tmp_path / "inner") is None
+    (tmp_path / "inner/a").write_text("b")
+    assert git_commit(tmp_path) == git("rev-parse", "HEAD") + " with uncommitted changes"
