@@ -11,6 +11,7 @@ if not (config or workflow.overwrite_configfiles):
 
 
 include: "rules/common.smk"
+include: "rules/inputs.smk"
 include: "rules/download.smk"
 include: "rules/corpus.smk"
 include: "rules/groups.smk"
@@ -49,8 +50,6 @@ rule all:
         expand(out("coresets/{name}/README.md"), name=CORESETS),
         out("coresets/budgets.json"),
         out("corpus/README.md"),
-        out("heldout/groups.parquet"),
-        HELD_OUT_LOSSES.values(),
 
 
 rule scores:

@@ -2,7 +2,7 @@
 
 #: Seeds of each job of a row, as they stand in its path where there are several (rows.smk).
 SEED_JOBS = ["_".join(map(str, seeds)) for seeds in CFG.evaluate.seed_jobs()]
-SEED_FOLDER, SEED_NAME = ("/seeds/{seeds}", "-{seeds}") if SEED_JOBS[1:] else ("", "")
+SEED_FOLDER, SEED_NAME = ("seeds/{seeds}/", "-{seeds}") if SEED_JOBS[1:] else ("", "")
 #: What decides how a task's files are read: other keys of a task change no held-out example.
 PROTECTED = {
     name: {"data": plain(task.data), "kind": task.kind}
@@ -68,11 +68,6 @@ wildcard_constraints:
     seeds=r"-?\d+(_-?\d+)*",
 
 
-def seeds_of(wildcards):
-    """Seeds of a job."""
-    return list(map(int, getattr(wildcards, "seeds", SEED_JOBS[0]).split("_")))
-
-
 for task_name, task in TASKS.items():
 
     rule:
@@ -82,9 +77,9 @@ for task_name, task in TASKS.items():
             checkpoint=checkpoint_of,
             data=[given(path) for path in task.data.files()],
         output:
-            metrics=out(f"evaluation/{task_name}/{{name}}{SEED_FOLDER}/metrics.json"),
+            metrics=out(f"evaluation/{task_name}/{{name}}/{SEED_FOLDER}metrics.json"),
             predictions=out(
-                f"evaluation/{task_name}/{{name}}{SEED_FOLDER}/predictions.parquet"
+                f"evaluation/{task_name}/{{name}}/{SEED_FOLDER}predictions.parquet"
             ),
         log:
             log_of(f"evaluate_{task_name}-{{name}}{SEED_NAME}"),
@@ -146,9 +141,9 @@ for task_name, task in TASKS.items():
             input:
                 data=[given(path) for path in task.data.files()],
             output:
-                metrics=out(f"evaluation/{task_name}/cnn{SEED_FOLDER}/metrics.json"),
+                metrics=out(f"evaluation/{task_name}/cnn/{SEED_FOLDER}metrics.json"),
                 predictions=out(
-                    f"evaluation/{task_name}/cnn{SEED_FOLDER}/predictions.parquet"
+                    f"evaluation/{task_name}/cnn/{SEED_FOLDER}predictions.parquet"
                 ),
             log:
                 log_of(f"cnn_{task_name}{SEED_NAME}"),

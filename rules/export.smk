@@ -32,28 +32,6 @@ CORESET_SCRIPTS = [
 ]
 
 
-def recipe_of(name):
-    """The config that makes one coreset and no other: another budget does not change it."""
-    selection, budget, seed = parse_coreset(name)
-    only = {
-        "strategies": [selection],
-        "controls": [],
-        "budgets": [budget.setting],
-        "seeds": [seed],
-    }
-    request = CFG.selection.request(selection)
-    epochs = (
-        {"pretrain": {"epochs": CFG.pretrain.epochs}}
-        if request.strategy == "pool"
-        else {}
-    )
-    return {
-        **CFG.model_dump(mode="json", include=CORESET_SECTIONS),
-        "selection": {**plain(CFG.selection), **only},
-        **epochs,
-    }
-
-
 rule sources:
     input:
         [given(path) for path in SOURCES.values()],

@@ -8,11 +8,6 @@ WAY_KEYS = {
 }
 
 
-def small(check):
-    """The section of a check that retrains, as plain data."""
-    return plain(VALIDATION.retrained()[check])
-
-
 wildcard_constraints:
     check="lds|loo",
     job=r"\d+",

@@ -6,12 +6,12 @@ if SEED_JOBS[1:]:
     rule join_seeds:
         input:
             metrics=expand(
-                out(f"{ROW}{SEED_FOLDER}/metrics.json"),
+                out(f"{ROW}/{SEED_FOLDER}metrics.json"),
                 seeds=SEED_JOBS,
                 allow_missing=True,
             ),
             predictions=expand(
-                out(f"{ROW}{SEED_FOLDER}/predictions.parquet"),
+                out(f"{ROW}/{SEED_FOLDER}predictions.parquet"),
                 seeds=SEED_JOBS,
                 allow_missing=True,
             ),

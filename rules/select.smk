@@ -12,28 +12,6 @@ LATER = {
 }
 
 
-def drawn(selection):
-    """What a draw of a selection depends on, as plain data."""
-    request = asdict(CFG.selection.request(selection))
-    if request["strategy"] == "pool":  # as much as training can see
-        request["options"] = {"epochs": CFG.pretrain.epochs}
-    return request
-
-
-def reference_coreset(wildcards):
-    """The coreset a matched selection is matched to: of the same budget and seed."""
-    reference = CFG.selection.request(wildcards.selection).reference
-    if reference is None:
-        return []
-    name = coreset_name(reference, wildcards.budget, wildcards.seed)
-    return [out(f"coresets/{name}/coreset.parquet")]
-
-
-def reads_states(selection):
-    """Whether a selection compares embeddings."""
-    return STRATEGIES[CFG.selection.request(selection).strategy].states
-
-
 rule check_budgets:
     input:
         expand(out("corpus/pool/corpus/{bucket}.parquet"), bucket=BUCKETS),

@@ -17,40 +17,6 @@ BASE = out("validate/stability/s{seed}-n{size}-w{width}/base")
 SETTING = out("validate/stability/s{seed}-n{size}-w{width}-e{epochs}")
 
 
-def subset_of(wildcards):
-    """D_sub of a setting: the run's own, where it is that."""
-    own = f"s{wildcards.seed}-n{wildcards.size}" == OWN_DRAW
-    return out("influence/subset.parquet") if own else SUBSET.format(**wildcards)
-
-
-def base_sequences_of(wildcards):
-    """What the base of a setting is made from: its D_sub, or with it up to base.size."""
-    if CFG.base.size is None:
-        return subset_of(wildcards)
-    size = max(CFG.base.size, int(wildcards.size))
-    own = (int(wildcards.seed), size) == (CFG.seed, CFG.base.size)
-    return BASE_SEQUENCES if own else SUBSET.format(seed=wildcards.seed, size=size)
-
-
-def base_of(wildcards):
-    """The base of a setting: the one given, or the run's own, where it is that."""
-    draw = f"s{wildcards.seed}-n{wildcards.size}-w{wildcards.width}"
-    own = CFG.base.checkpoint is not None or draw == f"{OWN_DRAW}-w1"
-    return BASE_CHECKPOINT if own else BASE.format(**wildcards)
-
-
-def finetuned_of(wildcards):
-    """The fine-tuned model of a setting: the run's own, where it is that."""
-    setting = SETTING.format(**wildcards)
-    own = setting == out(f"validate/stability/{OWN_SETTING.name}")
-    return out("influence/finetuned") if own else f"{setting}/finetuned"
-
-
-def scores_of(setting):
-    """The scores of a setting."""
-    return out(f"validate/stability/{setting.name}/scores.parquet")
-
-
 wildcard_constraints:
     size=r"\d+",
     width=r"[\d.e+-]+",

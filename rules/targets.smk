@@ -7,22 +7,6 @@ wildcard_constraints:
     target="[a-z0-9_]+",
 
 
-def target_sequences(wildcards):
-    """The file that holds a target's sequences."""
-    target = CFG.influence.targets[wildcards.target]
-    if target.fasta is not None:
-        return given(target.fasta)
-    if target.task is not None:
-        return out(f"tasks/{target.task}/{target.split or 'train'}.fasta.gz")
-    return out("heldout/sets.parquet")
-
-
-def target_content(wildcards):
-    """What a target's own FASTA holds; of what a rule makes the rules take care."""
-    path = CFG.influence.targets[wildcards.target].fasta
-    return None if path is None else fingerprint(path)
-
-
 rule target:
     input:
         checkpoint=out("influence/finetuned"),

@@ -32,16 +32,6 @@ DECILES = [
 LATER |= {"validate_base", "validate_finetune"}
 
 
-def held_out_sets(wildcards):
-    """The table of held-out sets; an error, before any job, where V is none of them."""
-    if VALIDATION.heldout not in CFG.heldout.sets:
-        there = ", ".join(CFG.heldout.sets) or "none"
-        raise WorkflowError(
-            f"validate.heldout: no held-out set {VALIDATION.heldout!r}; there is: {there}"
-        )
-    return out("heldout/sets.parquet")
-
-
 rule validate_draw:
     input:
         pool=expand(out("corpus/pool/corpus/{bucket}.parquet"), bucket=BUCKETS),

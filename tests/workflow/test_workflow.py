@@ -380,7 +380,7 @@ def test_own_fasta_in_one_command(project, root):
         cwd=project.folder, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
-    assert re.search(r"^select +8$", done.stdout + done.stderr, re.M)
+    assert re.search(r"^select +10$", done.stdout + done.stderr, re.M)
 
 
 def test_a_checkpoint_by_path_is_the_base(project):

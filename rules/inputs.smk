@@ -1,0 +1,115 @@
+"""Inputs and parameters of rules that hang on wildcards: functions of every rule file."""
+
+
+def seeds_of(wildcards):
+    """Seeds of a job."""
+    return list(map(int, getattr(wildcards, "seeds", SEED_JOBS[0]).split("_")))
+
+
+def recipe_of(name):
+    """The config that makes one coreset and no other: another budget does not change it."""
+    selection, budget, seed = parse_coreset(name)
+    only = {
+        "strategies": [selection],
+        "controls": [],
+        "budgets": [budget.setting],
+        "seeds": [seed],
+    }
+    request = CFG.selection.request(selection)
+    epochs = (
+        {"pretrain": {"epochs": CFG.pretrain.epochs}}
+        if request.strategy == "pool"
+        else {}
+    )
+    return {
+        **CFG.model_dump(mode="json", include=CORESET_SECTIONS),
+        "selection": {**plain(CFG.selection), **only},
+        **epochs,
+    }
+
+
+def small(check):
+    """The section of a check that retrains, as plain data."""
+    return plain(VALIDATION.retrained()[check])
+
+
+def drawn(selection):
+    """What a draw of a selection depends on, as plain data."""
+    request = asdict(CFG.selection.request(selection))
+    if request["strategy"] == "pool":  # as much as training can see
+        request["options"] = {"epochs": CFG.pretrain.epochs}
+    return request
+
+
+def reference_coreset(wildcards):
+    """The coreset a matched selection is matched to: of the same budget and seed."""
+    reference = CFG.selection.request(wildcards.selection).reference
+    if reference is None:
+        return []
+    name = coreset_name(reference, wildcards.budget, wildcards.seed)
+    return [out(f"coresets/{name}/coreset.parquet")]
+
+
+def reads_states(selection):
+    """Whether a selection compares embeddings."""
+    return STRATEGIES[CFG.selection.request(selection).strategy].states
+
+
+def subset_of(wildcards):
+    """D_sub of a setting: the run's own, where it is that."""
+    own = f"s{wildcards.seed}-n{wildcards.size}" == OWN_DRAW
+    return out("influence/subset.parquet") if own else SUBSET.format(**wildcards)
+
+
+def base_sequences_of(wildcards):
+    """What the base of a setting is made from: its D_sub, or with it up to base.size."""
+    if CFG.base.size is None:
+        return subset_of(wildcards)
+    size = max(CFG.base.size, int(wildcards.size))
+    own = (int(wildcards.seed), size) == (CFG.seed, CFG.base.size)
+    return BASE_SEQUENCES if own else SUBSET.format(seed=wildcards.seed, size=size)
+
+
+def base_of(wildcards):
+    """The base of a setting: the one given, or the run's own, where it is that."""
+    draw = f"s{wildcards.seed}-n{wildcards.size}-w{wildcards.width}"
+    own = CFG.base.checkpoint is not None or draw == f"{OWN_DRAW}-w1"
+    return BASE_CHECKPOINT if own else BASE.format(**wildcards)
+
+
+def finetuned_of(wildcards):
+    """The fine-tuned model of a setting: the run's own, where it is that."""
+    setting = SETTING.format(**wildcards)
+    own = setting == out(f"validate/stability/{OWN_SETTING.name}")
+    return out("influence/finetuned") if own else f"{setting}/finetuned"
+
+
+def scores_of(setting):
+    """The scores of a setting."""
+    return out(f"validate/stability/{setting.name}/scores.parquet")
+
+
+def target_sequences(wildcards):
+    """The file that holds a target's sequences."""
+    target = CFG.influence.targets[wildcards.target]
+    if target.fasta is not None:
+        return given(target.fasta)
+    if target.task is not None:
+        return out(f"tasks/{target.task}/{target.split or 'train'}.fasta.gz")
+    return out("heldout/sets.parquet")
+
+
+def target_content(wildcards):
+    """What a target's own FASTA holds; of what a rule makes the rules take care."""
+    path = CFG.influence.targets[wildcards.target].fasta
+    return None if path is None else fingerprint(path)
+
+
+def held_out_sets(wildcards):
+    """The table of held-out sets; an error, before any job, where V is none of them."""
+    if VALIDATION.heldout not in CFG.heldout.sets:
+        there = ", ".join(CFG.heldout.sets) or "none"
+        raise WorkflowError(
+            f"validate.heldout: no held-out set {VALIDATION.heldout!r}; there is: {there}"
+        )
+    return out("heldout/sets.parquet")
