@@ -96,4 +96,5 @@ def test_a_budget_above_a_tenth_of_the_pool_is_an_early_error(project):
     assert done.returncode
     pool = read_json(project.folder / "results/small/corpus/summary.json")["pool"]
     log = (project.folder / "results/small/logs/validate_draw.log").read_text()
-    assert f"is 40, but a tenth of the pool has only {pool // 10} sequences" in log
+    tenth = f"the {pool // 10} sequences that decile_0, a tenth of the {pool}, has"
+    assert f"40 is larger than {tenth}" in log

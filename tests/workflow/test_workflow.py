@@ -78,7 +78,7 @@ def test_every_model_is_tested_on_the_held_out_sequences(project):
     """The untrained model, where each training starts, among them; the curves have points."""
     out = project.folder / "results/small"
     sets = pl.read_parquet(out / "heldout/sets.parquet")
-    names = {"top_influence-40-s0", "random_tokens-40-s0", "untrained-s0", "unigram"}
+    names = {"top_influence-40-s0", "random_tokens:top_influence-40-s0", "untrained-s0", "unigram"}
     paths = {path.stem: path for path in (out / "heldout/losses").iterdir()}
     assert set(paths) == names
     pool = read_held_out(paths, out / "heldout/groups.parquet")["pool"]
@@ -131,7 +131,7 @@ def test_the_terminal_is_quiet_and_ends_with_the_verdict(project):
     assert [int(done) for done, _, _ in jobs] == [*range(1, total + 1)]
     assert {"ingest", "score", "pretrain", "make_report"} <= {rule for _, _, rule in jobs}
     assert "score shard=1 (" in terminal
-    assert len(lines) < total + 15, terminal
+    assert len(lines) < total + 25, terminal
     verdict = (project.folder / "results/small/report/verdict.txt").read_text().splitlines()
     assert verdict[-1] == "page: results/small/report/report.html"
     start = lines.index(verdict[0])
@@ -203,7 +203,7 @@ def test_any_checkpoint_can_be_evaluated(project):
     copy = project.folder / "other"
     shutil.copytree(out / f"models/{name}/checkpoint", copy)
     config["evaluate"]["checkpoints"] = {"other": "other"}
-    assert project.planned(config) == {"evaluate_domain", "results", "make_report"}
+    assert project.planned(config) == {"evaluate_domain", "heldout", "results", "make_report"}
     states = {p.name for p in (out / "work/embeddings").iterdir()}
     target = "results/small/evaluation/domain/other/metrics.json"
     project.run(config, target)
@@ -299,8 +299,12 @@ def test_shards_and_buckets_do_not_change_a_byte(project):
     config["influence"]["variants"] = {"norm": {"curvature": "identity"}}
     config["influence"]["targets"] = {"domains": {"task": "domain"}}
     project.run(config, "scores")
-    names = ("influence/scores.parquet",)
-    assert project.digests("cut", names) == project.digests("small", names)
+    cut, small = (
+        pl.read_parquet(project.folder / f"results/{run}/influence/scores.parquet")
+        for run in ("cut", "small")
+    )
+    assert cut.columns == [*small.columns, "norm", "target_domains"]
+    assert cut.select(small.columns).equals(small)
     agreement = pl.read_csv(project.folder / "results/cut/influence/agreement.csv")
     assert agreement.select("a", "b", "k").rows() == [("influence", "norm", 40)]
 
@@ -367,7 +371,9 @@ def test_lint_is_clean(root):
 def test_snakemake_report_has_the_captions(project):
     project.run(small_config(), "--report", "snakemake-report.html")
     page = (project.folder / "snakemake-report.html").read_text()
-    for caption in (project.folder / "resources/captions").glob("*.rst"):
+    captions = set((project.folder / "resources/captions").glob("*.rst"))
+    # That of the target `validate`, which is none of the run's own files.
+    for caption in captions - {project.folder / "resources/captions/validate.rst"}:
         assert caption.read_text().split(".")[0][:40] in page, caption.name
 
 
