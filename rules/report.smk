@@ -84,6 +84,8 @@ rule results:
         beside_latex=out("report/beside_paper.tex"),
         markdown=out("report/table.md"),
         latex=out("report/table.tex"),
+        notes=out("report/notes.csv"),
+        trainings=out("report/trainings.csv"),
     log:
         log_of("results"),
     benchmark:
@@ -116,6 +118,8 @@ rule make_report:
         comparisons=out("report/comparisons.csv"),
         wide=out("report/table.csv"),
         beside=out("report/beside_paper.csv"),
+        notes=out("report/notes.csv"),
+        trainings=out("report/trainings.csv"),
         coresets=out("coresets/drift.csv"),
         metrics=expand(out("models/{name}/metrics.jsonl"), name=CORESETS),
         cropped=[path for _, _, path in CROPPED],

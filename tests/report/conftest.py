@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 from coresift.files import write_json
 from coresift.heldout.tables import HELD_OUT_LOSS
+from coresift.report.notes import notes_table, trainings_table
 from coresift.report.results import read_cells, write_results
 from coresift.tables import conform, write_table
 from coresift.tasks.tables import PREDICTION
@@ -61,7 +62,11 @@ def _task(folder, rng):
         files[name] = (folder / f"{name}.json", folder / f"{name}.predictions.parquet")
         right = float((run == targets).mean())
         values = {"accuracy": {"values": [right]}, "macro_f1": {"values": [0.5]}}
-        write_json(files[name][0], {"kind": "class", "primary": "accuracy", "metrics": values})
+        training = [{"seed": 0, "epochs": 4, "best_epoch": 2, "stopped": "patience"}]
+        report = {"kind": "class", "primary": "accuracy", "metrics": values}
+        notes = {"train": {"copies": 3, "dropped_in_test": 5}, "test": {"copies": 1}}
+        extra = {"notes": notes, "training": [] if name == "kmer" else training}
+        write_json(files[name][0], report | extra)
         write_table(files[name][1], conform(frame, PREDICTION), PREDICTION)
     return files
 
@@ -83,8 +88,11 @@ def written(tmp_path_factory):
         bootstrap=300, confidence=0.95, seed=0, modality="rna",
     )  # fmt: skip
     names = ("csv", "comparisons", "wide", "beside", "markdown", "latex", "bars", "held_out",
-             "beside_markdown", "beside_latex")  # fmt: skip
+             "beside_markdown", "beside_latex", "notes", "trainings")  # fmt: skip
     out = SimpleNamespace(**{name: folder / name for name in names})
     cells = read_cells(files, params)
-    write_results(cells, params, out)
+    notes = notes_table(params.cells, files.metrics)
+    write_results(cells, notes, params, out)
+    notes.write_csv(out.notes)
+    trainings_table(params.cells, files.metrics).write_csv(out.trainings)
     return SimpleNamespace(out=out, cells=cells, params=params, files=files)

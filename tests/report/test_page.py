@@ -60,7 +60,8 @@ def made(written, tmp_path):
         corpus=tmp_path / "corpus.json", summary=tmp_path / "summary.json",
         extremes=tmp_path / "extremes.csv", coresets=tmp_path / "drift.csv",
         results=written.out.csv, comparisons=written.out.comparisons, wide=written.out.wide,
-        beside=written.out.beside, cropped=[], metrics=[curve, curve],
+        beside=written.out.beside, notes=written.out.notes, trainings=written.out.trainings,
+        cropped=[], metrics=[curve, curve],
         plots=[written.out.held_out, written.out.bars],
     )  # fmt: skip
     params = SimpleNamespace(

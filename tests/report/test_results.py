@@ -10,6 +10,7 @@ from coresift.heldout.tables import HELD_OUT_LOSS
 from coresift.report.cells import task_cells
 from coresift.report.comparisons import corrected
 from coresift.report.controls import absent, comparisons, row_of, short
+from coresift.report.notes import NOTE, TRAINING
 from coresift.report.results import read_cells, write_results
 from coresift.report.tables import COMPARISON, RESULT, read_csv
 from coresift.report.verdict import marks_table, sentences
@@ -124,10 +125,27 @@ def test_a_run_without_held_out_sets_has_tasks_alone(written):
 def test_a_run_without_tasks_has_its_tables(written, tmp_path, outcome):
     cells = [cell for cell in written.cells if cell.task == outcome]
     out = SimpleNamespace(**{name: tmp_path / name for name in vars(written.out)})
-    write_results(cells, written.params, out)
+    write_results(cells, pl.DataFrame(schema=NOTE), written.params, out)
     table, comparisons = read_csv(out.csv, RESULT), read_csv(out.comparisons, COMPARISON)
     assert set(table["task"]) == {cell.task for cell in cells}
     assert out.held_out.exists() == (outcome == "heldout_pool")
     assert not out.bars.exists()
     assert marks_table(comparisons).columns[:1] == ["selection"]
     assert sentences(table, comparisons, 0.05)
+
+
+def test_notes_and_trainings_are_said(written):
+    notes, trainings = read_csv(written.out.notes, NOTE), read_csv(written.out.trainings, TRAINING)
+    assert notes.rows() == [
+        ("toy", "train", "copies", 3),
+        ("toy", "train", "dropped_in_test", 5),
+        ("toy", "test", "copies", 1),
+    ]
+    assert "kmer" not in trainings["selection"]
+    assert trainings.filter(selection="cci-10").rows() == [
+        ("toy", "cci-10", 4, 4.0, 2.0, "patience 4")
+    ]
+    below = ["toy, train: 3 copies; 5 dropped in test", "toy, test: 1 copies"]
+    markdown, latex = written.out.markdown.read_text(), written.out.latex.read_text()
+    assert markdown.split("|")[-1].split("\n\n") == ["", *below[:1], below[1] + "\n"]
+    assert latex.endswith("".join(rf"\par {line}" + "\n" for line in below))

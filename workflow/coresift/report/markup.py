@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import polars as pl
 
 
@@ -39,12 +41,16 @@ def to_markdown(table: pl.DataFrame) -> str:
     return "".join(f"| {line} |\n" for line in lines)
 
 
-def to_latex(table: pl.DataFrame) -> str:
-    """A booktabs table of strings."""
+def to_latex(table: pl.DataFrame, footnotes: Sequence[str] = ()) -> str:
+    """A booktabs table of strings, and lines below it."""
     escape = str.maketrans({"_": r"\_", "%": r"\%", "±": r"$\pm$"})
     rows = [table.columns, *table.iter_rows()]
     body = [" & ".join(str(c).translate(escape) for c in row) + r" \\" for row in rows]
     head = rf"\begin{{tabular}}{{{'l' * len(table.columns)}}}"
     return "\n".join(
-        [head, r"\toprule", body[0], r"\midrule", *body[1:], r"\bottomrule", r"\end{tabular}", ""]
+        [
+            *(head, r"\toprule", body[0], r"\midrule", *body[1:], r"\bottomrule", r"\end{tabular}"),
+            *(rf"\par {line.translate(escape)}" for line in footnotes),
+            "",
+        ]
     )

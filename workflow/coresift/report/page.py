@@ -13,6 +13,7 @@ from markupsafe import Markup
 from coresift.files import read_json
 from coresift.report.html import html_svg, html_table
 from coresift.report.losses import cropped_table
+from coresift.report.notes import NOTE, TRAINING
 from coresift.report.paper import SCALE, paper_table
 from coresift.report.scores import SHOWN, correlations, extremes, identity_line
 from coresift.report.tables import COMPARISON, RESULT, read_csv
@@ -129,6 +130,8 @@ def render(files: Any, plots: Sequence[str | Path], params: Any) -> str:
             shown=SHOWN,
             cropped=cropped_table(params.cropped, files.cropped),
             paper=paper_table(params.modality),
+            notes=read_csv(files.notes, NOTE),
+            trainings=read_csv(files.trainings, TRAINING),
             beside=pl.read_csv(files.beside),
             scale=SCALE[params.modality],
             plots=shown,

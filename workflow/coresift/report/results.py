@@ -15,6 +15,7 @@ from coresift.report.cells import Cell, held_out_cells, task_cells
 from coresift.report.comparisons import comparisons_table
 from coresift.report.heldout import held_out_plot
 from coresift.report.markup import as_text, to_latex, to_markdown, wide
+from coresift.report.notes import footnotes
 from coresift.report.paper import beside_paper
 from coresift.report.tables import RESULT
 
@@ -78,24 +79,28 @@ def _write_formats(table: pl.DataFrame, csv: str, markdown: str, latex: str) -> 
     write_text(latex, to_latex(as_text(table)))
 
 
-def write_rows(cells: Sequence[Cell], params: Any, out: Any) -> pl.DataFrame:
+def write_rows(cells: Sequence[Cell], notes: pl.DataFrame, params: Any, out: Any) -> pl.DataFrame:
     """Write and return the results, and write the wide table; see `write_results`."""
     table = results_table(cells, params.confidence, params.seed)
     write_text(out.csv, table.write_csv())
-    _write_formats(wide(table), out.wide, out.markdown, out.latex)
+    text, below = wide(table), footnotes(notes)
+    write_text(out.wide, text.write_csv())
+    write_text(out.markdown, to_markdown(text) + "".join(f"\n{line}\n" for line in below))
+    write_text(out.latex, to_latex(text, below))
     return table
 
 
-def write_results(cells: Sequence[Cell], params: Any, out: Any) -> None:
+def write_results(cells: Sequence[Cell], notes: pl.DataFrame, params: Any, out: Any) -> None:
     """Write results, comparisons and what stands beside the paper (CSV), the wide table and plots.
 
     Args:
         cells: see `read_cells`.
+        notes: columns of `notes.NOTE`: footnotes of the wide table.
         params: modality, confidence, seed.
         out: paths csv, comparisons, wide and beside (CSV), markdown, latex, beside_markdown,
             beside_latex, and of the plots (SVG) those there is something for: held_out, bars.
     """
-    table = write_rows(cells, params, out)
+    table = write_rows(cells, notes, params, out)
     comparisons = comparisons_table(cells, 1 - params.confidence)
     write_text(out.comparisons, comparisons.write_csv())
     beside = beside_paper(table, params.modality)

@@ -47,6 +47,13 @@ with something in common with NAME.</p>
 {% if held_out.height %}<details><summary>Held-out loss by group, and accuracy</summary>
 <p><code>macro_X</code>: unweighted mean over the groups of X, lower is better.</p>
 <div class="scroll">{{ table(held_out) }}</div></details>{% endif %}
+{% if notes.height %}<details><summary>What the tasks' examples lack</summary>
+<p>Counted by split: dropped, cropped, read as unknown, or there more than once. Intervals count
+copies as one example.</p>
+<div class="scroll">{{ table(notes) }}</div></details>{% endif %}
+{% if trainings.height %}<details><summary>How long heads and networks were trained</summary>
+<p>Medians over seeds; the best epoch is that with the best value on valid.</p>
+<div class="scroll">{{ table(trainings) }}</div></details>{% endif %}
 <details><summary>{{ comparisons.height }} comparisons with controls</summary>
 <p>Difference selection − control, its {{ confidence }} interval, gain (positive where the selection
 is better), p-value of one comparison and corrected.</p>

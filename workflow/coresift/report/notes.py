@@ -1,0 +1,79 @@
+"""What the examples of the tasks lack, and how each row was trained, from its metrics.json."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+
+import polars as pl
+
+from coresift.files import read_json
+from coresift.selection.names import without_seed
+from coresift.tasks.splits import SPLITS
+
+NOTE = {"task": pl.String, "split": pl.String, "note": pl.String, "count": pl.Int64}
+TRAINING = {
+    "task": pl.String,
+    "selection": pl.String,
+    "trainings": pl.Int64,
+    "epochs": pl.Float64,  # median of those that ran
+    "best_epoch": pl.Float64,  # median
+    "stopped": pl.String,  # why, and how many
+}
+
+
+def _place(item: tuple[str, object]) -> int:
+    """Splits in their order, then what never had one."""
+    return [*SPLITS, item[0]].index(item[0])
+
+
+def notes_table(cells: Sequence[tuple[str, str]], metrics: Sequence[str | Path]) -> pl.DataFrame:
+    """Counts of what was dropped, cropped or is there twice (columns of `NOTE`).
+
+    They are of a task's files, not of a row: those of its first row stand for all.
+
+    Args:
+        cells: (task, row) of each file of metrics.
+    """
+    first: dict[str, str | Path] = {}
+    for (task, _), path in zip(cells, metrics, strict=True):
+        first.setdefault(task, path)
+    rows = [
+        (task, split, note, n)
+        for task, path in first.items()
+        for split, notes in sorted(read_json(path)["notes"].items(), key=_place)
+        for note, n in notes.items()
+    ]
+    return pl.DataFrame(rows, schema=NOTE, orient="row")
+
+
+def trainings_table(
+    cells: Sequence[tuple[str, str]], metrics: Sequence[str | Path]
+) -> pl.DataFrame:
+    """How long the heads and networks of each row were trained (columns of `TRAINING`)."""
+    found: dict[tuple[str, str], list[dict[str, object]]] = {}
+    for (task, name), path in zip(cells, metrics, strict=True):
+        runs = read_json(path).get("training", [])
+        found.setdefault((task, without_seed(name)), []).extend(runs)
+    rows = []
+    for (task, selection), runs in found.items():
+        if runs:
+            epochs, best = (
+                median(float(str(run[key])) for run in runs) for key in ("epochs", "best_epoch")
+            )
+            why = Counter(str(run["stopped"]) for run in runs)
+            stopped = ", ".join(f"{cause} {n}" for cause, n in sorted(why.items()))
+            rows.append((task, selection, len(runs), epochs, best, stopped))
+    return pl.DataFrame(rows, schema=TRAINING, orient="row")
+
+
+def footnotes(notes: pl.DataFrame) -> list[str]:
+    """One line a task and split: `task, split: 3 copies; 5 dropped in test`."""
+    lines = []
+    for (task, split), rows in notes.group_by("task", "split", maintain_order=True):
+        counts = rows.select("count", "note").iter_rows()
+        said = "; ".join(f"{n} {note.replace('_', ' ')}" for n, note in counts)
+        lines.append(f"{task}, {split}: {said}")
+    return lines
