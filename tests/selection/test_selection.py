@@ -628,6 +628,7 @@ def test_names_are_taken_apart_and_put_together(name, budget, seed):
         ("1.5M residues", "1500kr"),
         ("1500000 residues", "1500kr"),
         ("1234567 residues", "1234567r"),
+        ("200000", "200000"),
         ("2G residues", "2Gr"),
         ("0.5k residues", "500r"),
     ],
@@ -638,7 +639,7 @@ def test_a_budget_has_one_name(setting, text):
 
 @pytest.mark.parametrize(
     "bad",
-    [0, -1, True, 1.5, None, "200000", "50M", "50Mr", "50 M residues", "0 residues",
+    [0, -1, True, 1.5, None, "0", "-5", "50M", "50Mr", "50 M residues", "0 residues",
      "1.5 residues", "1.2345k residues", "-1 residues", "50m residues", "50M residues "],
 )  # fmt: skip
 def test_what_is_no_budget_is_refused(bad):

@@ -7,7 +7,7 @@ import sys
 import pytest
 import yaml
 
-GPU_RULES = {"base", "finetune", "fisher_part", "identity", "score", "embed", "pretrain"}
+GPU_RULES = {"base", "finetune", "fisher_part", "identity", "score", "embed", "pretrain", "heldout"}
 
 
 def planned_resources(root, folder, device):
@@ -41,7 +41,7 @@ def test_only_gpu_rules_ask_for_a_gpu(root, tmp_path, device):
     rules = planned_resources(root, tmp_path, device)
     assert {"ingest", "merge", "make_report", "baseline_read_errors", *GPU_RULES} <= set(rules)
     for rule, resources in rules.items():
-        on_gpu = device == "auto" and (rule in GPU_RULES or rule.startswith("evaluate_"))
+        on_gpu = device == "auto" and (rule in GPU_RULES or rule.startswith(("evaluate_", "cnn_")))
         partition = profile["gpu_partition" if on_gpu else "slurm_partition"]
         assert resources["slurm_partition"] == partition
         assert resources.get("gpu") == ("1" if on_gpu else None)

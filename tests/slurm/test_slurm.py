@@ -21,8 +21,8 @@ SNAKEMAKE = [
     *("--slurm-init-seconds-before-status-checks", "1", "--seconds-between-status-checks", "1"),
 ]
 GPU_RULES = {
-    *("base", "finetune", "fisher_part", "identity", "score", "embed", "pretrain"),
-    "evaluate_domain",
+    *("base", "finetune", "fisher_part", "identity", "score", "embed", "pretrain", "heldout"),
+    *("evaluate_domain", "cnn_domain"),
 }
 # Jobs of these rules wait while a file exists: time to do to them what a cluster does.
 HELD = ("score", "deduplicate")

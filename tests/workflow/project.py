@@ -98,8 +98,9 @@ class Project:
 
     def digests(self, run, patterns=("report/*.csv", "influence/scores.parquet")):
         """Bytes of the final tables."""
-        found = sorted(
-            p for pattern in patterns for p in (self.folder / "results" / run).glob(pattern)
-        )
+        results = self.folder / "results" / run
+        found = sorted(p for pattern in patterns for p in results.glob(pattern))
         assert found
-        return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in found}
+        return {
+            str(p.relative_to(results)): hashlib.sha256(p.read_bytes()).hexdigest() for p in found
+        }

@@ -75,6 +75,8 @@ def read_budget(value: Any) -> Budget:
     """
     if isinstance(value, Budget):
         return value
+    if isinstance(value, str) and re.fullmatch(r"[1-9]\d*", value):
+        return Budget(int(value))  # a list on Snakemake's command line holds texts
     if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
         return Budget(value)
     found = re.fullmatch(RESIDUES, value) if isinstance(value, str) else None

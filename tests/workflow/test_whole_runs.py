@@ -1,0 +1,135 @@
+"""Whole runs that end like an undisturbed one: kills, other cuts, another base, proteins."""
+
+import gzip
+import os
+import shutil
+import signal
+import subprocess
+import time
+from itertools import combinations
+
+import polars as pl
+import psutil
+import pytest
+from coresift.corpus.fasta import read_fasta
+from project import small_config
+
+pytestmark = pytest.mark.workflow
+
+
+def start_scoring(project, config, *arguments):
+    """Start a run; returns when its first block of scores is on disk."""
+    process = subprocess.Popen(
+        project.command(config, *arguments),
+        cwd=project.folder,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    cache = project.folder / f"results/{config['run']}/work/scores"
+    deadline = time.monotonic() + 300
+    while not list(cache.rglob("*.parquet")):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return process
+
+
+def test_a_killed_run_completes_with_equal_bytes(project):
+    config = small_config()
+    config["run"] = "killed"
+    process = start_scoring(project, config)
+    os.killpg(process.pid, signal.SIGKILL)  # snakemake and its jobs, in the middle of scoring
+    process.wait()
+    assert not (project.folder / "results/killed/influence/scores.parquet").exists()
+    project.run(config, "coreset")
+    names = (
+        "influence/scores.parquet",
+        "coresets/*/*.parquet",
+        "coresets/*/ids.txt",
+        "coresets/*.csv",
+    )
+    small = project.digests("small", names)
+    assert project.digests("killed", names).items() <= small.items()
+
+
+@pytest.mark.parametrize("victim", ["job", "snakemake"])
+def test_a_killed_scoring_job_or_snakemake_alone(project, victim):
+    config = small_config()
+    config["run"] = "killed"
+    out = project.folder / "results/killed"
+    (out / "influence/scores.parquet").unlink()
+    shutil.rmtree(out / "influence/scores")
+    shutil.rmtree(out / "work/scores")
+    process = start_scoring(project, config, "scores")
+    if victim == "job":
+        children = psutil.Process(process.pid).children(recursive=True)
+        jobs = [c for c in children if any(a.endswith(".score.py") for a in c.cmdline())]
+        assert jobs
+        jobs[0].kill()
+        assert process.wait(timeout=120) != 0
+    else:
+        process.kill()  # its jobs are orphans now, and go on writing
+        process.wait()
+    project.run(config, "scores")
+    names = ("influence/scores.parquet",)
+    assert project.digests("killed", names) == project.digests("small", names)
+
+
+def test_shards_and_buckets_do_not_change_a_byte(project):
+    config = small_config()
+    config["run"] = "cut"
+    config["corpus"] |= {"buckets": 3, "fasta": ["b.fasta", "a.fasta"]}
+    config["influence"] |= {"shards": 5, "fisher_shards": 3}
+    config["influence"]["variants"] = {"norm": {"curvature": "identity"}}
+    config["influence"]["targets"] = {"domains": {"task": "domain"}}
+    project.run(config, "scores")
+    cut, small = (
+        pl.read_parquet(project.folder / f"results/{run}/influence/scores.parquet")
+        for run in ("cut", "small")
+    )
+    assert cut.columns == [*small.columns, "norm", "target_domains"]
+    assert cut.select(small.columns).equals(small)
+    agreement = pl.read_csv(project.folder / "results/cut/influence/agreement.csv")
+    pairs = combinations(["influence", "residue", "norm", "target_domains"], 2)
+    assert agreement.select("a", "b", "k").rows() == [(a, b, 40) for a, b in pairs]
+
+
+def test_a_checkpoint_by_path_is_the_base(project):
+    config = small_config()
+    config["run"] = "given"
+    base = project.folder / "given"
+    shutil.copytree(project.folder / "results/small/models/top_influence-40-s0/checkpoint", base)
+    config["base"] = {"checkpoint": "given"}
+    assert "base" not in project.planned(config, "scores")
+    project.run(config, "scores")
+    touch_all(base)
+    assert project.planned(config, "scores") == set()
+    weights = (base / "model.safetensors").read_bytes()
+    (base / "model.safetensors").write_bytes(weights[:-1] + bytes([weights[-1] ^ 1]))
+    planned = project.planned(config, "scores")
+    assert {"finetune", "fisher_part", "score"} <= planned
+    assert "subset" not in planned
+    names = ("influence/scores.parquet",)
+    assert project.digests("given", names) != project.digests("small", names)
+    config |= {"run": "wrong", "modality": "protein", "tasks": {}, "subset": {"size": 40}}
+    config["corpus"]["fasta"] = ["resources/demo/protein_1.fasta.gz"]
+    done = project.run(config, "scores", check=False)
+    assert "the checkpoint's vocabulary has no token for" in done.stdout + done.stderr
+
+
+def test_proteins_take_the_same_rules(project):
+    config = small_config()
+    records = list(read_fasta(project.folder / "resources/demo/protein_1.fasta.gz"))[:80]
+    text = "".join(f">{header}\n{sequence}\n" for _, header, sequence in records)
+    (project.folder / "p.faa").write_text(text)
+    config |= {"run": "protein", "modality": "protein", "tasks": {}}
+    config["corpus"] = {"fasta": ["p.faa"], "blocks": 8, "buckets": 2}
+    config["subset"] = {"size": 20}
+    config["selection"] |= {"strategies": ["cci", "random_length:cci"], "budgets": [20]}
+    project.run(config, "coreset")
+    out = project.folder / "results/protein"
+    with gzip.open(out / "coresets/cci-20-s0/coreset.fasta.gz", "rt") as handle:
+        names = {line[1:].split()[0] for line in handle if line.startswith(">")}
+    assert len(names) == 20
+    assert names <= {header.split()[0] for _, header, _ in records}
