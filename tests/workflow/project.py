@@ -60,6 +60,12 @@ def copy_project(source: Path, folder: Path) -> None:
         (folder / f"{name}.fasta").write_text(text)
 
 
+def touch_all(folder):
+    """New times for a folder and all that is in it."""
+    for path in (folder, *folder.rglob("*")):
+        path.touch()
+
+
 class Project:
     """A copy of the project with small inputs (`copy_project`), and ways to run it."""
 

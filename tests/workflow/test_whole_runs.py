@@ -12,7 +12,7 @@ import polars as pl
 import psutil
 import pytest
 from coresift.corpus.fasta import read_fasta
-from project import small_config
+from project import small_config, touch_all
 
 pytestmark = pytest.mark.workflow
 

@@ -21,7 +21,7 @@ from coresift.models.checkpoint import build_model, load_model, model_hash
 from coresift.selection.tables import CORESET
 from coresift.tables import read_table
 from markupsafe import escape
-from project import SNAKEMAKE, small_config
+from project import SNAKEMAKE, small_config, touch_all
 
 pytestmark = pytest.mark.workflow
 
@@ -210,12 +210,6 @@ def test_any_checkpoint_can_be_evaluated(project):
     found, same = (read_json(out / f"evaluation/domain/{n}/metrics.json") for n in ("other", name))
     assert found == same
     assert {p.name for p in (out / "work/embeddings").iterdir()} == states  # encoded once
-
-
-def touch_all(folder):
-    """New times for a folder and all that is in it."""
-    for path in (folder, *folder.rglob("*")):
-        path.touch()
 
 
 def test_an_added_fasta_scores_only_new_records(project):
