@@ -80,7 +80,7 @@ def test_shards_and_buckets_do_not_change_a_byte(project):
     config = small_config()
     config["run"] = "cut"
     config["corpus"] |= {"buckets": 3, "fasta": ["b.fasta", "a.fasta"]}
-    config["influence"] |= {"shards": 5, "fisher_shards": 3}
+    config["influence"] |= {"shards": 3, "fisher_shards": 2}
     config["influence"]["variants"] = {"norm": {"curvature": "identity"}}
     config["influence"]["targets"] = {"domains": {"task": "domain"}}
     project.run(config, "scores")
