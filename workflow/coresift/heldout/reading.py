@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from coresift.dag.pace import Pace
 from coresift.models.batching import pad, token_budget_batches
 from coresift.models.cropping import room_of
 from coresift.models.letters import letter_losses
@@ -88,7 +88,7 @@ def masked_losses(
     room = room_of(encoder, reading.max_tokens)
     pieces = list(_pieces([len(s) for s in sequences], places, room))
     loss, hits = np.zeros(len(sequences)), np.zeros(len(sequences))
-    start = shown = time.monotonic()
+    pace = Pace()
     done = 0
     batches = token_budget_batches([p.stop - p.start + 2 for p in pieces], reading.tokens_per_batch)
     for batch in batches:
@@ -109,12 +109,7 @@ def masked_losses(
         np.add.at(loss, owner, losses.cpu().double().numpy())
         np.add.at(hits, owner, right.cpu().numpy())
         done += len(part)
-        if time.monotonic() - shown > 10:
-            shown = time.monotonic()
-            rate = done / (shown - start)
-            logger.info(
-                "%d/%d pieces, %.0f/s, %.0f s left",
-                done, len(pieces), rate, (len(pieces) - done) / rate,
-            )  # fmt: skip
+        if said := pace.due(done, len(pieces) - done):
+            logger.info("%d/%d pieces, %.0f/s, %.0f s left", done, len(pieces), *said)
     n_masked = np.array([found.size for found in places])
     return loss / n_masked, hits / n_masked

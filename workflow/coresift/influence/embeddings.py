@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,6 +10,7 @@ import numpy as np
 import polars as pl
 import torch
 
+from coresift.dag.pace import Pace
 from coresift.files import read_tensors, write_tensors
 from coresift.hashing import content_hash
 from coresift.influence.errors import ScoreError
@@ -105,8 +105,7 @@ def embed_shard(
     finished = EmbeddingCache(Path(cache) / embedding_key(states, tokens_per_batch))
     width = cast(Any, states.model.config).hidden_size
     results = [torch.empty((0, width), dtype=torch.float16)]
-    done, computed, start = 0, 0, time.monotonic()
-    shown = start
+    done, computed, pace = 0, 0, Pace()
     for (block,), frame in shard.sort("block", "seq_id").group_by("block", maintain_order=True):
         known = finished.read(int(block))
         missing = frame.filter(~pl.col("seq_id").is_in(list(known)))
@@ -117,10 +116,7 @@ def embed_shard(
         results.append(torch.stack([known[seq_id] for seq_id in frame["seq_id"]]))
         computed += missing.height
         done += frame.height
-        if time.monotonic() - shown > 10:
-            shown = time.monotonic()
-            rate = max(1e-9, computed / (shown - start))
-            left = (shard.height - done) / rate
-            logger.info("%d/%d embedded, %.0f/s, %.0f s left", done, shard.height, rate, left)
+        if said := pace.due(computed, shard.height - done):
+            logger.info("%d/%d embedded, %.0f/s, %.0f s left", done, shard.height, *said)
     logger.info("%d rows: %d reused, %d computed", done, done - computed, computed)
     return torch.cat(results)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import time
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ import torch
 import xxhash
 from torch import nn
 
+from coresift.dag.pace import Pace
 from coresift.hashing import content_hash
 from coresift.influence.curvature import Fishers, curvature_of
 from coresift.influence.engine import InfluenceEngine, resolve_settings
@@ -183,19 +183,15 @@ def score_shard(
         name: ScoreCache(Path(cache) / score_key(engine, form)) for name, form in forms.items()
     }
     results = {name: [pl.DataFrame(schema=dict(MEASURED))] for name in forms}
-    done, computed, start = 0, 0, time.monotonic()
-    shown = start
+    done, computed, pace = 0, 0, Pace()
     for (block,), frame in shard.sort("block", "seq_id").group_by("block", maintain_order=True):
         scores, n = score_block(engine, forms, caches, int(block), frame)
         computed += n
         done += frame.height
         for name, rows in scores.items():
             results[name].append(rows)
-        if time.monotonic() - shown > 10:
-            shown = time.monotonic()
-            rate = max(1e-9, computed / (shown - start))
-            left = (shard.height - done) / rate
-            logger.info("%d/%d scored, %.0f/s, %.0f s left", done, shard.height, rate, left)
+        if said := pace.due(computed, shard.height - done):
+            logger.info("%d/%d scored, %.0f/s, %.0f s left", done, shard.height, *said)
     logger.info("%d rows: %d reused, %d computed", done, done - computed, computed)
     whole = {name: pl.concat(parts).sort("seq_id") for name, parts in results.items()}
     for name, frame in whole.items():

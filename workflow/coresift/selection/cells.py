@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+
+from coresift.dag.pace import Pace
 
 logger = logging.getLogger(__name__)
 
@@ -124,12 +125,9 @@ def _labels(
 
 def walk(cells: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
     """The cells one after another; the log says how far, how fast and how long still."""
-    total, done, start = sum(map(len, cells)), 0, time.monotonic()
-    shown = start
+    total, done, pace = sum(map(len, cells)), 0, Pace()
     for cell in cells:
         yield cell
         done += len(cell)
-        if time.monotonic() - shown > 10:
-            shown = time.monotonic()
-            rate = done / (shown - start)
-            logger.info("%d/%d rows, %.0f/s, %.0f s left", done, total, rate, (total - done) / rate)
+        if said := pace.due(done, total - done):
+            logger.info("%d/%d rows, %.0f/s, %.0f s left", done, total, *said)

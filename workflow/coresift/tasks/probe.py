@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -14,6 +13,7 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import get_scheduler
 
+from coresift.dag.pace import Pace
 from coresift.hashing import seeded_generator
 from coresift.models.batching import token_budget_batches
 from coresift.models.resume import Resumable
@@ -193,7 +193,7 @@ class Probe:
         optimizer, rate = self._optimizer(steps)
         at = self._restored(resumable, optimizer)
         order: tuple[int, np.ndarray] = (-1, train)
-        start = shown = time.monotonic()
+        pace = Pace()
         first = at.step
         while at.step < steps and not at.exhausted(task.patience):
             epoch, place = divmod(at.step, per_epoch)
@@ -211,13 +211,10 @@ class Probe:
                 at.add(value, self._modules)
             if resumable is not None and at.step % resumable.steps == 0:
                 self._save(resumable, optimizer, at)
-            if time.monotonic() - shown > 10:
-                shown = time.monotonic()
-                speed = (at.step - first) / (shown - start)
-                left = (steps - at.step) / speed
+            if said := pace.due(at.step - first, steps - at.step):
                 logger.info(
                     "seed %d step %d/%d, %.2f steps/s, at most %.0f s left",
-                    seed, at.step, steps, speed, left,
+                    seed, at.step, steps, *said,
                 )  # fmt: skip
         if resumable is not None and at.step >= resumable.steps:
             self._save(resumable, optimizer, at)

@@ -6,7 +6,6 @@ import json
 import logging
 import math
 import shutil
-import time
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
+from coresift.dag.pace import Pace
 from coresift.hashing import content_hash, seeded_generator
 from coresift.models.batching import pad, token_budget_batches
 from coresift.models.checkpoint import machine, origin
@@ -152,7 +152,7 @@ def train_mlm(
     resumable = Resumable(Path(work) / "checkpoint.safetensors", steps, run)
     restored = resumable.restore(model, optimizer)
     records: list[Record] = [] if restored is None else restored.notes["records"]
-    start = shown = time.monotonic()
+    pace = Pace()
     first = len(records)
     if first:
         logger.info("resuming at step %d of %d", first, len(stream))
@@ -203,13 +203,10 @@ def train_mlm(
             record["validation_loss"] = validation.loss(model.eval(), encoder)
             model.train()
         records.append(record)
-        if time.monotonic() - shown > 10:
-            shown = time.monotonic()
-            speed = (step + 1 - first) / (shown - start)
-            left = (len(stream) - step - 1) / speed
+        if said := pace.due(step + 1 - first, len(stream) - step - 1):
             logger.info(
                 "step %d/%d, objective %.4f, %.2f steps/s, %.0f s left",
-                step + 1, len(stream), record["objective"], speed, left,
+                step + 1, len(stream), record["objective"], *said,
             )  # fmt: skip
         if (step + 1) % resumable.steps == 0 and step + 1 < len(stream):
             resumable.save(model, optimizer, {"records": records})
