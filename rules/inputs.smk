@@ -1,6 +1,12 @@
 """Inputs and parameters of rules that hang on wildcards: functions of every rule file."""
 
 
+def cells_of(rows):
+    """Every task with each of the rows, and with the network where it has one."""
+    networks = {task: ["cnn"] if task in CNN_TASKS else [] for task in TASKS}
+    return [(task, row) for task in TASKS for row in [*rows, *networks[task]]]
+
+
 def seeds_of(wildcards):
     """Seeds of a job."""
     return list(map(int, getattr(wildcards, "seeds", SEED_JOBS[0]).split("_")))

@@ -1,11 +1,7 @@
 """Tables, plots and the page."""
 
 EVALUATED = [*MODELS, *BASELINES]
-CELLS = [
-    (task, name)
-    for task in TASKS
-    for name in [*EVALUATED, *(["cnn"] if task in CNN_TASKS else [])]
-]
+CELLS = cells_of(EVALUATED)
 #: What stands beside our figures is part of the tables.
 PAPER = hashed(os.path.join(ROOT, "resources/paper"))
 #: Title, file and caption of the plots of results that this run can have.

@@ -38,16 +38,7 @@ if SEED_JOBS[1:]:
 
 
 #: Task and row of every evaluation that needs no pretraining.
-GIVEN_CELLS = [
-    (task, name)
-    for task in TASKS
-    for name in [
-        *CFG.evaluate.checkpoints,
-        *UNTRAINED,
-        *BASELINES,
-        *(["cnn"] if task in CNN_TASKS else []),
-    ]
-]
+GIVEN_CELLS = cells_of([*CFG.evaluate.checkpoints, *UNTRAINED, *BASELINES])
 
 
 rule evaluation:
