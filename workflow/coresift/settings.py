@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -27,6 +28,20 @@ def _literal(path: str) -> str:
 #: A file or folder, relative to the folder where the workflow runs; every other character than
 #: those refused is taken literally.
 FilePath = Annotated[str, AfterValidator(_literal)]
+
+
+def _one_group(pattern: str) -> str:
+    try:
+        groups = re.compile(pattern).groups
+    except re.error as error:
+        raise ValueError(f"not a regular expression ({error})") from None
+    if groups != 1:
+        raise ValueError(f"needs exactly one group in parentheses, has {groups}")
+    return pattern
+
+
+#: A regular expression whose one group is what is wanted.
+OneGroup = Annotated[str, AfterValidator(_one_group)]
 
 
 class ConfigError(ValueError):

@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
-from coresift.settings import FilePath, Fraction, Positive, Section
+from coresift.settings import FilePath, Fraction, OneGroup, Positive, Section
 
 #: What `corpus.groups` may not be called: groupings there are anyway, and columns beside them.
 RESERVED = {
@@ -25,20 +25,10 @@ class Cluster(Section):
     threads: Positive = Field(8, description="threads; does not change any result")
 
 
-def _one_group(pattern: str) -> str:
-    try:
-        groups = re.compile(pattern).groups
-    except re.error as error:
-        raise ValueError(f"not a regular expression ({error})") from None
-    if groups != 1:
-        raise ValueError(f"needs exactly one group in parentheses, has {groups}")
-    return pattern
-
-
 class Grouping(Section):
     """Groups that the user gives to records."""
 
-    regex: Annotated[str, AfterValidator(_one_group)] | None = Field(
+    regex: OneGroup | None = Field(
         None, description="found in a record's header, its one group in parentheses is the group"
     )
     table: FilePath | None = Field(

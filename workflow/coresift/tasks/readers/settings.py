@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import re
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from coresift.settings import FilePath, Fraction, Modality, Positive, Section
+from coresift.settings import FilePath, Fraction, Modality, OneGroup, Positive, Section
 
 
 class Draw(Section):
@@ -99,10 +98,10 @@ class TaskData(Section):
         default_factory=list,
         description="labels left out, counted; `*` stands for any text (*|* = those of several)",
     )
-    label_regex: str | None = Field(
+    label_regex: OneGroup | None = Field(
         None, description="FASTA: first group of this pattern in the header is the label"
     )
-    split_regex: str | None = Field(
+    split_regex: OneGroup | None = Field(
         None, description="FASTA: first group of this pattern is the split"
     )
     fasta: FilePath | None = Field(
@@ -142,15 +141,6 @@ class TaskData(Section):
         both = sorted({*self.split_names} & {*self.skip_splits})
         if both:
             raise ValueError(f"split_names and skip_splits both name {both}")
-        for key in ("label_regex", "split_regex"):
-            value = getattr(self, key)
-            if value is not None:
-                try:
-                    groups = re.compile(value).groups
-                except re.error as error:
-                    raise ValueError(f"{key}: not a regular expression ({error})") from error
-                if groups != 1:
-                    raise ValueError(f"{key}: needs exactly one group, has {groups}")
         return self
 
     def paths(self) -> dict[str, str]:
