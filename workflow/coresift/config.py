@@ -101,7 +101,7 @@ class Config(Section):
         if taken:
             raise ValueError(f"evaluate.checkpoints: names of other rows: {', '.join(taken)}")
         named = self.evaluate.cnn if isinstance(self.evaluate.cnn, list) else []
-        one = [name for name, task in self.tasks.items() if not task.two_sequences]
+        one = self._one_sequence()
         if unknown := sorted(set(named) - set(one)):
             raise ValueError(f"evaluate.cnn: no task of one sequence is called {unknown}: {one}")
         taken = sorted(set(self.influence.variants) & {*SCORE, *self.influence.target_columns()})
@@ -199,8 +199,13 @@ class Config(Section):
     def cnn_tasks(self) -> list[str]:
         """Tasks of one sequence that the small convolutional network is trained on."""
         wanted = self.evaluate.cnn
-        names = (self.tasks if wanted is True else []) if isinstance(wanted, bool) else wanted
-        return [name for name in names if not self.tasks[name].two_sequences]
+        if not isinstance(wanted, bool):
+            return wanted
+        return self._one_sequence() if wanted else []
+
+    def _one_sequence(self) -> list[str]:
+        """Tasks whose examples are one sequence each."""
+        return [name for name, task in self.tasks.items() if not task.two_sequences]
 
     def unused_downloads(self) -> list[str]:
         """Entries of `downloads` that no other key names: a misspelt path, or a leftover."""
