@@ -49,8 +49,3 @@ def run_rules(root, tmp_path):
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
     return run
-
-
-def pytest_collection_modifyitems(items):
-    """The long files first, so that the workers end together."""
-    items.sort(key=lambda item: item.get_closest_marker("workflow") is None)
