@@ -47,6 +47,7 @@ def test_a_killed_run_completes_with_equal_bytes(project):
         "influence/scores.parquet",
         "coresets/*/*.parquet",
         "coresets/*/ids.txt",
+        "coresets/*/windows.bed",
         "coresets/*.csv",
     )
     small = project.digests("small", names)
