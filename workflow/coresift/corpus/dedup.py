@@ -39,6 +39,7 @@ def deduplicate(parts: Sequence[str | Path], n_blocks: int) -> pa.Table:
     """
     rows = read_arrow(parts, PART)
     # Sorted, the copies of a sequence are a run of rows, and its ids a slice of one column.
+    # By polars: pyarrow's own to_numpy imports pandas.
     words = pl.DataFrame(pl.from_arrow(rows.select(["high", "low"]))).to_numpy()
     order = _sorted(rows, words[:, 0])
     words = words[order]
@@ -47,15 +48,15 @@ def deduplicate(parts: Sequence[str | Path], n_blocks: int) -> pa.Table:
     first = np.flatnonzero(~same)
     offsets = np.append(first, len(order))
     sequences = rows["sequence"].take(number_array(order[first])).combine_chunks()
-    starts = rows["first"].take(number_array(order)).to_numpy()
-    copies = np.diff(offsets)
-    lengths = np.repeat(pc.binary_length(sequences).to_numpy(), copies)
-    ids = _placed(rows["source_id"].take(number_array(order)).combine_chunks(), starts, lengths)
-    windows = np.diff(np.append(0, np.cumsum(starts > 0))[offsets])
+    firsts = pl.Series(pl.from_arrow(rows["first"])).to_numpy()[order]
+    copies, lengths = np.diff(offsets), pc.binary_length(sequences)
+    residues = np.repeat(pl.Series(pl.from_arrow(lengths)).to_numpy(), copies)
+    ids = _placed(rows["source_id"].take(number_array(order)).combine_chunks(), firsts, residues)
+    windows = np.diff(np.append(0, np.cumsum(firsts > 0))[offsets])
     columns = {
         "seq_id": hexadecimal(words[first]),
         "sequence": sequences,
-        "length": pc.binary_length(sequences),
+        "length": lengths,
         "block": number_array(blocks_of(words[first, 0], n_blocks)),
         "n_copies": number_array(copies),
         "n_windows": number_array(windows),
