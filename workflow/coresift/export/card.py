@@ -227,7 +227,15 @@ def _history(origin: Origin, made: Iterable[tuple[str, int, int]]) -> str:
                 f"`{download['checksum']}`" if download.get("checksum") else "-",
             )
         )
-    titles = ("file", "bytes", "SHA-256", "records", "accepted", "URL", "checksum asked for")
+    titles = (
+        "file",
+        "bytes",
+        "SHA-256",
+        "records",
+        "accepted, with windows",
+        "URL",
+        "checksum asked for",
+    )
     target = shlex.quote(origin.target)
     return (
         "\n".join(
