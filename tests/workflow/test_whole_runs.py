@@ -45,6 +45,7 @@ def test_a_run_killed_in_scoring_completes_with_equal_bytes(own_project, victim)
         "influence/scores.parquet",
         "coresets/*/*.parquet",
         "coresets/*/ids.txt",
+        "coresets/*/windows.bed",
         "coresets/*.csv",
     )
     finished = own_project.digests("small", names)

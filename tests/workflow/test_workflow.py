@@ -30,7 +30,8 @@ def test_whole_run(project):
     out = project.folder / "results/small"
     corpus = read_json(out / "corpus/summary.json")
     assert corpus["records"] == 190
-    assert corpus["accepted"] + sum(corpus["rejected"].values()) == 190
+    assert corpus["accepted"] + sum(corpus["rejected"].values()) == corpus["items"] == 193
+    assert (corpus["long"]["records"], corpus["long"]["windows"]) == (1, 4)
     assert corpus["duplicates"] > 0
     scores = read_table(out / "influence/scores.parquet", SCORE)
     assert scores.height == corpus["pool"]
