@@ -42,6 +42,14 @@ def there(paths):
 
 
 for round_name, models in STUDY_MODELS.items():
+    for budget in map(str, CFG.study.rounds[round_name].budgets):
+
+        rule:
+            name:
+                f"study_{round_name}_{budget}"
+            localrule: True
+            input:
+                [tested(n) for n in models if f"-{budget}-s" in n],
 
     rule:
         name:

@@ -178,6 +178,7 @@ SETTINGS = [
     ("tasks/readers/settings.py", "TaskData", {"protected", *ALONE, *POOLED}),
     ("report/settings.py", "Report", set()),
     ("validate/settings.py", "Validate", set()),
+    ("study/settings.py", "Study", set()),
 ]
 #: Where a column is added to a table.
 TABLES = [
