@@ -148,10 +148,6 @@ SHARDS = range(CFG.influence.shards)
 # A pinned D_sub has its own pool even while the files are the same: adding one changes no path.
 BASE_SET = "corpus" if CFG.subset.fasta is None else "base"
 BUDGETS = [*map(str, CFG.selection.budgets)]
-#: Those of the study's rounds as well: all are held to the pool.
-ALL_BUDGETS = list(
-    dict.fromkeys([*BUDGETS, *(str(b) for r in CFG.study.rounds.values() for b in r.budgets)])
-)
 CORESETS = [
     coreset_name(selection, budget, seed)
     for selection in CFG.selection.names

@@ -29,7 +29,7 @@ rule check_budgets:
         runtime=runtime(10),
     params:
         requests=[drawn(name) for name in CFG.requests()],
-        budgets=ALL_BUDGETS,
+        budgets=[*map(str, CFG.budgets())],
         code=code("check_budgets"),
     script:
         "../workflow/scripts/check_budgets.py"

@@ -9,7 +9,11 @@ STUDY = {name: part.coresets() for name, part in CFG.study.rounds.items()}
 STUDY_MODELS = {
     name: [
         *coresets,
-        *(f"untrained-s{s}" for s in CFG.study.rounds[name].seeds if CFG.evaluate.untrained),
+        *(
+            f"untrained-s{s}"
+            for s in CFG.study.rounds[name].seeds
+            if CFG.evaluate.untrained
+        ),
     ]
     for name, coresets in STUDY.items()
 }
@@ -47,17 +51,17 @@ for round_name, models in STUDY_MODELS.items():
         rule:
             name:
                 f"study_{round_name}_{budget}"
-            localrule: True
             input:
                 [tested(n) for n in models if f"-{budget}-s" in n],
+            localrule: True
 
     rule:
         name:
             f"study_{round_name}"
-        localrule: True
         input:
             [tested(name) for name in [*models, "unigram"]],
             [path for cell in STUDY_CELLS[round_name] for path in measured(*cell)],
+        localrule: True
 
 
 #: What is there when the workflow is read, in the order of the rounds.
@@ -72,14 +76,14 @@ MEASURED = [
     for cell in dict.fromkeys(c for cells in STUDY_CELLS.values() for c in cells)
     if there(measured(*cell))
 ]
-CHECKED = {
-    name: path for name, path in VALIDATION_TABLES.items() if there([path])
-}
+CHECKED = {name: path for name, path in VALIDATION_TABLES.items() if there([path])}
 BESIDE = {
     label: f"results/{run}/study"
     for label, run in CFG.study.beside.items()
     if run != CFG.run
-    and there([f"results/{run}/study/{file}" for file in ("runs.parquet", "facts.json")])
+    and there(
+        [f"results/{run}/study/{file}" for file in ("runs.parquet", "facts.json")]
+    )
 }
 
 

@@ -1,6 +1,5 @@
 """Rounds, the rule of what helps, the page and what it is made from, on made-up figures."""
 
-
 import numpy as np
 import polars as pl
 import pytest

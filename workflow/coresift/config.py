@@ -21,6 +21,7 @@ from coresift.dag.settings import Download
 from coresift.influence.settings import Influence
 from coresift.influence.tables import SCORE
 from coresift.report.settings import Report
+from coresift.selection.names import Budget
 from coresift.selection.request import Request
 from coresift.selection.settings import Selection
 from coresift.settings import ConfigError, Modality, Section, plain
@@ -182,6 +183,13 @@ class Config(Section):
         """
         names = [name for part in self.study.rounds.values() for name in part.names]
         return self.selection.requests() | self.selection.requests(names)
+
+    def budgets(self) -> list[Budget]:
+        """Every budget: of `selection`, then of the rounds of the study."""
+        rounds = self.study.rounds.values()
+        return list(
+            dict.fromkeys([*self.selection.budgets, *(b for r in rounds for b in r.budgets)])
+        )
 
     @property
     def scores(self) -> list[str]:
