@@ -52,6 +52,7 @@ def config(rounds):
 def facts(rounds, **more):
     return {
         "config": config(rounds).model_dump(mode="json", by_alias=True),
+        "rounds": list(rounds),
         "commit": "abc",
         "machine": {"processor": "p", "cores": 2, "system": "s"},
         "sources": [{"file": "a.fa", "bytes": 3, "sha256": "0" * 64}],
@@ -103,7 +104,10 @@ def traits():
 @pytest.fixture(scope="module")
 def book():
     runs = pl.concat([made_up(), made_up("heldout_pool_macro"), traits()])
-    later = {"screen": {**ROUND, "strategies": ["random", "cci"], "seeds": [90]}}
+    later = {
+        "screen": {**ROUND, "strategies": ["random", "cci"], "seeds": [90]},
+        "shared": {**ROUND, "seeds": [0, 99]},  # has no model of its own yet
+    }
     return Book(runs, {"": facts({"finalists": ROUND, **later})})
 
 
@@ -192,16 +196,16 @@ def test_the_page_says_what_the_figures_do(book):
     page = texts(book, "toy")["toy.md"]
     assert "what helps is cci at 1kr of 4 tested" in page
     assert "worse than a control: bottom_influence at 1kr" in page
-    assert "Not run: screen." in page
+    assert "Not run: screen and shared." in page
     assert "1kr (0.01 of the pool): 1 of 1 groups by source are learnt" in page
     assert "Fewer than 3 groups are learnt" in page
     assert "top_influence-1kr takes sequences 0.25 times as long" in page
     assert "top_influence-1kr takes 4.0 times the pool's share of low complexity" in page
-    assert "1 jobs" not in page
+
     assert "Not run: deciles, lds and stability." in page
     flat = Book(book.runs.filter(pl.col("task") == "coreset"), book.facts)
     empty = texts(flat, "toy")["toy.md"]
-    assert "Not run: finalists and screen" in empty
+    assert "Not run: finalists, screen and shared" in empty
     assert "nothing on this page is a finding yet" in empty
     assert "helps is" not in empty
 

@@ -63,8 +63,8 @@ class Book:
 
     @cached_property
     def rounds(self) -> dict[str, Round]:
-        """The rounds that are planned."""
-        return {name: Round(**values) for name, values in self.study["rounds"].items()}
+        """The rounds that are planned, in the order of the configuration."""
+        return {name: Round(**self.study["rounds"][name]) for name in self.own["rounds"]}
 
     @cached_property
     def coresets(self) -> dict[str, list[str]]:
@@ -80,7 +80,7 @@ class Book:
     @cached_property
     def comparisons(self) -> pl.DataFrame:
         """Of `decide.compared`, of the study's own run."""
-        return compared(self.main, self.coresets, self.level)
+        return compared(self.main, {n: self.coresets[n] for n in self.started}, self.level)
 
     @cached_property
     def decisions(self) -> pl.DataFrame:
@@ -104,8 +104,19 @@ class Book:
 
     @cached_property
     def started(self) -> list[str]:
-        """The rounds of which a model is there."""
-        return [name for name, planned in self.coresets.items() if self.done & set(planned)]
+        """The rounds that have been run in part or whole.
+
+        One whose only models are those that another round has as well is not, but if it is whole.
+        """
+        others = {
+            name: {c for n, planned in self.coresets.items() if n != name for c in planned}
+            for name in self.coresets
+        }
+        return [
+            name
+            for name, planned in self.coresets.items()
+            if self.done >= set(planned) or self.done & (set(planned) - others[name])
+        ]
 
     def trait(self, name: str) -> dict[str, float]:
         """A trait of the coresets, means over seeds, by row."""

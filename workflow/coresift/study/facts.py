@@ -81,6 +81,7 @@ def study_facts(
     """
     return {
         "config": params.config,
+        "rounds": list(params.config["study"]["rounds"]),  # in their order, which JSON may lose
         "commit": git_commit(root),
         "machine": machine_facts(),
         "sources": source_facts(params.sources),

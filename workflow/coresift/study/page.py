@@ -84,8 +84,12 @@ def run_lines(book: Book) -> Iterator[str]:
         for name, planned in book.coresets.items()
     ]
     yield from _table(pl.DataFrame(rows))
-    missing = [row["round"] for row in rows if not row["models"]]
-    partial = [row["round"] for row in rows if 0 < row["models"] < row["planned"]]
+    missing = [row["round"] for row in rows if row["round"] not in book.started]
+    partial = [
+        row["round"]
+        for row in rows
+        if row["round"] in book.started and row["models"] < row["planned"]
+    ]
     if missing:
         yield f"Not run: {_listed(missing)}. Nothing is said of them below.\n"
     if partial:
@@ -108,8 +112,8 @@ def run_lines(book: Book) -> Iterator[str]:
     yield f"Every model: preset {pretrain['preset']}, trained from scratch on {seen}.\n"
     for rule, spent in facts["times"].items():
         yield (
-            f"{rule}: {spent['jobs']} jobs, {spent['wall_s'] / 3600:.2f} h of wall and "
-            f"{spent['cpu_s'] / 3600:.2f} h of processor time, summed over jobs.\n"
+            f"{rule}: {spent['jobs']} jobs, {spent['wall_s'] / 60:.1f} min of wall and "
+            f"{spent['cpu_s'] / 60:.1f} min of processor time, summed over jobs.\n"
         )
     yield (
         f"Machine: {machine['processor']}, {machine['cores']} cores, {machine['system']}. "
@@ -261,6 +265,9 @@ def disguise_lines(book: Book) -> Iterator[str]:
                 said.append(f"- {name} takes sequences {ratio:.2f} times as long as the pool's.")
             if low is not None and low > _COMPLEXITY:
                 said.append(f"- {name} takes {low:.1f} times the pool's share of low complexity.")
+    if not rows:
+        yield "No selection has been run."
+        return
     yield from _table(pl.DataFrame(rows, infer_schema_length=None))
     yield from said
 
@@ -392,7 +399,10 @@ def cluster_lines(book: Book) -> Iterator[str]:
             if budgets
             else "- Here it did at no budget: this study cannot advise a selection."
         )
-    yield "- `config/study_gpu.yaml` lies over this configuration: `make study-gpu`."
+    yield (
+        "- `config/study_gpu.yaml` lies over this configuration: `make study-gpu-rna`, "
+        "`make study-gpu-protein`."
+    )
 
 
 def file_lines(book: Book, name: str) -> Iterator[str]:
