@@ -12,7 +12,7 @@ from coresift.report.cells import Cell
 from coresift.report.comparisons import comparisons_table
 from coresift.settings import ConfigError
 from coresift.study.book import Book
-from coresift.study.cells import cells_of, of_models, runs_of
+from coresift.study.cells import cells_of, of_round, runs_of
 from coresift.study.decide import decisions, ranking
 from coresift.study.facts import source_facts, times
 from coresift.study.gather import held_out_runs, trait_runs
@@ -160,11 +160,14 @@ def test_rows_give_the_cells_back():
     np.testing.assert_array_equal(back.resamples, cell.resamples)
 
 
-def test_models_of_a_round_and_what_is_no_coreset():
+def test_models_and_tasks_of_a_round_and_what_is_no_coreset():
     names = ["cci-1kr-s0", "cci-1kr-s1", "cci-10-s0", "unigram", "untrained-s0"]
-    runs = pl.DataFrame({"model": names})
-    kept = of_models(runs, ["cci-1kr-s1"])["model"].to_list()
-    assert kept == ["cci-1kr-s1", "unigram", "untrained-s0"]
+    tasks = pl.DataFrame({"task": ["heldout_pool", "coreset", "mine", "other"]})
+    runs = pl.DataFrame({"model": names}).join(tasks, how="cross")
+    part = Round(strategies=["cci"], budgets=["1k residues"], seeds=[1], tasks=["mine"])
+    kept = of_round(runs, part)
+    assert kept["model"].unique(maintain_order=True).to_list() == [names[1], *names[3:]]
+    assert kept["task"].unique(maintain_order=True).to_list() == ["heldout_pool", "mine"]
 
 
 def test_what_helps_beats_its_strongest_control_by_what_counts(book):

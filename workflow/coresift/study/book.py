@@ -13,7 +13,7 @@ from coresift.report.cells import Cell
 from coresift.report.controls import row_of
 from coresift.report.results import results_table
 from coresift.selection.names import budget_of, parse_coreset
-from coresift.study.cells import cells_of, of_models
+from coresift.study.cells import cells_of, of_round
 from coresift.study.decide import compared, decisions
 from coresift.study.settings import Round
 from coresift.study.tables import CORESET_TRAITS, MACRO
@@ -80,7 +80,7 @@ class Book:
     @cached_property
     def comparisons(self) -> pl.DataFrame:
         """Of `decide.compared`, of the study's own run."""
-        return compared(self.main, {n: self.coresets[n] for n in self.started}, self.level)
+        return compared(self.main, {n: self.rounds[n] for n in self.started}, self.level)
 
     @cached_property
     def decisions(self) -> pl.DataFrame:
@@ -89,8 +89,7 @@ class Book:
 
     def cells(self, part: str) -> list[Cell]:
         """The cells of a round."""
-        own = of_models(self.main, self.coresets[part])
-        return [cell for cell in cells_of(own) if cell.task != CORESET_TRAITS]
+        return cells_of(of_round(self.main, self.rounds[part]))
 
     def results(self, part: str) -> pl.DataFrame:
         """Columns of `report.tables.RESULT`, of a round."""
@@ -155,8 +154,8 @@ class Book:
 
     def outcomes(self, part: str) -> list[str]:
         """The tasks that a round's models were measured on, held-out sets first."""
-        rows = of_models(self.main, self.coresets[part]).filter(
-            pl.col("model").is_in(self.coresets[part]), pl.col("task") != CORESET_TRAITS
+        rows = of_round(self.main, self.rounds[part]).filter(
+            pl.col("model").is_in(self.coresets[part])
         )
         return rows["task"].unique(maintain_order=True).to_list()
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import polars as pl
 
 from coresift.report.cells import Cell
+from coresift.study.settings import Round
 from coresift.study.tables import CORESET_TRAITS, RUN
 
 
@@ -60,7 +61,11 @@ def _cell(task: str, row: str, part: pl.DataFrame) -> Cell:
     )  # fmt: skip
 
 
-def of_models(runs: pl.DataFrame, coresets: Iterable[str]) -> pl.DataFrame:
-    """The rows of some coresets, and of all that is no coreset: baselines, untrained models."""
+def of_round(runs: pl.DataFrame, part: Round) -> pl.DataFrame:
+    """The rows of a round on held-out sets and its tasks, without traits of coresets.
+
+    They are those of its coresets, and of all that is no coreset: baselines, untrained models.
+    """
     is_coreset = pl.col("model").str.contains(r"-\d+[kMG]?r?-s\d+$")
-    return runs.filter(~is_coreset | pl.col("model").is_in([*coresets]))
+    asked = pl.col("task").str.starts_with("heldout_") | pl.col("task").is_in(part.tasks)
+    return runs.filter(asked, ~is_coreset | pl.col("model").is_in(part.coresets()))

@@ -10,11 +10,12 @@ import polars as pl
 from coresift.report.cells import Cell
 from coresift.report.comparisons import comparisons_table
 from coresift.report.controls import row_of
-from coresift.study.cells import cells_of, of_models
-from coresift.study.tables import CORESET_TRAITS, DECISION
+from coresift.study.cells import cells_of, of_round
+from coresift.study.settings import Round
+from coresift.study.tables import DECISION
 
 
-def compared(runs: pl.DataFrame, rounds: Mapping[str, Sequence[str]], level: float) -> pl.DataFrame:
+def compared(runs: pl.DataFrame, rounds: Mapping[str, Round], level: float) -> pl.DataFrame:
     """Every row against its controls, round by round (`COMPARISON` and a column round, the first).
 
     A round is a family by itself: its p-values are adjusted over its own comparisons of an outcome,
@@ -22,15 +23,14 @@ def compared(runs: pl.DataFrame, rounds: Mapping[str, Sequence[str]], level: flo
 
     Args:
         runs: columns of `RUN`, of one variant.
-        rounds: coresets by round.
+        rounds: those to be compared, by name.
     """
     frames = []
-    for name, coresets in rounds.items():
-        own = of_models(runs, coresets)
-        if not own["model"].is_in([*coresets]).any():
+    for name, part in rounds.items():
+        own = of_round(runs, part)
+        if not own["model"].is_in(part.coresets()).any():
             continue
-        cells = [cell for cell in cells_of(own) if cell.task != CORESET_TRAITS]
-        table = comparisons_table(_of_trained(cells), level)
+        table = comparisons_table(_of_trained(cells_of(own)), level)
         frames.append(table.select(pl.lit(name).alias("round"), pl.all()))
     return (
         pl.concat(frames)

@@ -210,7 +210,7 @@ def decision_lines(book: Book) -> Iterator[str]:
     """The decisions of each round, and the sentences of the report on each."""
     for part in _in_order(book):
         rows = book.decisions.filter(pl.col("round") == part)
-        if not rows.height:
+        if not rows.height or book.rounds[part].tasks:  # those of tasks are below
             continue
         role = "its decisions count" if part == FINAL else "exploratory, no finding"
         yield f"### Round `{part}` ({role})\n"
@@ -295,8 +295,7 @@ def ablation_lines(book: Book) -> Iterator[str]:
         for part in ("ablations",) if label == "" else tuple(rounds):
             if part not in rounds:
                 continue
-            coresets = Round(**rounds[part]).coresets()
-            table = compared(runs, {part: coresets}, book.level)
+            table = compared(runs, {part: Round(**rounds[part])}, book.level)
             rows += [
                 {
                     "run": label or "the study's",
