@@ -63,7 +63,7 @@ study: study-rna study-protein
 study-rna study-protein: study-%: $(STAMP)
 	$(call study,$*,study_$*,config/study.yaml)
 
-study-gpu-rna study-gpu-protein: STUDY_STEPS := $(filter-out beside,$(STUDY_STEPS))
+study-gpu-rna study-gpu-protein: override STUDY_STEPS := $(filter-out beside,$(STUDY_STEPS))
 study-gpu-rna study-gpu-protein: study-gpu-%: $(STAMP)
 	$(call study,$*,study_$*_$(GPU_SIZE),config/study.yaml config/study_gpu.yaml $(filter %_$(GPU_SIZE).yaml,$(wildcard config/study_gpu_*.yaml)))
 
