@@ -1,10 +1,17 @@
 """Raw FASTA to distinct, decontaminated sequences in hash buckets."""
 
+#: What a leak by k-mers is: defaults are the modality's.
+KMERS = CFG.decontaminate.kmer_limits(CFG.modality)
+#: Of decontamination, what its method reads.
 DECONTAMINATE = CFG.decontaminate.model_dump(
     exclude={
         "kmer": {"enabled", "splits", "identity", "coverage"},
         "mmseqs2": {"enabled", "splits", "k", "containment"},
     }[CFG.decontaminate.method]
+) | (
+    {"k": KMERS.k, "containment": KMERS.containment, "least": KMERS.least}
+    if CFG.decontaminate.method == "kmer"
+    else {}
 )
 
 

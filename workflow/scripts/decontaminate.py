@@ -19,6 +19,7 @@ if options["method"] == "mmseqs2":
     limits = options["identity"], options["coverage"]
     removed = similar(pool, examples, modality, *limits, snakemake.threads)
 else:
-    removed = contaminated(pool, ExampleIndex.build(examples, options["k"]), options["containment"])
+    index = ExampleIndex.build(examples, options["k"])
+    removed = contaminated(pool, index, options["containment"], options["least"])
 write_table(snakemake.output.removed, removed, REMOVED)
 write_table(snakemake.output.clean, pool.join(removed, on="seq_id", how="anti"), SEQUENCE)
