@@ -1,5 +1,7 @@
 """Raw FASTA to distinct, decontaminated sequences in hash buckets."""
 
+from dataclasses import asdict
+
 #: What a leak by k-mers is: defaults are the modality's.
 KMERS = CFG.decontaminate.kmer_limits(CFG.modality)
 #: Of decontamination, what its method reads.
@@ -8,11 +10,7 @@ DECONTAMINATE = CFG.decontaminate.model_dump(
         "kmer": {"enabled", "splits", "identity", "coverage"},
         "mmseqs2": {"enabled", "splits", "k", "containment"},
     }[CFG.decontaminate.method]
-) | (
-    {"k": KMERS.k, "containment": KMERS.containment, "least": KMERS.least}
-    if CFG.decontaminate.method == "kmer"
-    else {}
-)
+) | (asdict(KMERS) if CFG.decontaminate.method == "kmer" else {})
 
 
 #: What decides what becomes of a record.

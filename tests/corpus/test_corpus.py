@@ -14,6 +14,7 @@ from coresift.corpus.decontaminate import ExampleIndex, contaminated, least_shar
 from coresift.corpus.dedup import HashCollisionError, deduplicate, read_shard
 from coresift.corpus.fasta import CorpusError, read_fasta
 from coresift.corpus.ingest import ingest
+from coresift.corpus.kmer_limits import KMER_LIMITS
 from coresift.corpus.normalise import Limits, normalise, reject_reason
 from coresift.corpus.settings import Decontaminate
 from coresift.corpus.subset import PoolError, fetch_sequences, random_subset, sample_share
@@ -319,6 +320,14 @@ def test_the_least_count_is_that_of_the_quotient():
         assert (need / sizes >= threshold).all()
         assert ((need - 1) / sizes < threshold).all()
     assert least_shared(np.array([0, 3, 50]), 0.5, 4).tolist() == [4, 4, 25]
+
+
+def test_k_and_containment_are_the_modalitys_where_not_given():
+    assert Decontaminate().kmer_limits("rna") == KMER_LIMITS["rna"]
+    own = Decontaminate(k=7).kmer_limits("protein")
+    assert (own.k, own.containment, own.least) == (7, KMER_LIMITS["protein"].containment, 2)
+    assert Decontaminate(containment=0.5).kmer_limits("rna").containment == 0.5
+    assert Decontaminate(k=32, containment=0.0).kmer_limits("rna").least == 1
 
 
 @pytest.mark.parametrize("modality", ["rna", "protein"])
