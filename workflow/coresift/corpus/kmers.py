@@ -109,8 +109,9 @@ class KmerIndex:
         self.k, self.sizes = k, np.bincount(rows, minlength=len(sequences))
         order = np.argsort(kmers, kind="stable")
         # The k-mers in order; those of number i are of sequences _rows[_edges[i]:_edges[i + 1]].
-        self._kmers, counts = np.unique(kmers, return_counts=True)
-        self._edges = np.append(0, np.cumsum(counts))
+        kmers = kmers[order]
+        first = np.flatnonzero(np.append(True, kmers[1:] != kmers[:-1])[: len(kmers)])
+        self._kmers, self._edges = kmers[first], np.append(first, len(kmers))
         self._rows = rows[order].astype(np.int32)
         # Where k-mers with the same upper bits begin: half of these runs are empty, few have two.
         bits = min(max(len(self._kmers).bit_length() + 1, 8), 26)
