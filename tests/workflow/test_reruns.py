@@ -203,6 +203,7 @@ CODE = [
     ("tasks/seeds.py", {"evaluate_domain", *ALONE, *PAGE}),
     ("corpus/labels.py", GROUPED),
     ("corpus/heldout.py", HELD_OUT),
+    ("corpus/kmers.py", POOLED),
     (
         "corpus/features.py",
         {"features", "describe_scores", "describe_coresets", "make_report", *CARDS},
