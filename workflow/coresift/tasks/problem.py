@@ -28,6 +28,8 @@ from coresift.tasks.targets import ScaledTargets, Targets, check_known, make_tar
 
 #: Most padding in a forward pass that pads, as a share of its tokens (or pairs of them).
 MAX_PADDING = 0.2
+#: Of maps on a CPU, which one map fills: padding would buy nothing but longer passes.
+MAX_CPU_MAP_PADDING = 0.05
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ class Problem:
         fixed: (n, features) standardised rows of partners that it cannot read.
         costs: (n,) tokens of an example, or their square for kind pairwise.
         budget: most padded cost of one forward pass.
+        precision: of forward passes, float32 or bf16 (autocast).
         cropped: counts of what is not read (`count_cropped`).
         unread: (columns, n) residues of each sequence that are not read.
     """
@@ -80,6 +83,7 @@ class Problem:
     fixed: list[np.ndarray]
     costs: np.ndarray
     budget: int
+    precision: str
     cropped: dict[str, Any]
     unread: np.ndarray
 
@@ -103,11 +107,14 @@ class Problem:
         train = self.splits["train"]
         width = features(train[:1])[0].shape[1]
         head = make_head(self.task, width, self.targets.n_outputs).to(device)
-        # A head on stored rows pads nothing: smaller passes would win nothing.
-        padded = tuned is not None or self.task.kind == "pairwise"
-        padding = MAX_PADDING if padded else 1.0
+        pairwise = self.task.kind == "pairwise"
+        if pairwise and device.type == "cpu":
+            padding = MAX_CPU_MAP_PADDING
+        else:
+            # A head on stored rows pads nothing: smaller passes would win nothing.
+            padding = MAX_PADDING if pairwise or tuned is not None else 1.0
         batches = Batches(self.costs, self.budget, padding)
-        probe = Probe(self.task, head, tuned, features, self.scaled, batches)
+        probe = Probe(self.task, head, tuned, features, self.scaled, batches, self.precision)
         resumable = None
         if work is not None:
             trained = nn.ModuleList([head] if tuned is None else [head, tuned])
@@ -127,10 +134,13 @@ class Problem:
     def digest(self) -> str:
         """Hash of the task, its examples and how they are batched; not of maps in files."""
         rows = self.examples.frame.write_csv()
-        return content_hash([plain(self.task), rows, self.costs.tolist(), self.budget])
+        passes = (self.costs.tolist(), self.budget, self.precision)
+        return content_hash([plain(self.task), rows, *passes])
 
 
-def read_problem(task: Task, modality: str, room: int, tokens_per_batch: int) -> Problem:
+def read_problem(
+    task: Task, modality: str, room: int, tokens_per_batch: int, precision: str = "float32"
+) -> Problem:
     """Read a task for a model of a modality that reads `room` residues.
 
     Raises:
@@ -151,7 +161,18 @@ def read_problem(task: Task, modality: str, room: int, tokens_per_batch: int) ->
     cropped = count_cropped(read.ravel(), room)
     unread = (read - room).clip(min=0)
     return Problem(
-        task, examples, targets, scaled, splits, encoded, fixed, costs, budget, cropped, unread
+        task,
+        examples,
+        targets,
+        scaled,
+        splits,
+        encoded,
+        fixed,
+        costs,
+        budget,
+        precision,
+        cropped,
+        unread,
     )
 
 
