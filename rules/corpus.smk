@@ -1,11 +1,16 @@
 """Raw FASTA to distinct, decontaminated sequences in hash buckets."""
 
+from dataclasses import asdict
+
+#: What a leak by k-mers is: defaults are the modality's.
+KMERS = CFG.decontaminate.kmer_limits(CFG.modality)
+#: Of decontamination, what its method reads.
 DECONTAMINATE = CFG.decontaminate.model_dump(
     exclude={
         "kmer": {"enabled", "splits", "identity", "coverage"},
         "mmseqs2": {"enabled", "splits", "k", "containment"},
     }[CFG.decontaminate.method]
-)
+) | (asdict(KMERS) if CFG.decontaminate.method == "kmer" else {})
 
 
 #: What decides what becomes of a record.

@@ -142,6 +142,7 @@ rule make_report:
         run=CFG.run,
         paper=PAPER,
         modality=CFG.modality,
+        decontaminate=DECONTAMINATE if CFG.decontaminate.enabled else None,
         composition=ALPHABETS[CFG.modality].composition_name,
         compute=CFG.pretrain.compute,
         confidence=CFG.evaluate.confidence,

@@ -58,7 +58,7 @@ rule heldout_sets:
         modality=CFG.modality,
         corpus=INGEST if CFG.heldout.files else None,
         size=CFG.heldout.size,
-        k=CFG.decontaminate.k,
+        k=KMERS.k,
         seed=CFG.seed,
         code=code("heldout_sets"),
     script:

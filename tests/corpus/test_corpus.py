@@ -6,13 +6,17 @@ import hashlib
 import numpy as np
 import polars as pl
 import pytest
+from coresift.alphabet import ALPHABETS
+from coresift.corpus import kmers
 from coresift.corpus.blocks import blocks_of, bounds, overlapping, runs_of, sequence_id
 from coresift.corpus.composition import composition
-from coresift.corpus.decontaminate import ExampleIndex, contaminated, kmer_hashes
+from coresift.corpus.decontaminate import ExampleIndex, contaminated, least_shared
 from coresift.corpus.dedup import HashCollisionError, deduplicate, read_shard
 from coresift.corpus.fasta import CorpusError, read_fasta
 from coresift.corpus.ingest import ingest
+from coresift.corpus.kmer_limits import KMER_LIMITS
 from coresift.corpus.normalise import Limits, normalise, reject_reason
+from coresift.corpus.settings import Decontaminate
 from coresift.corpus.subset import PoolError, fetch_sequences, random_subset, sample_share
 from coresift.corpus.summary import duplicate_ids, summarise
 from coresift.corpus.tables import PART, REJECT, SEQUENCE
@@ -265,42 +269,93 @@ def naive_kmers(sequence, k):
 @given(
     st.lists(st.text("ACGU", max_size=30), min_size=1, max_size=6), st.integers(1, 13)
 )  # fmt: skip
-def test_kmer_hashes_count_distinct_kmers(sequences, k):
-    frame = kmer_hashes(sequences, k)
+def test_distinct_kmers_are_those_of_each_sequence(sequences, k):
+    rows, found = kmers.distinct_kmers(sequences, k)
     words = [naive_kmers(s, k) for s in sequences]
-    counts = dict(frame.group_by("row").len().rows())
-    assert [counts.get(i, 0) for i in range(len(sequences))] == [len(w) for w in words]
-    assert frame["kmer"].n_unique() == len(set().union(*words))
+    assert np.bincount(rows, minlength=len(sequences)).tolist() == [len(w) for w in words]
+    assert len(np.unique(found)) == len(set().union(*words))
 
 
-@settings(max_examples=25, deadline=None)
+def leak_frames(pool, examples):
+    """Tables of pool and examples; examples in an order of their own."""
+    frame = {"seq_id": [f"p{i}" for i in range(len(pool))], "sequence": pool}
+    names = [f"e{i}" for i in range(len(examples))]
+    table = pl.DataFrame({"task": "t", "task_id": names, "sequence": examples})
+    return pl.DataFrame(frame), table.reverse()
+
+
+@settings(max_examples=60, deadline=None)
 @given(
-    st.lists(st.text("AC", min_size=4, max_size=25), min_size=1, max_size=8, unique=True),
-    st.lists(st.text("AC", min_size=4, max_size=25), min_size=1, max_size=5, unique=True),
-    st.sampled_from([0.3, 0.5, 1.0]),
+    st.lists(st.text("AC", min_size=1, max_size=25), min_size=1, max_size=8, unique=True),
+    st.lists(st.text("AC", min_size=1, max_size=25), min_size=1, max_size=5, unique=True),
+    st.sampled_from([0.0, 0.1, 0.3, 0.5, 1.0]),
+    st.integers(1, 6),
+    st.integers(1, 4),
+    st.integers(1, 60),
 )
-def test_contaminated_equals_brute_force(pool, examples, threshold):
-    pool_frame = pl.DataFrame({"seq_id": [f"p{i}" for i in range(len(pool))], "sequence": pool})
-    table = pl.DataFrame(
-        {
-            "task": ["t"] * len(examples),
-            "task_id": [f"e{i}" for i in range(len(examples))],
-            "sequence": examples,
-        }
-    )
-    found = contaminated(pool_frame, ExampleIndex.build(table, 4), threshold)
+def test_contaminated_equals_brute_force(pool, examples, threshold, k, least, room):
+    """Whatever the pieces in which sequences and counts are taken."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kmers, "_CELLS", room)
+        patch.setattr(kmers, "_RESIDUES", room)
+        frame, table = leak_frames(pool, examples)
+        found = contaminated(frame, ExampleIndex.build(table, k), threshold, least)
     expected = {}
     for i, p in enumerate(pool):
-        scores = [
-            len(naive_kmers(p, 4) & naive_kmers(e, 4))
-            / min(len(naive_kmers(p, 4)), len(naive_kmers(e, 4)))
-            for e in examples
-        ]
-        if max(scores) >= threshold:
+        scores = []
+        for e in examples:
+            shared = len(naive_kmers(p, k) & naive_kmers(e, k))
+            share = shared / max(1, min(len(naive_kmers(p, k)), len(naive_kmers(e, k))))
+            scores.append(share if shared >= least and share >= threshold else -1)
+        if max(scores) >= 0:
             expected[f"p{i}"] = (f"e{scores.index(max(scores))}", max(scores))
-    assert {row["seq_id"]: (row["task_id"], row["containment"]) for row in found.to_dicts()} == {
-        key: (name, pytest.approx(value)) for key, (name, value) in expected.items()
-    }
+    rows = found.to_dicts()
+    assert {r["seq_id"]: (r["task_id"], r["containment"]) for r in rows} == expected
+
+
+def test_the_least_count_is_that_of_the_quotient():
+    sizes = np.arange(1, 400)
+    for threshold in (0.07, 0.1, 0.15, 0.29, 0.3, 0.57, 1.0):
+        need = least_shared(sizes, threshold, 1)
+        assert (need / sizes >= threshold).all()
+        assert ((need - 1) / sizes < threshold).all()
+    assert least_shared(np.array([0, 3, 50]), 0.5, 4).tolist() == [4, 4, 25]
+
+
+def test_k_and_containment_are_the_modalitys_where_not_given():
+    assert Decontaminate().kmer_limits("rna") == KMER_LIMITS["rna"]
+    own = Decontaminate(k=7).kmer_limits("protein")
+    assert (own.k, own.containment, own.least) == (7, KMER_LIMITS["protein"].containment, 2)
+    assert Decontaminate(containment=0.5).kmer_limits("rna").containment == 0.5
+    assert Decontaminate(k=32, containment=0.0).kmer_limits("rna").least == 1
+
+
+@pytest.mark.parametrize("modality", ["rna", "protein"])
+def test_the_defaults_find_what_leaks_whole_or_in_part(modality):
+    """An exact copy, a fragment, a copy in something longer, a guide, 90 %: not what is unlike."""
+    letters = ALPHABETS[modality].canonical
+    rng = np.random.default_rng(3)
+
+    def random(n):
+        return "".join(rng.choice(list(letters), n))
+
+    example, guide = random(200), random(23)
+    mutated = list(example)
+    for place in rng.choice(200, 20, replace=False):
+        mutated[place] = str(rng.choice([x for x in letters if x != example[place]]))
+    leaks = [example, example[80:115], random(300) + example + random(300), "".join(mutated)]
+    leaks += [random(90) + guide + random(90)]
+    limits = Decontaminate().kmer_limits(modality)
+    others = [
+        example[::-1],
+        guide[: limits.match - 1] + random(200),
+        *(random(300) for _ in range(40)),
+    ]
+    frame, table = leak_frames([*leaks, *others], [example, guide])
+    index = ExampleIndex.build(table, limits.k)
+    found = contaminated(frame, index, limits.containment, limits.least)
+    named = dict(zip(found["seq_id"], found["task_id"], strict=True))
+    assert named == {"p0": "e0", "p1": "e0", "p2": "e0", "p3": "e0", "p4": "e1"}
 
 
 def test_subset_is_nested_and_independent_of_buckets(tmp_path):

@@ -51,9 +51,9 @@ def test_all_planted_leaks_are_removed(root, demo, monkeypatch, method):
     options = config.decontaminate
     examples = protected_examples(tasks, options.splits, config.modality)
     if method == "kmer":
-        removed = contaminated(
-            distinct, ExampleIndex.build(examples, options.k), options.containment
-        )
+        limits = options.kmer_limits(config.modality)
+        index = ExampleIndex.build(examples, limits.k)
+        removed = contaminated(distinct, index, limits.containment, limits.least)
     else:
         limits = options.identity, options.coverage
         removed = similar(distinct, examples, config.modality, *limits, threads=2)

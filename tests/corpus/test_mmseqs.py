@@ -91,6 +91,18 @@ def test_buckets_and_threads_do_not_matter_and_limits_do():
 
 
 @needs_mmseqs
+def test_equal_kmers_alone_find_what_similar_ones_do(monkeypatch):
+    draw = random.Random(5)
+    letters = LETTERS["protein"]
+    parents = ["".join(draw.choices(letters, k=90)) for _ in range(12)]
+    pool = pool_of([mutated(p, n, letters) for p in parents for n in (6, 10, 16)])
+    found = similar(pool, examples_of(parents), "protein", 0.8, 0.5, threads=1)
+    monkeypatch.setattr(module, "_EXACT_FROM", 2.0)
+    assert found.equals(similar(pool, examples_of(parents), "protein", 0.8, 0.5, threads=1))
+    assert found.height == pool.height
+
+
+@needs_mmseqs
 def test_a_guide_of_23_inside_a_longer_sequence_is_found():
     examples, _, bystanders = planted("rna")
     guide = examples[0][:23]

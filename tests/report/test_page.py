@@ -9,10 +9,13 @@ import pytest
 from coresift.files import write_json
 from coresift.report import plots
 from coresift.report.curves import learning_curves, read_curve, read_curves, thinned
+from coresift.report.notes import leaks_note
 from coresift.report.page import render, unigram_loss, verdict_text
 from coresift.report.scores import SHOWN, correlations, extremes, identity_line
 from markupsafe import escape
 
+#: Of rule decontaminate, with the defaults for RNA.
+LEAKS = {"method": "kmer", "k": 9, "containment": 0.15, "match": 19}
 TRAITS = {"length": -0.5, "composition": 0.1, "ambiguous": None, "loss": 0.3}
 SUMMARY = {
     "sequences": 40,
@@ -70,7 +73,8 @@ def made(written, tmp_path):
         plots=[written.out.held_out, written.out.bars],
     )  # fmt: skip
     params = SimpleNamespace(
-        run="built", modality="rna", composition="GC share", compute="equal_tokens",
+        run="built", modality="rna", decontaminate=LEAKS, composition="GC share",
+        compute="equal_tokens",
         confidence=0.95, titles=["Held-out loss", "Tasks"], cropped=[],
         names=["cci-10-s0", "random-10-s0"],
     )  # fmt: skip
@@ -90,6 +94,21 @@ def test_the_page_leads_with_the_verdict_and_held_out_loss(made):
     assert page.count("<svg") == 2
     assert "&lt;c&gt;" in page
     assert "None" not in page
+
+
+def test_the_page_says_from_which_identity_on_leaks_are_found(made):
+    files, params = made
+    note = leaks_note("rna", LEAKS)
+    assert note in render(files, files.plots, params)
+    assert "15% of the 9-mers" in note
+    assert "11 of them or more. Half of the sequences with 81% identity" in note
+    assert "95 % are found from 87% identity on if both have 100 residues, from 95%" in note
+    own = leaks_note("rna", {**LEAKS, "k": 15, "containment": 0.5})
+    assert "5 of them or more. Half of the sequences with 95% identity" in own
+    assert "95 %" not in own
+    aligned = leaks_note("protein", {"method": "mmseqs2", "identity": 0.8, "coverage": 0.5})
+    assert "80% identity over 50% of the shorter" in aligned
+    assert "off" in leaks_note("rna", None)
 
 
 def test_the_terminal_shows_the_same_sentences(made):

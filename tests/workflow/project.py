@@ -20,6 +20,8 @@ def small_config():
         "modality": "rna",
         "device": "cpu",
         "corpus": {"fasta": ["a.fasta", "b.fasta"], "blocks": 8, "buckets": 2},
+        # All is rRNA: the defaults would take most of it.
+        "decontaminate": {"k": 15, "containment": 0.5},
         "heldout": {"share": 0.1},
         "subset": {"size": 40, "fasta": ["a.fasta", "b.fasta"]},
         "base": {"warmup_epochs": 1},

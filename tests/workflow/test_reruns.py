@@ -110,7 +110,7 @@ def test_more_tested_of_what_is_held_out_changes_no_pool(project):
 
 def test_a_new_task_does_not_train(project):
     config = small_config()
-    config["decontaminate"] = {"enabled": True}
+    config["decontaminate"]["enabled"] = True
     config["evaluate"] |= {"seeds": [0, 1], "precision": "bf16"}
     assert project.planned(config) == {"evaluate_domain", "cnn_domain", "join_seeds", *PAGE}
 
@@ -222,6 +222,7 @@ CODE = [
     ("corpus/labels.py", GROUPED),
     ("corpus/windows.py", INGESTED),
     ("corpus/heldout.py", HELD_OUT),
+    ("corpus/kmers.py", POOLED),
     (
         "corpus/features.py",
         {"features", "describe_scores", "describe_coresets", "make_report", *CARDS},

@@ -6,6 +6,7 @@ start(snakemake.log[0])
 
 import polars as pl
 from coresift.corpus.decontaminate import ExampleIndex, contaminated
+from coresift.corpus.kmer_limits import KmerLimits
 from coresift.corpus.mmseqs import similar
 from coresift.corpus.subset import sample_share
 from coresift.corpus.tables import PROTECTED, REMOVED, SEQUENCE
@@ -19,6 +20,8 @@ if options["method"] == "mmseqs2":
     limits = options["identity"], options["coverage"]
     removed = similar(pool, examples, modality, *limits, snakemake.threads)
 else:
-    removed = contaminated(pool, ExampleIndex.build(examples, options["k"]), options["containment"])
+    limits = KmerLimits(options["k"], options["containment"], options["match"])
+    index = ExampleIndex.build(examples, limits.k)
+    removed = contaminated(pool, index, limits.containment, limits.least)
 write_table(snakemake.output.removed, removed, REMOVED)
 write_table(snakemake.output.clean, pool.join(removed, on="seq_id", how="anti"), SEQUENCE)

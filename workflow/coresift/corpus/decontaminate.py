@@ -7,64 +7,18 @@ both found. One strand only: the models read one strand.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 
+from coresift.corpus.kmers import KmerIndex
 from coresift.corpus.tables import REMOVED
+from coresift.dag.pace import Pace
 from coresift.tables import conform
 
-#: Odd 64-bit multiplier of the polynomial k-mer hash (golden ratio).
-_BASE = 0x9E3779B97F4A7C15
-#: Pool sequences compared at a time: bounds the size of the join.
-_ROWS = 512
-
-
-def kmer_hashes(sequences: Sequence[str], k: int) -> pl.DataFrame:
-    """Distinct k-mers of each sequence: columns row (UInt32), kmer (UInt64 hash)."""
-    rows, hashes = kmer_windows(sequences, k)
-    return pl.DataFrame({"row": rows, "kmer": hashes}).unique(maintain_order=False)
-
-
-def kmer_windows(sequences: Sequence[str], k: int) -> tuple[np.ndarray, np.ndarray]:
-    """(n,) uint32 number of the sequence and (n,) uint64 hash of every window of k residues.
-
-    A sequence shorter than k has none. The hash of a window of length a+b is
-    hash_a * base^b + hash_b, built by doubling in O(log k) vector operations.
-    """
-    lengths = np.array([len(s) for s in sequences], dtype=np.int64)
-    codes = np.frombuffer("".join(sequences).encode("ascii"), np.uint8).astype(np.uint64)
-    if len(codes) < k:
-        return np.empty(0, np.uint32), np.empty(0, np.uint64)
-    power, width, step = codes + np.uint64(1), 1, 0
-    hashes: np.ndarray | None = None
-    # `power` hashes windows of 2^i letters; `hashes` of the low bits of k so far.
-    while True:
-        if k & width:
-            if hashes is None:
-                hashes, step = power, width
-            else:
-                n = len(codes) - step - width + 1
-                tail = hashes[width : width + n]
-                hashes = power[:n] * _pow(step) + tail
-                step += width
-        if width * 2 > k:
-            break
-        n = len(power) - width
-        power = power[:n] * _pow(width) + power[width : width + n]
-        width *= 2
-    assert hashes is not None
-    rows = np.repeat(np.arange(len(lengths), dtype=np.uint32), lengths)
-    last = np.repeat(np.cumsum(lengths), lengths)
-    starts = np.arange(len(hashes))
-    inside = starts + k <= last[: len(hashes)]
-    return rows[: len(hashes)][inside], hashes[inside]
-
-
-def _pow(exponent: int) -> np.uint64:
-    return np.uint64(pow(_BASE, exponent, 1 << 64))
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -72,53 +26,67 @@ class ExampleIndex:
     """K-mer index of held-out examples.
 
     Attributes:
-        examples: columns row, task, task_id, n_kmers.
-        kmers: columns row, kmer.
+        examples: columns task, task_id, in that order; row i is sequence i of the index.
+        kmers: their k-mers.
     """
 
     examples: pl.DataFrame
-    kmers: pl.DataFrame
-    k: int
+    kmers: KmerIndex
 
     @classmethod
     def build(cls, examples: pl.DataFrame, k: int) -> ExampleIndex:
         """Index examples (columns task, task_id, sequence; normalised)."""
-        kmers = kmer_hashes(examples["sequence"].to_list(), k)
-        counts = kmers.group_by("row").len("n_kmers")
-        table = examples.select("task", "task_id").with_row_index("row")
-        return cls(table.join(counts, on="row", how="inner"), kmers, k)
+        rows = examples.sort("task", "task_id", maintain_order=True)
+        return cls(rows.select("task", "task_id"), KmerIndex(rows["sequence"].to_list(), k))
 
 
-def contaminated(pool: pl.DataFrame, protected: ExampleIndex, threshold: float) -> pl.DataFrame:
+def least_shared(sizes: np.ndarray, threshold: float, least: int) -> np.ndarray:
+    """(n,) int64 k-mers that a sequence of that many must share for a containment of `threshold`.
+
+    At least `least`, so that a short sequence is not found by chance.
+    """
+    of = np.maximum(sizes, 1)
+    need = np.ceil(threshold * of).astype(np.int64)
+    # The product is rounded: the quotient decides.
+    need -= (need - 1) / of >= threshold
+    return np.maximum(need, max(least, 1))
+
+
+def contaminated(
+    pool: pl.DataFrame, protected: ExampleIndex, threshold: float, least: int
+) -> pl.DataFrame:
     """Pool sequences whose containment in an example reaches `threshold` (columns of `REMOVED`).
 
     The example of the highest containment is named; ties go to the first in (task, task_id) order.
+
+    Args:
+        pool: columns seq_id, sequence.
+        least: k-mers that must be shared whatever the threshold.
     """
-    found = [
-        _contaminated_rows(pool.slice(start, _ROWS), protected, threshold)
-        for start in range(0, pool.height, _ROWS)
-    ]
-    empty = pl.DataFrame(schema=dict(REMOVED))
-    return pl.concat([empty, *found]).sort("seq_id")
-
-
-def _contaminated_rows(
-    pool: pl.DataFrame, protected: ExampleIndex, threshold: float
-) -> pl.DataFrame:
-    kmers = kmer_hashes(pool["sequence"].to_list(), protected.k)
-    sizes = kmers.group_by("row").len("n_pool")
-    shared = (
-        kmers.join(protected.kmers, on="kmer", suffix="_example")
-        .group_by("row", "row_example")
-        .len("shared")
-        .join(sizes, on="row")
-        .join(protected.examples, left_on="row_example", right_on="row")
-        .with_columns(
-            containment=pl.col("shared") / pl.min_horizontal("n_pool", "n_kmers"),
-        )
-        .filter(pl.col("containment") >= threshold)
-        .sort("row", "containment", "task", "task_id", descending=[False, True, False, False])
-        .unique("row", keep="first", maintain_order=True)
-    )
-    ids = pool.select("seq_id").with_row_index("row")
-    return conform(shared.join(ids, on="row").with_columns(identity=None), REMOVED)
+    of_example = least_shared(protected.kmers.sizes, threshold, least)
+    lowest = of_example.min(initial=np.iinfo(np.int64).max)
+    found: list[np.ndarray] = []
+    pace = Pace()
+    for start, sizes, shared in protected.kmers.counts(pool["sequence"].to_list()):
+        of_pool = least_shared(sizes, threshold, least)
+        maybe = np.flatnonzero(shared >= min(lowest, of_pool.min()))
+        rows, examples = np.divmod(maybe, shared.shape[1])
+        n = shared.ravel()[maybe]
+        # What the shorter of two must share is the lesser of what either must.
+        enough = n >= np.minimum(of_pool[rows], of_example[examples])
+        rows, examples, n = rows[enough], examples[enough], n[enough]
+        share = n / np.minimum(sizes[rows], protected.kmers.sizes[examples])
+        order = np.lexsort((examples, -share, rows))
+        first = order[np.flatnonzero(np.diff(rows[order], prepend=-1))]
+        found.append(np.stack([rows[first] + start, examples[first], share[first]]))
+        done = start + len(sizes)
+        if due := pace.due(done, pool.height - done):
+            logger.info("%d of %d sequences, %.0f/s, %.0f s left", done, pool.height, *due)
+    rows, examples, share = np.concatenate([np.empty((3, 0)), *found], axis=1)
+    named = protected.examples[examples.astype(np.int64)]
+    ids = pool.select("seq_id")[rows.astype(np.int64)]
+    removed = pl.concat([ids, named], how="horizontal")
+    logger.info("%d of %d sequences removed", removed.height, pool.height)
+    return conform(
+        removed.with_columns(containment=pl.Series(share, dtype=pl.Float64), identity=None), REMOVED
+    ).sort("seq_id")

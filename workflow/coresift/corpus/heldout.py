@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from coresift.corpus.decontaminate import kmer_hashes, kmer_windows
 from coresift.corpus.dedup import iter_pool
 from coresift.corpus.fasta import CorpusError, read_blocks
 from coresift.corpus.groups import groups_of
 from coresift.corpus.ingest import Judge
+from coresift.corpus.kmers import KmerIndex
 from coresift.corpus.normalise import Limits
 from coresift.corpus.outcome import counts_text
 from coresift.corpus.subset import PoolError, sample_distinct
@@ -32,9 +32,6 @@ logger = logging.getLogger(__name__)
 #: The pool's own set.
 POOL = "pool"
 _ROW: Schema = {name: HELD_OUT[name] for name in ("seq_id", "sequence", "length")}
-#: Sequences of the pool compared at a time: bounds the size of the join.
-_ROWS = 512
-_MARK_BITS = 24
 
 
 def pool_set(buckets: Sequence[str | Path], size: int, seed: int) -> pl.DataFrame:
@@ -76,48 +73,6 @@ def file_set(
     return found, report
 
 
-class _Index:
-    """Distinct k-mers of some sequences, and which sequences have them.
-
-    Attributes:
-        sizes: (n,) int64 distinct k-mers of each sequence.
-    """
-
-    def __init__(self, sequences: Sequence[str], k: int) -> None:
-        found = kmer_hashes(sequences, k).sort("kmer", "row")
-        self.k, self.n = k, len(sequences)
-        #: The k-mers in order; those of number i are of sequences rows[edges[i]:edges[i + 1]].
-        self.kmers, counts = np.unique(found["kmer"].to_numpy(), return_counts=True)
-        self.edges = np.append(0, np.cumsum(counts))
-        self.rows = found["row"].to_numpy().astype(np.int64)
-        self.sizes = np.bincount(self.rows, minlength=self.n)
-        # Most k-mers of the pool are in no held-out sequence: a bit array says so at once.
-        self.marked = np.zeros(1 << _MARK_BITS, bool)
-        self.marked[_mark(self.kmers)] = True
-
-    def shared(self, sequences: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """Pairs that share k-mers: (m,) int64 number of the index's sequence, how many k-mers."""
-        if not len(self.kmers):
-            return np.empty(0, np.int64), np.empty(0, np.int64)
-        others, hashes = kmer_windows(sequences, self.k)
-        maybe = np.flatnonzero(self.marked[_mark(hashes)])
-        places = np.minimum(np.searchsorted(self.kmers, hashes[maybe]), len(self.kmers) - 1)
-        known = self.kmers[places] == hashes[maybe]
-        pairs = np.unique(others[maybe][known].astype(np.int64) * len(self.kmers) + places[known])
-        others, places = np.divmod(pairs, len(self.kmers))
-        counts = self.edges[places + 1] - self.edges[places]
-        first = np.cumsum(counts) - counts
-        steps = np.arange(counts.sum()) - np.repeat(first, counts)
-        rows = self.rows[np.repeat(self.edges[places], counts) + steps]
-        both, n = np.unique(np.repeat(others, counts) * self.n + rows, return_counts=True)
-        return both % self.n, n
-
-
-def _mark(kmers: np.ndarray) -> np.ndarray:
-    """Place of a k-mer's hash in the bit array: the upper bits of a multiple of it."""
-    return (kmers * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(64 - _MARK_BITS)
-
-
 def nearest(held_out: pl.DataFrame, pool: Sequence[str | Path], k: int) -> pl.DataFrame:
     """How near the pool comes to each held-out sequence.
 
@@ -130,15 +85,14 @@ def nearest(held_out: pl.DataFrame, pool: Sequence[str | Path], k: int) -> pl.Da
         Columns seq_id; nearest, the largest share of its distinct k-mers that one sequence of the
         pool has, null for a sequence shorter than k; in_pool, whether the pool has the sequence.
     """
-    index = _Index(held_out["sequence"].to_list(), k)
+    index = KmerIndex(held_out["sequence"].to_list(), k)
     most = np.zeros(held_out.height, np.int64)
     present: list[str] = []
     start, done = time.monotonic(), 0
     for number, frame in enumerate(iter_pool(pool, ["seq_id", "sequence"]), start=1):
         present += frame.join(held_out, on="seq_id", how="semi")["seq_id"].to_list()
-        for piece in frame.iter_slices(_ROWS):
-            rows, n = index.shared(piece["sequence"].to_list())
-            np.maximum.at(most, rows, n)
+        for _, _, shared in index.counts(frame["sequence"].to_list()):
+            np.maximum(most, shared.max(axis=0), out=most)
         done += frame.height
         rate = done / max(time.monotonic() - start, 1e-9)
         logger.info("bucket %d of %d: %d sequences, %.0f/s", number, len(pool), done, rate)

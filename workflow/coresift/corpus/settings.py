@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from coresift.settings import FilePath, Fraction, OneGroup, Positive, Precision, Section
+from coresift.corpus.kmer_limits import KMER_LIMITS, KmerLimits
+from coresift.settings import (
+    FilePath,
+    Fraction,
+    Modality,
+    OneGroup,
+    Positive,
+    Precision,
+    Section,
+)
 
 #: What `corpus.groups` may not be called: groupings there are anyway, and columns beside them.
 RESERVED = {
     *("source", "cluster", "hash", "length_bin", "near", "set", "seq_id", "group"),
     *("id", "sequence", "source_ids", "length", "score", "rank", "stratum", "weight"),
 }
+_RNA, _PROTEIN = KMER_LIMITS["rna"], KMER_LIMITS["protein"]
 
 
 class Cluster(Section):
@@ -135,9 +146,18 @@ class Decontaminate(Section):
     method: Literal["kmer", "mmseqs2"] = Field(
         "kmer", description="shared k-mers, or alignment by MMseqs2 (`mmseqs` on PATH)"
     )
-    k: int = Field(15, ge=4, le=32, description="kmer: k-mer length, residues")
-    containment: Fraction = Field(
-        0.5, description="kmer: removed if this fraction of the shorter one's k-mers is shared"
+    k: int | None = Field(
+        None,
+        ge=4,
+        le=32,
+        description=f"kmer: k-mer length, residues. Default: {_RNA.k} for RNA, {_PROTEIN.k} for "
+        "proteins",
+    )
+    containment: Fraction | None = Field(
+        None,
+        description="kmer: removed if this fraction of the shorter one's k-mers is shared. "
+        f"Default: {_RNA.containment} for RNA, {_PROTEIN.containment} for proteins "
+        "(docs/corpus.md: what is found)",
     )
     identity: Fraction = Field(
         0.8, description="mmseqs2: removed if an alignment has this share of identical positions"
@@ -148,6 +168,15 @@ class Decontaminate(Section):
     splits: list[Literal["train", "valid", "test"]] = Field(
         ["valid", "test"], description="the task splits held out from pretraining"
     )
+
+    def kmer_limits(self, modality: Modality) -> KmerLimits:
+        """`k` and `containment` as they are used, and what goes with them."""
+        default = KMER_LIMITS[modality]
+        return replace(
+            default,
+            k=default.k if self.k is None else self.k,
+            containment=default.containment if self.containment is None else self.containment,
+        )
 
 
 class Heldout(Section):
@@ -173,7 +202,7 @@ class Heldout(Section):
     near: Fraction = Field(
         0.5,
         description="a held-out sequence is near if one sequence of the pool has this share of "
-        "its k-mers (decontaminate.k)",
+        "its k-mers (of decontaminate.k, or its default)",
     )
     mask_fraction: float = Field(
         0.15, gt=0, lt=1, description="share of a sequence's canonical residues in a mask"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import polars as pl
 
+from coresift.corpus.kmer_limits import FOUND, KMER_LIMITS, KmerLimits
 from coresift.files import read_json
 from coresift.selection.names import without_seed
 from coresift.tasks.splits import SPLITS
@@ -77,3 +79,32 @@ def footnotes(notes: pl.DataFrame) -> list[str]:
         said = "; ".join(f"{n} {note.replace('_', ' ')}" for n, note in counts)
         lines.append(f"{task}, {split}: {said}")
     return lines
+
+
+def leaks_note(modality: str, options: Mapping[str, Any] | None) -> str:
+    """What decontamination takes out of the pool, and from which identity on it finds it.
+
+    Args:
+        options: method; kmer: k, containment, match; mmseqs2: identity, coverage. None: there was
+            no decontamination.
+    """
+    if options is None:
+        return "Decontamination is off: the pool may hold the examples of the tasks themselves."
+    if options["method"] == "mmseqs2":
+        return (
+            f"Removed is what aligns to a held-out example with {options['identity']:.0%} identity "
+            f"over {options['coverage']:.0%} of the shorter of the two (MMseqs2)."
+        )
+    limits = KmerLimits(*(options[name] for name in ("k", "containment", "match")))
+    lines = [
+        f"Removed is what shares {limits.containment:.0%} of the {limits.k}-mers of the shorter of "
+        f"the two with a held-out example, {limits.least} of them or more. Half of the sequences "
+        f"with {limits.half_found:.0%} identity to an example are found so, and few below that."
+    ]
+    if limits == KMER_LIMITS[modality]:
+        long, short = FOUND[modality]
+        lines.append(
+            f"At least 95 % are found from {long:.0%} identity on if both have 100 residues, from "
+            f"{short:.0%} on if they have 30."
+        )
+    return " ".join(lines)

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from coresift.files import read_json
 from coresift.report.html import html_svg, html_table
 from coresift.report.losses import cropped_table
-from coresift.report.notes import NOTE, TRAINING
+from coresift.report.notes import NOTE, TRAINING, leaks_note
 from coresift.report.paper import SCALE, paper_table
 from coresift.report.scores import SHOWN, correlations, extremes, identity_line
 from coresift.report.tables import COMPARISON, RESULT, read_csv
@@ -103,7 +103,8 @@ def render(files: Any, plots: Sequence[str | Path], params: Any) -> str:
         files: paths corpus, summary, extremes, results, comparisons, wide and beside (CSV, see
             `report.results`), coresets; cropped, aligned with params.cropped.
         plots: SVG files, aligned with params.titles.
-        params: run, modality, composition, compute, confidence, titles, cropped (stage and model).
+        params: run, modality, decontaminate (see `notes.leaks_note`), composition, compute,
+            confidence, titles, cropped (stage and model).
     """
     corpus, summary = read_json(files.corpus), read_json(files.summary)
     results, comparisons = read_csv(files.results, RESULT), read_csv(files.comparisons, COMPARISON)
@@ -115,6 +116,7 @@ def render(files: Any, plots: Sequence[str | Path], params: Any) -> str:
         .render(
             run=params.run,
             corpus=corpus,
+            leaks=leaks_note(params.modality, params.decontaminate),
             composition=params.composition,
             confidence=f"{params.confidence:.0%}",
             level=f"{_level(params):.0%}",

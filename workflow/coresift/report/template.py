@@ -82,6 +82,7 @@ above <code>corpus.max_length</code> and so {{ corpus.long.windows }} windows{% 
 {{ corpus.accepted }} accepted, {{ corpus.distinct }} distinct, {{ corpus.not_sampled }} left out by
 <code>corpus.sample</code>, {{ corpus.removed }} removed because they are close to held-out task
 examples: a pool of {{ corpus.pool }} sequences ({{ corpus.residues }} residues).</p>
+<p>{{ leaks }}</p>
 {% for line in corpus.problems %}<p>{{ line }}</p>{% endfor %}
 <div class="scroll">{{ table(rejects) }}</div>
 <div class="scroll">{{ table(sources) }}</div>
