@@ -1,0 +1,258 @@
+"""What testing the models costs: held-out losses, and every task's rows.
+
+Batches are cut by the functions that evaluations use. Training is taken to run all epochs that it
+may: early stopping makes it cheaper, so the figures are the most that a task can take.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from coresift.cost import heads
+from coresift.cost.calibration import Work
+from coresift.cost.operations import Flops, Load, batched_load, head_bytes
+from coresift.cost.sizes import Examples, examples, here
+from coresift.cost.stages import Costs, Stage
+from coresift.hashing import seeded_generator
+from coresift.tasks.cnn import CHANNELS
+from coresift.tasks.probe import Batches
+from coresift.tasks.problem import MAX_PADDING
+from coresift.tasks.settings import Task
+from coresift.tasks.splits import SPLITS
+
+#: Optimiser steps of an epoch that are cut into batches; the epoch is taken for as many as it has.
+STEPS = 256
+#: CPU seconds of the k-mer row, a residue of a sequence that is read whole, a residue (token) or a
+#: pair of residues (pairwise), and of a job without them: on the files of config/shared_rna.yaml
+#: and shared_protein.yaml 1.6e-6 to 4.6e-6, 7.3e-6, 0.8e-7 to 1e-7 (one thread of this machine).
+KMER_SECONDS = {"sequence": 5e-6, "token": 1e-5, "pairwise": 1e-7}
+JOB_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What forward passes over examples read.
+
+    Attributes:
+        encoder: sequences of all columns, padded, as the encoder reads them.
+        units: rows (examples or residues) or padded pairs of tokens that the head sees.
+    """
+
+    encoder: Load
+    units: float
+
+    def __mul__(self, factor: float) -> Reading:
+        return Reading(self.encoder * factor, self.units * factor)
+
+    def __add__(self, other: Reading) -> Reading:
+        a, b = self.encoder, other.encoder
+        sums = (a.sequences + b.sequences, a.tokens + b.tokens, a.squares + b.squares)
+        return Reading(Load(*sums, a.counted), self.units + other.units)
+
+
+class TaskReading:
+    """A task's examples, cut into forward passes as its evaluation cuts them.
+
+    Args:
+        found: lengths of the examples.
+        tokens_per_batch: padded tokens of one forward pass (`evaluate.tokens_per_batch`).
+        padded: a frozen encoder's stored rows are not padded, see `Problem.run`.
+    """
+
+    def __init__(self, task: Task, found: Examples, tokens_per_batch: int, padded: bool) -> None:
+        self.task = task
+        self.tokens = {split: found.tokens(split, task.max_tokens) for split in SPLITS}
+        self._pairwise = task.kind == "pairwise"
+        self._budget = task.pairwise.pairs_per_batch if self._pairwise else tokens_per_batch
+        self._padding = MAX_PADDING if padded or self._pairwise else 1.0
+
+    def epoch(self) -> Reading:
+        """One pass over train in random order, batch by batch."""
+        size, n = self.task.batch_size, self.tokens["train"].shape[1]
+        order = seeded_generator(0, "estimate").permutation(n)
+        batches = [order[i : i + size] for i in range(0, n, size)][:STEPS]
+        parts = [part for batch in batches for part in self._cut("train", batch)]
+        return self._read("train", parts) * (n / sum(map(len, batches)))
+
+    def predicted(self, split: str) -> Reading:
+        """One pass over a split as it is predicted: in the order of the files, batch by batch."""
+        size, n = self.task.batch_size, self.tokens[split].shape[1]
+        batches = (np.arange(i, min(n, i + size)) for i in range(0, n, size))
+        return self._read(split, [part for batch in batches for part in self._cut(split, batch)])
+
+    def validated(self) -> Reading:
+        """One evaluation on valid: predictions, or a loss, whose batches are cut from all of it."""
+        if self.task.stop_on == "metric":
+            return self.predicted("valid")
+        return self._read("valid", self._cut("valid", np.arange(self.tokens["valid"].shape[1])))
+
+    @property
+    def evaluations(self) -> int:
+        """Evaluations on valid, at most."""
+        per_epoch = -(-self.tokens["train"].shape[1] // self.task.batch_size)
+        steps = self.task.epochs * per_epoch
+        return -(-steps // (self.task.evaluate_steps or per_epoch))
+
+    def once(self, tokens_per_batch: int) -> Load:
+        """Every sequence once, as states are stored."""
+        parts = np.concatenate([self.tokens[split].ravel() for split in SPLITS])
+        return replace(batched_load(parts, tokens_per_batch), counted=0.0)
+
+    def _cut(self, split: str, chosen: np.ndarray) -> list[np.ndarray]:
+        costs = self.tokens[split].max(0)
+        costs = costs**2 if self._pairwise else costs
+        return Batches(costs, self._budget, self._padding).cut(chosen)
+
+    def _read(self, split: str, parts: Iterable[np.ndarray]) -> Reading:
+        tokens = self.tokens[split]
+        found = np.zeros(4)
+        for part in parts:
+            widths, n = tokens[:, part].max(1).astype(float), len(part)
+            if self._pairwise:
+                seen = n * widths[0] ** 2
+            else:
+                seen = (tokens[0, part] - 2).sum() if self.task.kind == "token" else n
+            found += (n * len(widths), n * widths.sum(), n * (widths**2).sum(), seen)
+        sequences, read, squares, units = map(float, found)
+        return Reading(Load(sequences, read, squares, counted=0.0), units)
+
+
+class Evaluation(Costs):
+    """The stages that test models."""
+
+    def stages(self) -> list[Stage]:
+        """Every stage, in the order of the config's tasks."""
+        tasks = self.estimated.items()
+        return [*self.held_out(), *(s for name, e in tasks for s in self.of_task(name, e))]
+
+    @cached_property
+    def estimated(self) -> dict[str, Examples]:
+        """Examples of the tasks that are run and of which sizes are known."""
+        config = self.config
+        run = {n: t for n, t in config.tasks.items() if not t.optional or here(t)}
+        found = {name: examples(task, config.modality) for name, task in run.items()}
+        return {name: known for name, known in found.items() if known is not None}
+
+    def held_out(self) -> list[Stage]:
+        """One forward of every mask of every held-out sequence, a job a model.
+
+        Files count as `heldout.size` sequences, and as long as the pool's. bf16 counts as float32.
+        """
+        config, options = self.config, self.config.heldout
+        n = min(options.size, round(options.share * self.corpus.sequences))
+        n += options.size * len(options.files)
+        if not n:
+            return []
+        tokens = np.repeat(self.corpus.tokens(n, options.max_tokens), options.n_masks)
+        work = Work(config.pretrain.preset, "forward", "float32", config.evaluate.threads)
+        hours = self.hours(work, batched_load(tokens, options.tokens_per_batch))
+        longest = self.longest(options.max_tokens)
+        memory = self.forward_gb(work, longest, options.tokens_per_batch)
+        return [Stage("heldout", len(self.models()), hours, memory, self.host_gb(n))]
+
+    def models(self) -> list[str]:
+        """Models that are tested, by their row's name: trained, untrained and given."""
+        selection, options = self.config.selection, self.config.evaluate
+        drawn = selection.names * len(selection.budgets) + ["untrained"] * options.untrained
+        return drawn * len(selection.seeds) + [*options.checkpoints]
+
+    def of_task(self, name: str, found: Examples) -> list[Stage]:
+        """The rows of one task: models, the network, the baselines.
+
+        A job has some of a row's seeds. Heads and network take the seconds an operation of the
+        encoder's linear layers in training.
+        """
+        task, options = self.config.tasks[name], self.config.evaluate
+        jobs = len(options.seed_jobs())
+        rows = sum(task.evaluates(row) for row in self.models())
+        sequences = sum(n.size for n in found.lengths.values())
+        host = self.host_gb(sequences)
+        stages = []
+        if rows:
+            hours = self.row_hours(task, found) / jobs
+            stages.append(
+                Stage(f"evaluate {name}", rows * jobs, hours, self.row_gb(task, found), host)
+            )
+        if name in self.config.cnn_tasks():
+            hours = self.network_hours(task, found) / jobs
+            memory = self.head_gb(task, found, CHANNELS)
+            stages.append(Stage(f"cnn {name}", jobs, hours, memory, host))
+        return [*stages, Stage(f"baselines {name}", 2, kmer_hours(task, found), 0, host, cpu=True)]
+
+    def row_hours(self, task: Task, found: Examples) -> float:
+        """Hours of one model on one task, all seeds."""
+        options = self.config.evaluate
+        tuned = task.mode == "finetune"
+        reading = TaskReading(task, found, options.tokens_per_batch, tuned)
+        train, other = self._read(reading, task)
+        unit = heads.head(task, self.width)
+        head = self._seconds(unit.step * train.units + unit.forward * other.units)
+        work = Work(self.config.pretrain.preset, "train", "float32", options.threads)
+        forward = replace(work, path="forward")
+        if not tuned:  # a row's seeds share the stored states
+            once = self.hours(forward, reading.once(options.tokens_per_batch))
+            return once + len(options.seeds) * head
+        encoder = self.hours(work, train.encoder) + self.hours(forward, other.encoder)
+        return len(options.seeds) * (encoder + head)
+
+    def network_hours(self, task: Task, found: Examples) -> float:
+        """Hours of the small network on one task, all seeds."""
+        options = self.config.evaluate
+        train, other = self._read(TaskReading(task, found, options.tokens_per_batch, True), task)
+        unit, residue = heads.head(task, CHANNELS), heads.network(task, self.config.modality)
+        head = unit.step * train.units + unit.forward * other.units
+        below = residue.step * train.encoder.tokens + residue.forward * other.encoder.tokens
+        return len(options.seeds) * self._seconds(head + below)
+
+    def row_gb(self, task: Task, found: Examples) -> float:
+        """Memory of a job of a model: the encoder's batch, and the head's."""
+        options = self.config.evaluate
+        work = Work(self.config.pretrain.preset, "train", "float32", options.threads)
+        longest = _longest(task, found)
+        if task.mode == "frozen":
+            memory = self.forward_gb(work, longest, max(longest, options.tokens_per_batch))
+        else:
+            batch = max(longest, min(options.tokens_per_batch, task.batch_size * longest))
+            memory = self.training_gb(work, longest, batch)
+        return memory + self.head_gb(task, found, self.width)
+
+    def head_gb(self, task: Task, found: Examples, features: int) -> float:
+        """Memory of a head in training; small but for pairs of residues."""
+        if task.kind != "pairwise":
+            return 0.0
+        return head_bytes(task, features, _longest(task, found)) / 1e9
+
+    def _read(self, reading: TaskReading, task: Task) -> tuple[Reading, Reading]:
+        """What a seed reads: in training steps, and in evaluations on valid and the one of test."""
+        other = reading.validated() * reading.evaluations + reading.predicted("test")
+        return reading.epoch() * task.epochs, other
+
+    def _seconds(self, operations: float) -> float:
+        """Hours of so many operations of heads and networks."""
+        options = self.config.evaluate
+        work = Work(self.config.pretrain.preset, "train", "float32", options.threads)
+        return self.device.rate(work).seconds(Flops(operations, 0), 0) / 3600
+
+    @property
+    def width(self) -> int:
+        """Width of the states of the models that are trained here."""
+        return int(self.shape(self.config.pretrain.preset).hidden_size)
+
+
+def _longest(task: Task, found: Examples) -> int:
+    """Tokens of the longest input."""
+    return max(int(found.tokens(s, task.max_tokens).max(initial=3)) for s in SPLITS)
+
+
+def kmer_hours(task: Task, found: Examples) -> float:
+    """CPU hours of the k-mer row, the dearer of the two baselines."""
+    kind = task.kind if task.kind in KMER_SECONDS else "sequence"
+    lengths = np.concatenate([n.ravel() for n in found.lengths.values()])
+    if kind != "sequence":
+        lengths = np.minimum(lengths, task.max_tokens - 2)
+    units = float((lengths**2).sum() if kind == "pairwise" else lengths.sum())
+    return (JOB_SECONDS + KMER_SECONDS[kind] * units) / 3600
