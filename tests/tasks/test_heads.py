@@ -23,7 +23,7 @@ def test_outer_convolution_is_that_of_the_outer_product(monkeypatch, band):
 
 def test_pair_head_does_not_depend_on_what_is_batched():
     torch.manual_seed(0)
-    head = PairHead(6, 4, 3, 0.25).double().eval()
+    head = PairHead(6, 4, 3, 0.25, 0).double().eval()
     rows = [torch.randn(n, 6, dtype=torch.float64) for n in (9, 5, 12)]
     together = head(rows)
     assert [len(r) for r in together] == [7, 3, 10]  # <cls> and <eos> cropped

@@ -10,6 +10,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 Modality = Literal["rna", "protein"]
 
 
+#: Of forward passes: that of the weights, or autocast.
+Precision = Literal["float32", "bf16"]
+
+
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 
 

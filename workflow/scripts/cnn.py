@@ -26,6 +26,7 @@ with naming(snakemake.rule.removeprefix("cnn_")):
         params.tokens_per_batch,
         choose_device(params.device),
         work,
+        params.precision,
     )
 write_table(snakemake.output.predictions, predictions, PREDICTION)
 write_json(snakemake.output.metrics, metrics)

@@ -28,6 +28,7 @@ with naming(snakemake.rule.removeprefix("evaluate_")):
         choose_device(params.device),
         params.store,
         work,
+        params.precision,
     )
 write_table(snakemake.output.predictions, predictions, PREDICTION)
 write_json(snakemake.output.metrics, metrics)

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from coresift.settings import FilePath, Fraction, OneGroup, Positive, Section
+from coresift.settings import FilePath, Fraction, OneGroup, Positive, Precision, Section
 
 #: What `corpus.groups` may not be called: groupings there are anyway, and columns beside them.
 RESERVED = {
@@ -173,7 +173,7 @@ class Heldout(Section):
     tokens_per_batch: Positive = Field(
         16384, description="padded tokens in one forward pass: bounds memory"
     )
-    precision: Literal["float32", "bf16"] = Field("float32", description="bf16 = autocast (GPU)")
+    precision: Precision = Field("float32", description="bf16 = autocast (GPU)")
 
     @model_validator(mode="after")
     def _check(self) -> Heldout:

@@ -14,6 +14,7 @@ from coresift.dag.pace import Pace
 from coresift.models.batching import pad, token_budget_batches
 from coresift.models.cropping import room_of
 from coresift.models.letters import letter_losses
+from coresift.models.precision import autocast
 from coresift.models.tokenizer import Encoder
 
 logger = logging.getLogger(__name__)
@@ -100,7 +101,7 @@ def masked_losses(
         place = (torch.from_numpy(line), torch.from_numpy(column))
         targets = ids[place].to(device)
         ids[place] = encoder.mask_id
-        with torch.autocast(device.type, torch.bfloat16, enabled=reading.precision == "bf16"):
+        with autocast(device, reading.precision):
             logits = model(input_ids=ids.to(device), attention_mask=attention.to(device)).logits
         losses, right = letter_losses(
             logits[tuple(i.to(device) for i in place)], targets, letter_ids

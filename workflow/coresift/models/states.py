@@ -17,6 +17,7 @@ from coresift.hashing import content_hash
 from coresift.models.batching import pad, token_budget_batches
 from coresift.models.checkpoint import architecture_hash, machine
 from coresift.models.cropping import room_of
+from coresift.models.precision import autocast
 from coresift.models.tokenizer import Encoder
 
 logger = logging.getLogger(__name__)
@@ -100,6 +101,7 @@ class StoredStates:
         folder: str | Path,
         tokens_per_batch: int,
         sequences: Sequence[str],
+        precision: str = "float32",
     ) -> None:
         self._form = states.form
         self.pooled = states.form in POOLED
@@ -112,14 +114,14 @@ class StoredStates:
         device = next(states.parameters()).device
         bits = [
             *(digest, architecture_hash(states.model), states.encoder.digest),
-            *(machine(device), tokens_per_batch, self.pooled),
+            *(machine(device), tokens_per_batch, self.pooled, precision),
         ]
         for number in np.unique(files):
             part = [distinct[i] for i in np.flatnonzero(files == number)]
             path = Path(folder) / f"{content_hash([*bits, part])}.safetensors"
             ends = _stored_ends(path)
             if ends is None:
-                tensors = self._encode(states, part, tokens_per_batch)
+                tensors = self._encode(states, part, tokens_per_batch, precision)
                 write_tensors(path, tensors, {"model": digest})
                 ends = tensors["ends"].tolist()
                 encoded += len(part)
@@ -133,14 +135,16 @@ class StoredStates:
 
     @torch.no_grad()
     def _encode(
-        self, states: EncoderStates, sequences: list[str], tokens_per_batch: int
+        self, states: EncoderStates, sequences: list[str], tokens_per_batch: int, precision: str
     ) -> dict[str, torch.Tensor]:
         states.eval()
+        device = next(states.parameters()).device
         found: dict[int, torch.Tensor] = {}
         for batch in token_budget_batches([len(s) + 2 for s in sequences], tokens_per_batch):
-            hidden = states.hidden([sequences[i] for i in batch])
+            with autocast(device, precision):
+                hidden = states.hidden([sequences[i] for i in batch])
             for i, tokens in zip(batch, hidden, strict=True):
-                pooled = [shaped(tokens, form) for form in POOLED]
+                pooled = [shaped(tokens.float(), form) for form in POOLED]
                 found[int(i)] = torch.cat(pooled).cpu() if self.pooled else tokens.half().cpu()
         rows = [found[i] for i in range(len(sequences))]
         ends = torch.tensor([len(row) for row in rows]).cumsum(0)

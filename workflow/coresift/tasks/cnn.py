@@ -125,6 +125,7 @@ def evaluate_cnn(
     tokens_per_batch: int,
     device: torch.device,
     work: Work | None = None,
+    precision: str = "float32",
 ) -> tuple[dict[str, Any], pl.DataFrame]:
     """Train the network and a task's head once a seed; metrics and predictions of test.
 
@@ -133,7 +134,7 @@ def evaluate_cnn(
             the best epoch hold here as well; its learning rates do not (`LEARNING_RATE`).
         seeds: of the weights, the order of examples and dropout.
         tokens_per_batch: padded tokens of one forward pass.
-        work: as for `evaluate_task`.
+        work, precision: as for `evaluate_task`.
 
     Returns:
         As `evaluate_task`.
@@ -141,7 +142,7 @@ def evaluate_cnn(
     rates = {"mode": "finetune", "learning_rate": LEARNING_RATE, "encoder_rate": 1.0}
     trained = task.model_copy(update=rates)
     room = task.max_tokens - 2
-    problem = read_problem(trained, modality, room, tokens_per_batch)
+    problem = read_problem(trained, modality, room, tokens_per_batch, precision)
     form = form_of(task.model_copy(update={"pooling": "mean"}))
     runs = {}
     for seed in seeds:

@@ -30,6 +30,7 @@ def evaluate_task(
     device: torch.device,
     store: str | Path,
     work: Work | None = None,
+    precision: str = "float32",
 ) -> tuple[dict[str, Any], pl.DataFrame]:
     """Train a head (or the whole model) on a task once a seed and predict its test split.
 
@@ -39,6 +40,7 @@ def evaluate_task(
         tokens_per_batch: padded tokens of one forward pass.
         store: folder of the states of frozen encoders (`StoredStates`).
         work: where a killed job can go on from; its states are left to the caller.
+        precision: float32 or bf16 (autocast) of encoder and head, losses in float32.
 
     Returns:
         Metrics (JSON-ready: by seed, mean, std) and predictions (columns of `PREDICTION`).
@@ -49,14 +51,17 @@ def evaluate_task(
     if work is not None:
         work = replace(work, run={**work.run, **made_of, "tokens_per_batch": tokens_per_batch})
     states = EncoderStates(model.base_model.to(device), encoder, form_of(task), task.max_tokens)
-    problem = read_problem(task, modality, states.room, tokens_per_batch)
+    problem = read_problem(task, modality, states.room, tokens_per_batch, precision)
     for column in problem.encoded:
         encoder.check_unknown(column)
     frozen: list[Features] | None = None
     if task.mode == "frozen":
         states.requires_grad_(False)
         train = problem.splits["train"]
-        stored = (StoredStates(states, digest, store, tokens_per_batch, c) for c in problem.encoded)
+        stored = (
+            StoredStates(states, digest, store, tokens_per_batch, column, precision)
+            for column in problem.encoded
+        )
         frozen = [_frozen_features(column, train, device) for column in stored]
     runs = {}
     for seed in seeds:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -27,11 +28,12 @@ class RowHead(nn.Module):
 class OuterConv(nn.Module):
     """A 3x3 convolution of the channel-wise outer product m_ij = h_i * h_j (BEACON).
 
-    Equal to `conv(einsum("bik,bjk->bkij", h, h))`, in bands of rows: the (B, H, L, L) product,
-    1 GiB for H = 640 and L = 650, is never whole.
+    Equal to `conv(einsum("bik,bjk->bkij", h, h))`, summed over the kernel's rows before the
+    product: sum over (e, k) of [sum over d of w_ckde h_(i+d)k] h_(j+e)k, a third of the
+    multiplications. The (B, H, L, L) product, 1 GiB for H = 640 and L = 650, is never made.
     """
 
-    #: Elements of the product made at once.
+    #: Elements of the inner sum made at once: what exceeds them is made in bands of rows.
     BAND = 1 << 24
 
     def __init__(self, features: int, channels: int) -> None:
@@ -40,20 +42,27 @@ class OuterConv(nn.Module):
 
     def forward(self, states: torch.Tensor) -> torch.Tensor:
         """(B, L, H) -> (B, channels, L, L)."""
-        padded = F.pad(states, (0, 0, 1, 1))
-        rows = max(1, self.BAND // padded.numel())
-        bands = [
-            _recomputed(self._band, padded[:, start : start + rows + 2], padded)
-            for start in range(0, states.shape[1], rows)
-        ]
+        size = states.shape[1]
+        # (B, H, 3, L): each place and its neighbours.
+        near = F.pad(states.transpose(1, 2), (1, 1)).unfold(2, size, 1).contiguous()
+        rows = max(1, self.BAND // (near[..., 0].numel() * self.conv.out_channels))
+        if rows >= size:
+            return self._band(near, near)
+        starts = range(0, size, rows)
+        bands = [_recomputed(self._band, near[..., i : i + rows], near) for i in starts]
         return torch.cat(bands, dim=2)
 
     def _band(self, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-        product = torch.einsum("bik,bjk->bkij", left, right)
-        return F.conv2d(product, self.conv.weight, self.conv.bias)
+        channels, features = self.conv.weight.shape[:2]
+        bias = self.conv.get_parameter("bias")[:, None, None]
+        batch, size, rows = len(left), right.shape[-1], left.shape[-1]
+        kernel = self.conv.weight.permute(1, 3, 0, 2).reshape(features, 3 * channels, 3)
+        inner = torch.matmul(kernel, left).view(batch, 3 * features, channels * rows)
+        found = torch.bmm(inner.transpose(1, 2), right.view(batch, 3 * features, size))
+        return found.view(batch, channels, rows, size) + bias
 
 
-def _recomputed(function: Callable[..., torch.Tensor], *arguments: torch.Tensor) -> torch.Tensor:
+def _recomputed(function: Callable[..., torch.Tensor], *arguments: Any) -> torch.Tensor:
     """Run `function`, storing its inputs only: L x L activations are made again in backward."""
     if not torch.is_grad_enabled():
         return function(*arguments)
@@ -69,23 +78,47 @@ class ChannelNorm(nn.LayerNorm):
         return super().forward(maps.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
+class DroppedConv(nn.Conv2d):
+    """Dropout and a convolution without bias to as many channels, of the same size.
+
+    Beyond a sequence's end it sees zeros, as beyond the border.
+    """
+
+    def __init__(self, channels: int, size: int, dropout: float) -> None:
+        super().__init__(channels, channels, size, padding=size // 2, bias=False)
+        self.dropout = dropout
+
+    def forward(self, maps: torch.Tensor, inside: torch.Tensor | None = None) -> torch.Tensor:
+        """(B, C, L, L) -> the same; `inside` (B, 1, L, L) is 0 where padded; None = nowhere."""
+        dropout = self.dropout if self.training else 0.0
+        kept = inside
+        if dropout:
+            # On a CPU nn.Dropout's random numbers take three times as long.
+            kept = torch.rand_like(maps).ge_(dropout)
+            if inside is not None:
+                kept *= inside
+        if kept is not None:
+            maps = maps * kept
+        # Dropout's scale is on the few weights, not on the many activations.
+        return F.conv2d(maps, self.weight / (1 - dropout), padding=self.kernel_size[0] // 2)
+
+
 class ResidualBlock(nn.Module):
     """Pre-activation block: twice (LayerNorm, ReLU, dropout, convolution), 3x3 then 5x5."""
+
+    #: Bytes kept for backward, an element of the maps, in float32.
+    KEPT = 32
 
     def __init__(self, channels: int, dropout: float) -> None:
         super().__init__()
         self.norms = nn.ModuleList(ChannelNorm(channels) for _ in range(2))
-        self.convs = nn.ModuleList(
-            nn.Conv2d(channels, channels, size, padding=size // 2, bias=False) for size in (3, 5)
-        )
-        self.dropout = nn.Dropout(dropout)
+        self.convs = nn.ModuleList(DroppedConv(channels, size, dropout) for size in (3, 5))
 
-    def forward(self, maps: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
-        """(B, C, L, L) -> the same; `inside` (B, 1, L, L) is 0 where padded."""
+    def forward(self, maps: torch.Tensor, inside: torch.Tensor | None) -> torch.Tensor:
+        """(B, C, L, L) -> the same; `inside` as for `DroppedConv`."""
         out = maps
         for norm, conv in zip(self.norms, self.convs, strict=True):
-            # A convolution must see zeros beyond a sequence's end, as it does beyond the border.
-            out = conv(self.dropout(F.relu(norm(out))) * inside)
+            out = conv(F.relu(norm(out)), inside)
         return maps + out
 
 
@@ -94,14 +127,21 @@ class PairHead(nn.Module):
 
     Outer product per channel, 3x3 convolution to `channels`, residual blocks, LayerNorm, ReLU,
     linear to 1. <cls> and <eos> are seen and cropped from the output. Not symmetric.
+
+    Args:
+        kept: bytes of activations that a forward pass may keep for backward. Blocks for which there
+            is no room keep their input and are run again: same result, a third more time.
     """
 
-    def __init__(self, features: int, channels: int, blocks: int, dropout: float) -> None:
+    def __init__(
+        self, features: int, channels: int, blocks: int, dropout: float, kept: int
+    ) -> None:
         super().__init__()
         self.outer = OuterConv(features, channels)
         self.blocks = nn.ModuleList(ResidualBlock(channels, dropout) for _ in range(blocks))
         self.norm = nn.LayerNorm(channels)
         self.last = nn.Linear(channels, 1)
+        self.kept = kept
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -110,13 +150,16 @@ class PairHead(nn.Module):
         """(L + 2, features) an example -> (L, L) an example; independent of what is batched."""
         sizes = [len(r) for r in rows]
         states = nn.utils.rnn.pad_sequence(list(rows), batch_first=True)
-        real = torch.arange(states.shape[1], device=states.device) < torch.tensor(
-            sizes, device=states.device
-        ).unsqueeze(1)
-        inside = (real[:, :, None] & real[:, None, :]).unsqueeze(1).to(states.dtype)
-        maps = self.outer(states)
-        for block in self.blocks:
-            maps = _recomputed(block, maps, inside)
+        inside = None
+        if min(sizes) < max(sizes):
+            places = torch.arange(max(sizes), device=states.device)
+            real = places < torch.tensor(sizes, device=states.device).unsqueeze(1)
+            inside = (real[:, :, None] & real[:, None, :]).unsqueeze(1).to(states.dtype)
+        # As the norms, over channels, read and leave them.
+        maps = self.outer(states).contiguous(memory_format=torch.channels_last)
+        again = len(self.blocks) - self.kept // (maps.numel() * ResidualBlock.KEPT)
+        for number, block in enumerate(self.blocks):
+            maps = _recomputed(block, maps, inside) if number < again else block(maps, inside)
         values = self.last(F.relu(self.norm(maps.permute(0, 2, 3, 1)))).squeeze(-1)
         return [values[i, 1 : n - 1, 1 : n - 1] for i, n in enumerate(sizes)]
 
@@ -134,7 +177,8 @@ def make_head(task: Task, features: int, outputs: int) -> nn.Module:
     """
     if task.kind == "pairwise":
         pair = task.pairwise
-        return PairHead(features, pair.channels, pair.blocks, pair.dropout)
+        kept = pair.activations_mb << 20
+        return PairHead(features, pair.channels, pair.blocks, pair.dropout, kept)
     if task.head == "linear":
         return RowHead(nn.Linear(features, outputs))
     activation = nn.Tanh() if task.head == "pooler" else nn.ReLU()

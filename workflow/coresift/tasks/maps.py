@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Callable
+from functools import partial
 from itertools import combinations_with_replacement
 from pathlib import Path
 
 import numpy as np
 
+from coresift.tasks.packed import KeptMaps
 from coresift.tasks.placement import NOWHERE, place_residues
 from coresift.tasks.readers.chains import read_chain
 from coresift.tasks.readers.record import FILE, TaskDataError, readable
@@ -23,8 +25,6 @@ from coresift.tasks.structure import (
     partners_of,
 )
 
-#: Maps of PDB and mmCIF files kept in memory.
-KEPT = 512
 #: Side of the part of an .npy map that is checked at once.
 TILE = 512
 #: Relative, and in angstrom, by which a distance and its mirror image may differ: half precision.
@@ -40,9 +40,10 @@ _TARGETS = {
 
 
 class Maps:
-    """(L, L) float32 maps of labels, -1 where unknown: memory is a few maps, not the data set's.
+    """(L, L) float32 maps of labels, -1 where unknown: memory is `maps_mb`, not the data set's.
 
-    A label is dot-bracket, a list of partners or of pairs, coordinates, or a file (`FILE`).
+    A label is dot-bracket, a list of partners or of pairs, coordinates, or a file (`FILE`). What is
+    read of files or computed of pairs and coordinates is kept, packed (`KeptMaps`).
     Distances of structures are the least between heavy atoms of two residues, in angstrom; a
     contact is a distance below `contact_angstrom`. Residues without coordinates are unknown.
 
@@ -59,8 +60,8 @@ class Maps:
         self._modality = modality
         self._options = options
         self.homeless: dict[int, int] = {}
-        # Parsing takes up to seconds and every epoch asks again.
-        self._structure = lru_cache(maxsize=KEPT)(self._of_structure)
+        # A structure takes up to seconds to read and every epoch asks again.
+        self._kept = KeptMaps(options.maps_mb << 20)
 
     def __len__(self) -> int:
         return len(self._labels)
@@ -91,17 +92,23 @@ class Maps:
 
     def __getitem__(self, index: int) -> np.ndarray:
         label = self._labels[index]
-        kind = label.partition(" ")[0]
-        if kind == PAIRS:
-            return pair_map(label, len(self._sequences[index]), MASKED)
-        if kind == COORDINATES:
-            return self._targets(coordinate_distances(label, MASKED))
-        file = FILE.fullmatch(label)
-        if file is None:
-            return pair_matrix(partners_of(label))
-        if label.endswith(".npy"):
-            return _known(_stored(label))
-        return self._structure(index, Path(file.group(1)), file.group(2))
+        word = label.partition(" ")[0]
+        file = None if word in (PAIRS, COORDINATES) else FILE.fullmatch(label)
+        make: Callable[[], np.ndarray]
+        if word == PAIRS:
+            make = partial(pair_map, label, len(self._sequences[index]), MASKED)
+        elif word == COORDINATES:
+            make = partial(self._of_coordinates, label)
+        elif file is None:
+            return pair_matrix(partners_of(label))  # as fast as a kept one
+        elif label.endswith(".npy"):
+            make = partial(_of_npy, label)
+        else:
+            make = partial(self._of_structure, index, Path(file.group(1)), file.group(2))
+        return self._kept.get(index, make)
+
+    def _of_coordinates(self, label: str) -> np.ndarray:
+        return self._targets(coordinate_distances(label, MASKED))
 
     def _of_structure(self, index: int, path: Path, chain: str | None) -> np.ndarray:
         sequence = self._sequences[index]
@@ -131,6 +138,10 @@ def _stored(path: str) -> np.ndarray:
         if size != values.nbytes:
             raise ValueError(f"{size} bytes of values for a shape of {values.shape}")
     return values
+
+
+def _of_npy(path: str) -> np.ndarray:
+    return _known(_stored(path))
 
 
 def _known(values: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ from transformers import get_scheduler
 from coresift.dag.pace import Pace
 from coresift.hashing import seeded_generator
 from coresift.models.batching import token_budget_batches
+from coresift.models.precision import autocast
 from coresift.models.resume import Resumable
 from coresift.tasks.metrics import METRICS
 from coresift.tasks.sample import MASKED, Sample, make_sample
@@ -24,6 +25,8 @@ from coresift.tasks.targets import ScaledTargets
 
 logger = logging.getLogger(__name__)
 
+#: Forward passes whose predictions are held until they stand in the order of examples.
+WINDOW = 16
 #: Example numbers -> one (rows, features) tensor an example.
 Features = Callable[[np.ndarray], list[torch.Tensor]]
 
@@ -46,6 +49,12 @@ class Batches:
         """Example numbers in groups of like cost within the budget."""
         parts = token_budget_batches(self.costs[examples], self.budget, self.max_padding)
         return [examples[part] for part in parts]
+
+    def windows(self, examples: np.ndarray) -> list[np.ndarray]:
+        """Runs of examples, as they stand, of about `WINDOW` budgets each."""
+        before = np.cumsum(self.costs[examples]) - self.costs[examples]
+        number = before // (WINDOW * self.budget)
+        return np.split(examples, np.flatnonzero(np.diff(number)) + 1)
 
 
 def units(task: Task, target: np.ndarray) -> int:
@@ -162,6 +171,8 @@ class Probe:
     Attributes:
         features: example numbers -> one (rows, features) tensor an example.
         tuned: the encoder whose weights are trained with the head's; None if frozen.
+        precision: float32 (the weights' own) or bf16 (autocast) of encoder and head; losses and
+            predictions are computed in the weights' own.
     """
 
     task: Task
@@ -170,6 +181,7 @@ class Probe:
     features: Features
     targets: ScaledTargets
     batches: Batches
+    precision: str = "float32"
 
     def __post_init__(self) -> None:
         modules = [self.head] if self.tuned is None else [self.head, self.tuned]
@@ -276,8 +288,14 @@ class Probe:
             nn.utils.clip_grad_norm_(self._modules.parameters(), self.task.clip_norm)
         optimizer.step()
 
+    def _outputs(self, examples: np.ndarray) -> list[torch.Tensor]:
+        """One output an example, in the weights' own precision."""
+        with autocast(self._device, self.precision):
+            outputs: list[torch.Tensor] = self.head(self.features(examples))
+        return outputs if self.precision == "float32" else [one.float() for one in outputs]
+
     def _loss(self, examples: np.ndarray, targets: Sequence[np.ndarray]) -> torch.Tensor:
-        outputs = self.head(self.features(examples))
+        outputs = self._outputs(examples)
         device = outputs[0].device
         return loss_sum(self.task, outputs, [torch.from_numpy(t).to(device) for t in targets])
 
@@ -303,12 +321,10 @@ class Probe:
     def predict(self, examples: np.ndarray) -> Iterator[np.ndarray]:
         """Predictions of `examples` one by one, in their order, in the label's unit."""
         self._modules.eval()
-        for start in range(0, len(examples), self.task.batch_size):
-            batch = examples[start : start + self.task.batch_size]
+        for batch in self.batches.windows(examples):
             found = {}
             for part in self.batches.cut(batch):
-                outputs = self.head(self.features(part))
-                for i, output in zip(part, outputs, strict=True):
+                for i, output in zip(part, self._outputs(part), strict=True):
                     value = predicted(self.task, output).float().cpu().numpy()
                     found[i] = self.targets.unscale(value)
             yield from (found[i] for i in batch)

@@ -67,6 +67,7 @@ class Problem:
         fixed: (n, features) standardised rows of partners that it cannot read.
         costs: (n,) tokens of an example, or their square for kind pairwise.
         budget: most padded cost of one forward pass.
+        precision: of forward passes, float32 or bf16 (autocast).
         cropped: counts of what is not read (`count_cropped`).
         unread: (columns, n) residues of each sequence that are not read.
     """
@@ -80,6 +81,7 @@ class Problem:
     fixed: list[np.ndarray]
     costs: np.ndarray
     budget: int
+    precision: str
     cropped: dict[str, Any]
     unread: np.ndarray
 
@@ -107,7 +109,7 @@ class Problem:
         padded = tuned is not None or self.task.kind == "pairwise"
         padding = MAX_PADDING if padded else 1.0
         batches = Batches(self.costs, self.budget, padding)
-        probe = Probe(self.task, head, tuned, features, self.scaled, batches)
+        probe = Probe(self.task, head, tuned, features, self.scaled, batches, self.precision)
         resumable = None
         if work is not None:
             trained = nn.ModuleList([head] if tuned is None else [head, tuned])
@@ -127,10 +129,13 @@ class Problem:
     def digest(self) -> str:
         """Hash of the task, its examples and how they are batched; not of maps in files."""
         rows = self.examples.frame.write_csv()
-        return content_hash([plain(self.task), rows, self.costs.tolist(), self.budget])
+        passes = (self.costs.tolist(), self.budget, self.precision)
+        return content_hash([plain(self.task), rows, *passes])
 
 
-def read_problem(task: Task, modality: str, room: int, tokens_per_batch: int) -> Problem:
+def read_problem(
+    task: Task, modality: str, room: int, tokens_per_batch: int, precision: str = "float32"
+) -> Problem:
     """Read a task for a model of a modality that reads `room` residues.
 
     Raises:
@@ -151,7 +156,18 @@ def read_problem(task: Task, modality: str, room: int, tokens_per_batch: int) ->
     cropped = count_cropped(read.ravel(), room)
     unread = (read - room).clip(min=0)
     return Problem(
-        task, examples, targets, scaled, splits, encoded, fixed, costs, budget, cropped, unread
+        task,
+        examples,
+        targets,
+        scaled,
+        splits,
+        encoded,
+        fixed,
+        costs,
+        budget,
+        precision,
+        cropped,
+        unread,
     )
 
 

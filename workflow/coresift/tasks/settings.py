@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from coresift.files import read_yaml
-from coresift.settings import FilePath, Modality, Positive, Section
+from coresift.settings import FilePath, Modality, Positive, Precision, Section
 from coresift.tasks.readers.settings import LabelledData
 
 
@@ -30,6 +30,17 @@ class Pairwise(Section):
     dropout: float = Field(0.25, ge=0, lt=1, description="dropout in the blocks of the head")
     pairs_per_batch: Positive = Field(
         1 << 18, description="padded residue pairs in one forward pass: bounds memory"
+    )
+    activations_mb: int = Field(
+        1024,
+        ge=0,
+        description="MiB of activations that the head keeps for backward in one pass; what does "
+        "not fit is computed twice: same result, up to a third more time",
+    )
+    maps_mb: int = Field(
+        1024,
+        ge=0,
+        description="MiB of labels' maps that stay in memory, packed; others are read every epoch",
     )
 
 
@@ -260,6 +271,9 @@ class Evaluate(Section):
     )
     tokens_per_batch: Positive = Field(
         16384, description="padded tokens in one forward pass: bounds memory"
+    )
+    precision: Precision = Field(
+        "float32", description="of encoder, head and cnn; bf16 = autocast (GPU), losses in float32"
     )
     threads: Positive = Field(1, description="CPU threads; part of the result's bits")
 

@@ -22,6 +22,7 @@ from coresift.models.batching import pad, token_budget_batches
 from coresift.models.checkpoint import machine, origin
 from coresift.models.cropping import room_of
 from coresift.models.letters import letter_losses
+from coresift.models.precision import autocast
 from coresift.models.resume import Resumable
 from coresift.models.tokenizer import Encoder
 from coresift.training.stream import ResidueStream
@@ -173,7 +174,7 @@ def train_mlm(
         for batch in token_budget_batches(sizes, options["tokens_per_batch"]):
             ids, attention = pad([rows[i][0] for i in batch], encoder.pad_id)
             labels, _ = pad([rows[i][1] for i in batch], IGNORE)
-            with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+            with autocast(device, precision):
                 logits = model(input_ids=ids.to(device), attention_mask=attention.to(device)).logits
             chosen = labels != IGNORE
             logits, targets = logits[chosen.to(device)], labels[chosen].to(device)

@@ -7,9 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from coresift.models.settings import Preset
-from coresift.settings import FilePath, Fraction, Positive, Section
-
-Precision = Literal["float32", "bf16"]
+from coresift.settings import FilePath, Fraction, Positive, Precision, Section
 
 
 class Base(Section):
