@@ -205,10 +205,12 @@ def needed_work(config: Config) -> list[Work]:
     ]
     if config.selection.reads_states:
         works.append(Work(base, "head", "float32", influence.threads))
-    if config.tasks or config.heldout.sets:
+    if config.heldout.sets:
         works.append(Work(pretrain.preset, "head", "float32", evaluate.threads))
     if config.tasks:  # heads and networks go at the rate of training
-        works.append(Work(pretrain.preset, "train", "float32", evaluate.threads))
+        paths: tuple[Pass, ...] = ("head", "train")
+        options = (evaluate.precision, evaluate.threads)
+        works += [Work(pretrain.preset, path, *options) for path in paths]
     return list(dict.fromkeys(works))
 
 

@@ -7,14 +7,14 @@ may: early stopping makes it cheaper, so the figures are the most that a task ca
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
 
-from coresift.cost import heads
 from coresift.cost.calibration import Work
-from coresift.cost.operations import Flops, Load, batched_load, head_bytes
+from coresift.cost.heads import Reading, blocks_again, head_forward, head_step, network_forward
+from coresift.cost.operations import Flops, Load, Pass, batched_load, head_bytes
 from coresift.cost.sizes import Examples, examples, here
 from coresift.cost.stages import Costs, Stage
 from coresift.hashing import seeded_generator
@@ -31,27 +31,6 @@ STEPS = 256
 #: and shared_protein.yaml 1.6e-6 to 4.6e-6, 7.3e-6, 0.8e-7 to 1e-7 (one thread of this machine).
 KMER_SECONDS = {"sequence": 5e-6, "token": 1e-5, "pairwise": 1e-7}
 JOB_SECONDS = 10.0
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What forward passes over examples read.
-
-    Attributes:
-        encoder: sequences of all columns, padded, as the encoder reads them.
-        units: rows (examples or residues) or padded pairs of tokens that the head sees.
-    """
-
-    encoder: Load
-    units: float
-
-    def __mul__(self, factor: float) -> Reading:
-        return Reading(self.encoder * factor, self.units * factor)
-
-    def __add__(self, other: Reading) -> Reading:
-        a, b = self.encoder, other.encoder
-        sums = (a.sequences + b.sequences, a.tokens + b.tokens, a.squares + b.squares)
-        return Reading(Load(*sums, a.counted), self.units + other.units)
 
 
 class TaskReading:
@@ -74,21 +53,23 @@ class TaskReading:
         """One pass over train in random order, batch by batch."""
         size, n = self.task.batch_size, self.tokens["train"].shape[1]
         order = seeded_generator(0, "estimate").permutation(n)
-        batches = [order[i : i + size] for i in range(0, n, size)][:STEPS]
-        parts = [part for batch in batches for part in self._cut("train", batch)]
-        return self._read("train", parts) * (n / sum(map(len, batches)))
+        steps = [order[i : i + size] for i in range(0, n, size)][:STEPS]
+        batches = self._batches("train")
+        parts = [part for step in steps for part in batches.cut(step)]
+        return self._read("train", parts) * (n / sum(map(len, steps)))
 
     def predicted(self, split: str) -> Reading:
-        """One pass over a split as it is predicted: in the order of the files, batch by batch."""
-        size, n = self.task.batch_size, self.tokens[split].shape[1]
-        batches = (np.arange(i, min(n, i + size)) for i in range(0, n, size))
-        return self._read(split, [part for batch in batches for part in self._cut(split, batch)])
+        """One pass over a split as it is predicted: in the order of the files, run by run."""
+        batches = self._batches(split)
+        runs = batches.windows(np.arange(len(batches.costs)))
+        return self._read(split, [part for run in runs for part in batches.cut(run)])
 
     def validated(self) -> Reading:
         """One evaluation on valid: predictions, or a loss, whose batches are cut from all of it."""
         if self.task.stop_on == "metric":
             return self.predicted("valid")
-        return self._read("valid", self._cut("valid", np.arange(self.tokens["valid"].shape[1])))
+        batches = self._batches("valid")
+        return self._read("valid", batches.cut(np.arange(len(batches.costs))))
 
     @property
     def evaluations(self) -> int:
@@ -102,23 +83,24 @@ class TaskReading:
         parts = np.concatenate([self.tokens[split].ravel() for split in SPLITS])
         return replace(batched_load(parts, tokens_per_batch), counted=0.0)
 
-    def _cut(self, split: str, chosen: np.ndarray) -> list[np.ndarray]:
+    def _batches(self, split: str) -> Batches:
         costs = self.tokens[split].max(0)
         costs = costs**2 if self._pairwise else costs
-        return Batches(costs, self._budget, self._padding).cut(chosen)
+        return Batches(costs, self._budget, self._padding)
 
     def _read(self, split: str, parts: Iterable[np.ndarray]) -> Reading:
         tokens = self.tokens[split]
-        found = np.zeros(4)
+        found = np.zeros(5)
         for part in parts:
-            widths, n = tokens[:, part].max(1).astype(float), len(part)
+            widths, n, again = tokens[:, part].max(1).astype(float), len(part), 0.0
             if self._pairwise:
                 seen = n * widths[0] ** 2
+                again = seen * blocks_again(self.task, seen)
             else:
                 seen = (tokens[0, part] - 2).sum() if self.task.kind == "token" else n
-            found += (n * len(widths), n * widths.sum(), n * (widths**2).sum(), seen)
-        sequences, read, squares, units = map(float, found)
-        return Reading(Load(sequences, read, squares, counted=0.0), units)
+            found += (n * len(widths), n * widths.sum(), n * (widths**2).sum(), seen, again)
+        sequences, read, squares, units, twice = map(float, found)
+        return Reading(Load(sequences, read, squares, counted=0.0), units, twice)
 
 
 class Evaluation(Costs):
@@ -189,35 +171,34 @@ class Evaluation(Costs):
         tuned = task.mode == "finetune"
         reading = TaskReading(task, found, options.tokens_per_batch, tuned)
         train, other = self._read(reading, task)
-        unit = heads.head(task, self.width)
-        head = self._seconds(unit.step * train.units + unit.forward * other.units)
-        work = Work(self.config.pretrain.preset, "train", "float32", options.threads)
-        forward = replace(work, path="forward")
+        head = self._head_hours(
+            head_step(task, self.width, train) + head_forward(task, self.width, other)
+        )
         if not tuned:  # a row's seeds share the stored states
-            once = self.hours(forward, reading.once(options.tokens_per_batch))
+            once = self.hours(self._work("forward"), reading.once(options.tokens_per_batch))
             return once + len(options.seeds) * head
-        encoder = self.hours(work, train.encoder) + self.hours(forward, other.encoder)
+        encoder = self.hours(self._work("train"), train.encoder)
+        encoder += self.hours(self._work("forward"), other.encoder)
         return len(options.seeds) * (encoder + head)
 
     def network_hours(self, task: Task, found: Examples) -> float:
         """Hours of the small network on one task, all seeds."""
-        options = self.config.evaluate
+        options, modality = self.config.evaluate, self.config.modality
         train, other = self._read(TaskReading(task, found, options.tokens_per_batch, True), task)
-        unit, residue = heads.head(task, CHANNELS), heads.network(task, self.config.modality)
-        head = unit.step * train.units + unit.forward * other.units
-        below = residue.step * train.encoder.tokens + residue.forward * other.encoder.tokens
-        return len(options.seeds) * self._seconds(head + below)
+        head = head_step(task, CHANNELS, train) + head_forward(task, CHANNELS, other)
+        below = 3 * network_forward(task, modality, train) + network_forward(task, modality, other)
+        return len(options.seeds) * self._head_hours(head + below)
 
     def row_gb(self, task: Task, found: Examples) -> float:
         """Memory of a job of a model: the encoder's batch, and the head's."""
         options = self.config.evaluate
-        work = Work(self.config.pretrain.preset, "train", "float32", options.threads)
         longest = _longest(task, found)
         if task.mode == "frozen":
-            memory = self.forward_gb(work, longest, max(longest, options.tokens_per_batch))
+            most = max(longest, options.tokens_per_batch)
+            memory = self.forward_gb(self._work("forward"), longest, most)
         else:
             batch = max(longest, min(options.tokens_per_batch, task.batch_size * longest))
-            memory = self.training_gb(work, longest, batch)
+            memory = self.training_gb(self._work("train"), longest, batch)
         return memory + self.head_gb(task, found, self.width)
 
     def head_gb(self, task: Task, found: Examples, features: int) -> float:
@@ -231,11 +212,14 @@ class Evaluation(Costs):
         other = reading.validated() * reading.evaluations + reading.predicted("test")
         return reading.epoch() * task.epochs, other
 
-    def _seconds(self, operations: float) -> float:
+    def _head_hours(self, operations: float) -> float:
         """Hours of so many operations of heads and networks."""
+        return self.device.rate(self._work("train")).seconds(Flops(operations, 0), 0) / 3600
+
+    def _work(self, path: Pass) -> Work:
+        """A pass of an evaluation."""
         options = self.config.evaluate
-        work = Work(self.config.pretrain.preset, "train", "float32", options.threads)
-        return self.device.rate(work).seconds(Flops(operations, 0), 0) / 3600
+        return Work(self.config.pretrain.preset, path, options.precision, options.threads)
 
     @property
     def width(self) -> int:
