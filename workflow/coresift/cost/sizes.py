@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import Field
 from scipy.special import ndtri
 
+from coresift.cost.calibration import EstimateError
 from coresift.settings import Positive, Section
 from coresift.tasks.data import encoded_columns, read_task
 from coresift.tasks.settings import SIZES, Task, task_table
@@ -73,6 +74,7 @@ def examples(task: Task, modality: str) -> Examples | None:
 
     Raises:
         TaskDataError: its files are here and cannot be read.
+        EstimateError: the sample has no example of the published size.
     """
     columns = encoded_columns(task, modality)
     if here(task):
@@ -93,6 +95,11 @@ def _sampled(task: Task, size: Published, split: str, columns: Iterable[str]) ->
     lengths, sample = size.lengths(split), task.sample
     if sample is not None:
         lengths = lengths[lengths <= (sample.max_length or np.inf)]
+        if not len(lengths):
+            raise EstimateError(
+                f"{task.preset}: no {split} example is within {sample.max_length} residues "
+                "(sample.max_length), of the published size"
+            )
         most = getattr(sample, split) or len(lengths)
         if most < len(lengths):
             lengths = lengths[np.linspace(0, len(lengths) - 1, most).round().astype(int)]
