@@ -75,6 +75,7 @@ def test_defaults_are_valid():
         ("base", {"size": 30000, "checkpoint": "x"}, ["base: size is of a base made from scratch"]),
         ("base.precision", "fp16", ["base.precision: ", "'float32' or 'bf16'"]),
         ("finetune.precision", "float16", ["finetune.precision: ", "'float32' or 'bf16'"]),
+        ("evaluate.precision", "fp16", ["evaluate.precision: ", "'float32' or 'bf16'"]),
         ("base.preset", "tinny", ["base.preset: no model preset 'tinny'; allowed: ", "tiny"]),
         ("pretrain.preset", "../models/tiny", ["pretrain.preset: no model preset", "rna-fm"]),
         ("run", "..", ["run: ", "'..'"]),

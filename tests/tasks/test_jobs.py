@@ -43,14 +43,14 @@ def folder(tmp_path_factory):
     return folder
 
 
-def evaluated(folder, row, seeds, work=None, **options):
+def evaluated(folder, row, seeds, work=None, precision="float32", **options):
     """Result of a row: the network, or a checkpoint in a mode."""
     task = Task(**{"epochs": 3, **BASE, **options}, data={"path": str(folder / "t.csv")})
     if row == "cnn":
-        return evaluate_cnn(task, "rna", seeds, 256, CPU, work)
+        return evaluate_cnn(task, "rna", seeds, 256, CPU, work, precision)
     task = task.model_copy(update={"mode": row})
     store = folder / "store"
-    return evaluate_task(folder / "m", task, "rna", seeds, 256, CPU, store, work)
+    return evaluate_task(folder / "m", task, "rna", seeds, 256, CPU, store, work, precision)
 
 
 def kept(path):
@@ -128,6 +128,7 @@ def test_a_seed_of_fewer_steps_keeps_no_state(folder, tmp_path):
     ("change", "differs"),
     [
         ({"options": {"weight_decay": 0.5}}, "examples"),
+        ({"options": {"precision": "bf16"}}, "examples"),
         ({"content": "y"}, "content"),
         ({"table": "AAAAAAAAAAAA,0,train"}, "examples"),
     ],
@@ -144,6 +145,15 @@ def test_a_state_of_another_evaluation_is_not_used(folder, tmp_path, caplog, cha
     path.write_text(text)
     assert f"of another run ({differs})" in caplog.text
     assert metrics == expected
+
+
+@pytest.mark.parametrize("row", ["finetune", "cnn", "frozen"])
+def test_every_row_is_evaluated_in_bf16_where_that_is_asked_for(folder, row):
+    found = []
+    for precision in ("float32", "bf16"):
+        _, predictions = evaluated(folder, row, [0], precision=precision, epochs=1)
+        found.append(predictions["prediction"].to_numpy())
+    assert 0 < np.abs(found[1] - found[0]).max() < 0.1 * found[0].std() + 0.05
 
 
 def write(folder, metrics, predictions):

@@ -146,6 +146,48 @@ def shared_letter(folder):
     return {"kind": "pairwise", "pairwise": options, "data": write_task(folder, rows)}
 
 
+def probe_of(kind, precision):
+    """A head of random weights on random states; the examples' targets beside them."""
+    task, lengths, labels = task_of_kind(kind, epochs=2, learning_rate=1e-3)
+    rows = {"pairwise": lengths + 2, "token": lengths}.get(task.kind, np.ones(N, dtype=int))
+    states = [torch.from_numpy(RNG.normal(size=(n, FEATURES))).float() for n in rows]
+    targets = ScaledTargets(task, Targets(labels, 3, []), lengths, 100, np.arange(N))
+    torch.manual_seed(0)
+    head = make_head(task, FEATURES, 1 if task.target == "scalar" else 3)
+    batches = Batches((lengths + 2) ** 2, 300, 0.2)
+    return Probe(task, head, None, lambda b: [states[i] for i in b], targets, batches, precision)
+
+
+@pytest.mark.parametrize("kind", ["class", "multilabel", "scalar", "token", "contact", "distance"])
+def test_bf16_is_near_float32_and_not_it(kind):
+    losses = []
+    for precision in ("float32", "bf16"):
+        RNG.bit_generator.state = START
+        probe = probe_of(kind, precision)
+        found = [probe.mean_loss(np.arange(N))]
+        probe.fit(np.arange(N), np.arange(N), 0)
+        outputs = probe._outputs(np.arange(N))
+        assert {one.dtype for one in outputs} == {torch.float32}
+        losses.append([*found, probe.mean_loss(np.arange(N))])
+    np.testing.assert_allclose(losses[1], losses[0], rtol=0.02)
+    assert losses[1] != losses[0]
+
+
+@pytest.mark.parametrize("window", [1, 3, 100])
+def test_predictions_stand_in_the_order_of_examples(monkeypatch, window):
+    monkeypatch.setattr("coresift.tasks.probe.WINDOW", window)
+    probe = probe_of("contact", "float32")
+    order = RNG.permutation(N)
+    runs = probe.batches.windows(order)
+    assert np.concatenate(runs).tolist() == order.tolist()
+    budget = window * probe.batches.budget
+    costs = [probe.batches.costs[run] for run in runs]
+    assert all(cost[:-1].sum() <= budget for cost in costs)
+    for i, found in zip(order, probe.predict(order), strict=True):
+        (alone,) = probe.predict(np.array([i]))
+        np.testing.assert_allclose(found, alone, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("values", "found"),
     [

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import torch
 from coresift.models.checkpoint import build_model, save_model
+from coresift.tasks import maps as maps_module
 from coresift.tasks.data import TaskDataError, read_task
 from coresift.tasks.evaluate import evaluate_task
 from coresift.tasks.maps import Maps
+from coresift.tasks.packed import KeptMaps
 from coresift.tasks.settings import Pairwise, Task
 from coresift.tasks.structure import dot_bracket_partners, pair_matrix
 from coresift.tasks.targets import make_targets
@@ -96,6 +98,40 @@ def test_stored_maps_that_are_whole(tmp_path, dtype):
     distances = 3 + values * 1e-3  # rounded apart
     np.save(tmp_path / "d.npy", np.triu(distances) + np.tril(distances, -1) * 1.0005)
     Maps([str(tmp_path / "d.npy")], ["GGACC"], "rna", Pairwise(target="distance")).check(0)
+
+
+@given(st.integers(1, 20), st.booleans(), st.booleans(), st.integers(0, 2**32 - 1))
+def test_kept_maps_come_back_as_they_were(size, unknown, distance, seed):
+    rng = np.random.default_rng(seed)
+    values = rng.integers(-1 if unknown else 0, 2, (size, size)).astype(np.float32)
+    if distance:
+        values *= rng.random((size, size), dtype=np.float32)
+    kept = KeptMaps(1 << 20)
+    first = kept.get(3, values.copy)
+    first[:] = 7  # the caller's own
+    found = kept.get(3, lambda: pytest.fail("made again"))
+    assert found.dtype == np.float32
+    assert (found == values).all()
+
+
+def test_maps_are_kept_up_to_a_bound():
+    made = []
+    kept = KeptMaps(2 * 16 * 2)  # two maps of 16 x 16 bits
+    for index in (0, 1, 2, 2, 1, 0):
+        kept.get(index, lambda i=index: made.append(i) or np.eye(16, dtype=np.float32))
+    assert made == [0, 1, 2, 2]
+
+
+@pytest.mark.parametrize(("maps_mb", "reads"), [(1, 1), (0, 3)])
+def test_a_file_is_read_once_where_there_is_room(tmp_path, monkeypatch, maps_mb, reads):
+    np.save(tmp_path / "m.npy", stored(5, (0, 4, 1), (4, 0, 1)))
+    read = []
+    original = maps_module._of_npy
+    monkeypatch.setattr(maps_module, "_of_npy", lambda path: read.append(path) or original(path))
+    options = Pairwise(target="contact", maps_mb=maps_mb)
+    maps = Maps([str(tmp_path / "m.npy")], ["GGACC"], "rna", options)
+    assert [maps[0].sum() for _ in range(3)] == [2, 2, 2]
+    assert len(read) == reads
 
 
 def hairpins(n):

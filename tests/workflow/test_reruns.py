@@ -94,7 +94,7 @@ def test_more_tested_of_what_is_held_out_changes_no_pool(project):
 def test_a_new_task_does_not_train(project):
     config = small_config()
     config["decontaminate"] = {"enabled": True}
-    config["evaluate"]["seeds"] = [0, 1]
+    config["evaluate"] |= {"seeds": [0, 1], "precision": "bf16"}
     assert project.planned(config) == {"evaluate_domain", "cnn_domain", "join_seeds", *PAGE}
 
 

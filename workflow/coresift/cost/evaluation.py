@@ -137,7 +137,10 @@ class Evaluation(Costs):
         return [Stage("heldout", len(self.models()), hours, memory, self.host_gb(n))]
 
     def models(self) -> list[str]:
-        """Models that are tested, by their row's name: trained, untrained and given."""
+        """Models that are tested, by their row's name: trained, untrained and given.
+
+        All count as `pretrain.preset`, checkpoints that are given too.
+        """
         selection, options = self.config.selection, self.config.evaluate
         drawn = selection.names * len(selection.budgets) + ["untrained"] * options.untrained
         return drawn * len(selection.seeds) + [*options.checkpoints]

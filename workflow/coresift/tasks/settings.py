@@ -32,7 +32,7 @@ class Pairwise(Section):
         1 << 18, description="padded residue pairs in one forward pass: bounds memory"
     )
     activations_mb: int = Field(
-        1024,
+        2048,
         ge=0,
         description="MiB of activations that the head keeps for backward in one pass; what does "
         "not fit is computed twice: same result, up to a third more time",
