@@ -39,6 +39,7 @@ def test_given_keys_override_and_make_a_task_ones_own():
     assert preset("modif", epochs=3).protocol_name == "own"
     assert preset("modif", sample={"train": 10}).protocol_name == "own"
     assert preset("sec_struct", pairwise={"blocks": 2}).protocol_name == "own"
+    assert preset("sec_struct", pairwise={"activations_mb": 2}).protocol_name == "published"
     assert preset("modif", epochs=30, rows=["cci"]).protocol_name == "published"
     assert Task(kind="class", data=DATA).protocol_name == "own"
     quick = preset("sec_struct", protocol="quick", epochs=2, sample={"train": 9})

@@ -44,6 +44,8 @@ class Pairwise(Section):
     )
 
 
+#: Keys of `Pairwise` that bound memory and make no protocol.
+PAIRWISE_MEMORY = ("pairs_per_batch", "activations_mb", "maps_mb")
 #: Names of the metrics of each set (`Task.metrics`); the first is the primary one by default.
 METRIC_NAMES: dict[str, tuple[str, ...]] = {
     "class": ("accuracy", "macro_f1", "mcc"),
@@ -202,8 +204,13 @@ class Task(LabelledData):
         published = Task.model_construct(
             **{**preset, "pairwise": Pairwise(**preset.get("pairwise", {}))}
         )
-        same = all(getattr(self, key) == getattr(published, key) for key in TRAINING)
-        return "published" if same else "own"
+        memory = dict.fromkeys(PAIRWISE_MEMORY)
+        mine, theirs = (
+            {key: getattr(task, key) for key in TRAINING}
+            | {"pairwise": task.pairwise.model_copy(update=memory)}
+            for task in (self, published)
+        )
+        return "published" if mine == theirs else "own"
 
     def evaluates(self, row: str) -> bool:
         """Whether a row, by its name in `rows`, is evaluated."""
