@@ -219,6 +219,7 @@ CODE = [
     ("training/mlm.py", {"base", *TUNED}),
     ("tasks/seeds.py", {"evaluate_domain", *ALONE, *PAGE}),
     ("corpus/labels.py", GROUPED),
+    ("corpus/windows.py", INGESTED),
     ("corpus/heldout.py", HELD_OUT),
     (
         "corpus/features.py",
