@@ -142,7 +142,7 @@ def test_a_sample_is_one_of_the_published_size():
     found, size = examples(task, "rna"), published(task)
     assert found.published
     assert (found.lengths["train"] <= 150).all()
-    assert [found.lengths[s].shape[1] for s in ("train", "valid")] == [1000, 200]
+    assert [found.lengths[s].shape[1] for s in ("train", "valid")] == [2000, 200]
     assert found.lengths["test"].size == (size.lengths("test") <= 150).sum()
     short = task.model_copy(update={"sample": task.sample.model_copy(update={"max_length": 9})})
     with pytest.raises(EstimateError, match="sec_struct: no train example is within 9 residues"):

@@ -50,7 +50,7 @@ def test_quick_reads_a_part_of_the_same_maps(shipped):
         read_task(Task(**shipped[name]), "rna") for name in ("sec_struct", "sec_struct_quick")
     )
     assert set(part.frame["example_id"]) < set(whole.frame["example_id"])
-    assert part.split("train").height == 1000
+    assert part.split("train").height == 2000
     assert part.split("valid").height == 200
     assert part.split("test").height == whole.split("test").height  # all below 150 nt here
 
