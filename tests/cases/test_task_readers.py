@@ -736,7 +736,7 @@ def test_the_scripts_name_the_task(tmp_path, checkpoint, root, monkeypatch, rule
     monkeypatch.setattr("coresift.dag.logs.start", lambda log: None)
     params = SimpleNamespace(
         task={"kind": "class", "data": {"path": str(path)}}, modality="rna", seeds=[0],
-        tokens_per_batch=2048, device="cpu", store=str(tmp_path / "store"),
+        tokens_per_batch=2048, precision="float32", device="cpu", store=str(tmp_path / "store"),
         work=str(tmp_path / "work"), checkpoint_steps=100, content=[],
     )  # fmt: skip
     job = SimpleNamespace(

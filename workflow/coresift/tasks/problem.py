@@ -28,6 +28,8 @@ from coresift.tasks.targets import ScaledTargets, Targets, check_known, make_tar
 
 #: Most padding in a forward pass that pads, as a share of its tokens (or pairs of them).
 MAX_PADDING = 0.2
+#: Of maps on a CPU, which one map fills: padding would buy nothing but longer passes.
+MAX_CPU_MAP_PADDING = 0.05
 
 
 @dataclass(frozen=True)
@@ -105,9 +107,12 @@ class Problem:
         train = self.splits["train"]
         width = features(train[:1])[0].shape[1]
         head = make_head(self.task, width, self.targets.n_outputs).to(device)
-        # A head on stored rows pads nothing: smaller passes would win nothing.
-        padded = tuned is not None or self.task.kind == "pairwise"
-        padding = MAX_PADDING if padded else 1.0
+        pairwise = self.task.kind == "pairwise"
+        if pairwise and device.type == "cpu":
+            padding = MAX_CPU_MAP_PADDING
+        else:
+            # A head on stored rows pads nothing: smaller passes would win nothing.
+            padding = MAX_PADDING if pairwise or tuned is not None else 1.0
         batches = Batches(self.costs, self.budget, padding)
         probe = Probe(self.task, head, tuned, features, self.scaled, batches, self.precision)
         resumable = None
