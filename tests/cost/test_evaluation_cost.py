@@ -49,7 +49,7 @@ def test_a_pairwise_head_is_what_the_counter_sees(kept, again):
     # One MiB holds what one block of these maps keeps; the others are run twice.
     states = [torch.randn(width, features, requires_grad=True) for _ in range(n)]
     read = Reading(Load(n, n * width, n * width**2), pairs, pairs * again)
-    reading = TaskReading(task, lengths(np.full(n, width - 2)), 10**6, True)
+    reading = TaskReading(task, lengths(np.full(n, width - 2)), 10**6, MAX_PADDING)
     assert reading.epoch() == replace(read, encoder=replace(read.encoder, counted=0.0))
     assert counted(lambda: head(states), False) == head_forward(task, features, read)
     assert counted(lambda: head(states), True) == head_step(task, features, read)
@@ -100,7 +100,7 @@ def test_batches_are_cut_as_evaluations_cut_them():
     rng = np.random.default_rng(0)
     found = lengths(*(rng.integers(10, 200, n) for n in (600, 90, 70)))
     task = make_task(batch_size=8, pairwise={"pairs_per_batch": 50_000, "activations_mb": 0})
-    reading = TaskReading(task, found, 16384, True)
+    reading = TaskReading(task, found, 16384, MAX_PADDING)
     tokens = found.lengths["train"][0] + 2
     batches = Batches(tokens**2, 50_000, MAX_PADDING)
     steps = np.split(np.random.default_rng(1).permutation(600), 75)
@@ -116,13 +116,15 @@ def test_batches_are_cut_as_evaluations_cut_them():
     assert reading.validated().units <= reading.predicted("valid").units
     assert reading.evaluations == task.epochs
     often = make_task(batch_size=8, epochs=2, evaluate_steps=40)
-    assert TaskReading(often, found, 16384, True).evaluations == 4  # 150 steps: 40, 80, 120, 150
+    assert (
+        TaskReading(often, found, 16384, MAX_PADDING).evaluations == 4
+    )  # 150 steps: 40, 80, 120, 150
 
 
 def test_two_sequences_are_read_side_by_side():
     task = make_task("class")
     pair = Examples({s: np.array([[8, 8], [18, 18]]) for s in ("train", "valid", "test")}, False)
-    read = TaskReading(task, pair, 1000, True).epoch()
+    read = TaskReading(task, pair, 1000, MAX_PADDING).epoch()
     assert read == Reading(Load(4, 2 * (10 + 20), 2 * (100 + 400), counted=0.0), 2)
 
 

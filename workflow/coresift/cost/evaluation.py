@@ -20,7 +20,7 @@ from coresift.cost.stages import Costs, Stage
 from coresift.hashing import seeded_generator
 from coresift.tasks.cnn import CHANNELS
 from coresift.tasks.probe import Batches
-from coresift.tasks.problem import MAX_PADDING
+from coresift.tasks.problem import MAX_CPU_MAP_PADDING, MAX_PADDING
 from coresift.tasks.settings import Task
 from coresift.tasks.splits import SPLITS
 
@@ -39,15 +39,17 @@ class TaskReading:
     Args:
         found: lengths of the examples.
         tokens_per_batch: padded tokens of one forward pass (`evaluate.tokens_per_batch`).
-        padded: a frozen encoder's stored rows are not padded, see `Problem.run`.
+        max_padding: most padding in one forward pass, see `Problem.run`.
     """
 
-    def __init__(self, task: Task, found: Examples, tokens_per_batch: int, padded: bool) -> None:
+    def __init__(
+        self, task: Task, found: Examples, tokens_per_batch: int, max_padding: float
+    ) -> None:
         self.task = task
         self.tokens = {split: found.tokens(split, task.max_tokens) for split in SPLITS}
         self._pairwise = task.kind == "pairwise"
         self._budget = task.pairwise.pairs_per_batch if self._pairwise else tokens_per_batch
-        self._padding = MAX_PADDING if padded or self._pairwise else 1.0
+        self._padding = max_padding
 
     def epoch(self) -> Reading:
         """One pass over train in random order, batch by batch."""
@@ -172,7 +174,7 @@ class Evaluation(Costs):
         """Hours of one model on one task, all seeds."""
         options = self.config.evaluate
         tuned = task.mode == "finetune"
-        reading = TaskReading(task, found, options.tokens_per_batch, tuned)
+        reading = self._reading(task, found, tuned)
         train, other = self._read(reading, task)
         head = self._head_hours(
             head_step(task, self.width, train) + head_forward(task, self.width, other)
@@ -187,7 +189,7 @@ class Evaluation(Costs):
     def network_hours(self, task: Task, found: Examples) -> float:
         """Hours of the small network on one task, all seeds."""
         options, modality = self.config.evaluate, self.config.modality
-        train, other = self._read(TaskReading(task, found, options.tokens_per_batch, True), task)
+        train, other = self._read(self._reading(task, found, True), task)
         head = head_step(task, CHANNELS, train) + head_forward(task, CHANNELS, other)
         below = 3 * network_forward(task, modality, train) + network_forward(task, modality, other)
         return len(options.seeds) * self._head_hours(head + below)
@@ -209,6 +211,15 @@ class Evaluation(Costs):
         if task.kind != "pairwise":
             return 0.0
         return head_bytes(task, features, _longest(task, found)) / 1e9
+
+    def _reading(self, task: Task, found: Examples, tuned: bool) -> TaskReading:
+        """Examples cut as on this device; rows of a frozen encoder are stored and not padded."""
+        pairwise = task.kind == "pairwise"
+        if pairwise and self.device.on_host:
+            padding = MAX_CPU_MAP_PADDING
+        else:
+            padding = MAX_PADDING if pairwise or tuned else 1.0
+        return TaskReading(task, found, self.config.evaluate.tokens_per_batch, padding)
 
     def _read(self, reading: TaskReading, task: Task) -> tuple[Reading, Reading]:
         """What a seed reads: in training steps, and in evaluations on valid and the one of test."""
