@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CORES ?= 2
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-slurm lint docs clean
+.PHONY: demo test test-slurm lint docs study clean $(foreach m,rna protein,study-$(m) study-gpu-$(m) study-beside-$(m))
 
 $(STAMP): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -38,6 +38,44 @@ lint: $(STAMP)
 # docs/config.md and config/schema.json, from the settings.
 docs: $(STAMP)
 	$(BIN)/python -m coresift.docs
+
+# The study (docs/study/README.md). Every step can be stopped and goes on; the page follows each.
+STUDY_STEPS ?= study_regime study_regime_pool study_screen study_finalists study_ablations validate study_tasks beside
+# Runs beside: name, overlay, what is changed.
+STUDY_BESIDE := no_finetuning,ablation,finetune={"epochs":0} subset_500,ablation,subset={"size":500} \
+	subset_8000,ablation,subset={"size":8000} subset_20000,ablation,subset={"size":20000} \
+	equal_epochs,epochs,seed=42
+GPU_SIZE ?= 8m
+SNAKEMAKE_STUDY = $(BIN)/snakemake --cores $(CORES) --keep-going --quiet reason host
+
+# $(1): modality, $(2): run, $(3): overlays.
+define study
+	set -e; for step in $(STUDY_STEPS); do \
+		if [ $$step = beside ]; then $(MAKE) study-beside-$(1); else \
+		$(SNAKEMAKE_STUDY) --configfile config/study_$(1).yaml $(3) --config run=$(2) -- $$step; fi; \
+		$(SNAKEMAKE_STUDY) --configfile config/study_$(1).yaml $(3) --config run=$(2) -- study; \
+		cp -r results/$(2)/study/page/. docs/study/; \
+	done
+endef
+
+study: study-rna study-protein
+
+study-rna study-protein: study-%: $(STAMP)
+	$(call study,$*,study_$*,config/study.yaml)
+
+study-gpu-rna study-gpu-protein: override STUDY_STEPS := $(filter-out beside,$(STUDY_STEPS))
+study-gpu-rna study-gpu-protein: study-gpu-%: $(STAMP)
+	$(call study,$*,study_$*_$(GPU_SIZE),config/study.yaml config/study_gpu.yaml $(filter %_$(GPU_SIZE).yaml,$(wildcard config/study_gpu_*.yaml)))
+
+study-beside-rna study-beside-protein: study-beside-%: $(STAMP)
+	set -e; for given in $(foreach b,$(STUDY_BESIDE),'$(b)'); do \
+		name=$${given%%,*}; rest=$${given#*,}; overlay=$${rest%%,*}; change=$${rest#*,}; \
+		files="config/study_$*.yaml config/study_$$overlay.yaml"; \
+		case $$overlay in epochs) step=study_epochs;; *) step=study_changed;; esac; \
+		for target in $$step study_runs; do \
+			$(SNAKEMAKE_STUDY) --configfile $$files --config run=study_$*_$$name "$$change" -- $$target; \
+		done; \
+	done
 
 # The pictures in the README. The page's, of a finished demo, needs chromium and pngquant; the DAG's graphviz.
 docs/report.png: results/demo/report/report.html

@@ -31,6 +31,7 @@ include: "rules/report.smk"
 include: "rules/validate.smk"
 include: "rules/retrain.smk"
 include: "rules/stability.smk"
+include: "rules/study.smk"
 include: "rules/hooks.smk"
 
 

@@ -32,15 +32,11 @@ def recipe_of(name):
         "seeds": [seed],
     }
     request = CFG.selection.request(selection)
-    epochs = (
-        {"pretrain": {"epochs": CFG.pretrain.epochs}}
-        if request.strategy == "pool"
-        else {}
-    )
+    seen = {"pretrain": CFG.pretrain.seen} if request.strategy == "pool" else {}
     return {
         **CFG.model_dump(mode="json", include=CORESET_SECTIONS),
         "selection": {**plain(CFG.selection), **only},
-        **epochs,
+        **seen,
     }
 
 
@@ -53,7 +49,7 @@ def drawn(selection):
     """What a draw of a selection depends on, as plain data."""
     request = asdict(CFG.selection.request(selection))
     if request["strategy"] == "pool":  # as much as training can see
-        request["options"] = {"epochs": CFG.pretrain.epochs}
+        request["options"] = CFG.pretrain.seen
     return request
 
 

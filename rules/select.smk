@@ -28,8 +28,8 @@ rule check_budgets:
         mem_mb=memory(1000),
         runtime=runtime(10),
     params:
-        requests=[drawn(name) for name in CFG.selection.requests()],
-        budgets=BUDGETS,
+        requests=[drawn(name) for name in CFG.requests()],
+        budgets=[*map(str, CFG.budgets())],
         code=code("check_budgets"),
     script:
         "../workflow/scripts/check_budgets.py"

@@ -23,9 +23,14 @@ def validator(schema):
 
 #: Configs that are given after another one, and which.
 OVERLAYS = {
-    "validate_demo.yaml": "config/demo.yaml",
-    "shared_rna.yaml": "config/rna.yaml",
-    "shared_protein.yaml": "config/protein.yaml",
+    "validate_demo.yaml": ["demo"],
+    "shared_rna.yaml": ["rna"],
+    "shared_protein.yaml": ["protein"],
+    "study.yaml": ["study_rna"],
+    "study_ablation.yaml": ["study_rna"],
+    "study_epochs.yaml": ["study_protein"],
+    "study_gpu.yaml": ["study_protein", "study"],
+    "study_gpu_35m.yaml": ["study_rna", "study", "study_gpu"],
 }
 
 
@@ -75,8 +80,10 @@ def test_shipped_configs_name_the_schema_and_are_valid(root, validator):
         assert text.startswith("# yaml-language-server: $schema=schema.json\n"), path.name
         values = yaml.safe_load(text)
         if path.name in OVERLAYS:
-            values = yaml.safe_load((root / OVERLAYS[path.name]).read_text())
-            update_config(values, yaml.safe_load(text))
+            names = [*OVERLAYS[path.name], path.stem]
+            values = {}
+            for name in names:
+                update_config(values, yaml.safe_load((root / f"config/{name}.yaml").read_text()))
             load_config(values)
         assert [error.message for error in validator.iter_errors(values)] == []
 

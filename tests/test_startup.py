@@ -32,6 +32,7 @@ FORBIDDEN = {
         (["make_report"], {*LEARNING, *TABLES}),
         (["describe_scores", "describe_coresets"], {*LEARNING, "pandas", "Bio"}),
         (["results", "evaluation", "baseline"], {"torch", "transformers", "tokenizers"}),
+        (["study_runs", "study_page"], {"torch", "transformers", "tokenizers"}),
         (
             [f"validate_{name}" for name in ("deciles", "agreement", "stability", "page")],
             {"torch", "transformers", "tokenizers"},

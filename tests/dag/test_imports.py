@@ -17,6 +17,7 @@ FLOORS = (
     {"tasks", "heldout"},
     {"report"},
     {"validate"},
+    {"study"},
     {"config"},
     {"docs"},
     {"cost"},
@@ -49,6 +50,10 @@ REACH = {
     "retrain": {"dag", "corpus", "models", "training", "influence", *VALIDATION},
     "stability": {"dag", "corpus", "models", "training", "influence", *VALIDATION},
     "report": {"dag", "corpus", "models", "tasks", "heldout", "report", "selection.names"},
+    "study": {
+        *("dag", "corpus", "models", "tasks", "heldout", "report", "selection", "validate"),
+        *("influence.settings", "study"),
+    },
 }
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py")
 

@@ -116,6 +116,16 @@ def ids(coreset):
     return set(coreset["seq_id"])
 
 
+def test_the_pool_is_what_a_training_of_given_residues_sees():
+    scores = make_scores(40)
+    order = draw(scores, "pool", 1, residues=10**9)["seq_id"].to_list()
+    lengths = dict(scores.select("seq_id", "length").rows())
+    for residues in (1, 500, 10**9):
+        taken = draw(scores, "pool", 3, residues=residues)["seq_id"].to_list()
+        n = shortest_prefix([lengths[i] for i in order], residues)
+        assert taken == order[:n]
+
+
 def test_every_strategy_draws():
     assert set(DRAWS) == set(STRATEGIES)
 

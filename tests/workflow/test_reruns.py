@@ -57,6 +57,23 @@ def test_a_selection_on_embeddings_embeds_the_pool_and_scores_nothing(project):
     assert project.planned(config, *targets) == {"select"}
 
 
+def test_a_round_trains_what_is_new_and_the_page_is_of_what_is_there(project):
+    config = small_config()
+    done = {"strategies": ["top_influence"], "budgets": [40], "seeds": [0]}
+    config["study"] = {"rounds": {"done": done, "new": {**done, "seeds": [0, 1], "budgets": [30]}}}
+    assert project.planned(config, "study_done") == set()
+    planned = project.planned(config, "study_new")
+    assert {"study_new", "select", "pretrain", "heldout"} <= planned
+    assert not planned & SCORING
+    project.run(config, "study")
+    page = (project.folder / "results/small/study/page/small.md").read_text()
+    assert "Not run: new." in page
+    runs = pl.read_parquet(project.folder / "results/small/study/page/small/runs.parquet")
+    models = set(runs.filter(pl.col("task") == "heldout_pool")["model"])
+    assert models == {"top_influence-40-s0", "untrained-s0", "unigram"}
+    assert project.planned(config, "study") == set()
+
+
 def test_a_new_damping_does_not_finetune(project):
     config = small_config()
     config["influence"]["damping"] = 0.5
@@ -195,6 +212,7 @@ SETTINGS = [
     ("tasks/readers/settings.py", "TaskData", {"protected", *ALONE, *POOLED}),
     ("report/settings.py", "Report", set()),
     ("validate/settings.py", "Validate", set()),
+    ("study/settings.py", "Study", set()),
 ]
 #: Where a column is added to a table.
 TABLES = [

@@ -21,8 +21,11 @@ from coresift.dag.settings import Download
 from coresift.influence.settings import Influence
 from coresift.influence.tables import SCORE
 from coresift.report.settings import Report
+from coresift.selection.names import Budget
+from coresift.selection.request import Request
 from coresift.selection.settings import Selection
 from coresift.settings import ConfigError, Modality, Section, plain
+from coresift.study.settings import Study
 from coresift.tasks.readers.settings import MAP_ENDINGS
 from coresift.tasks.settings import Evaluate, Task
 from coresift.training.settings import Base, Finetune, Optimisation, Pretrain
@@ -84,6 +87,7 @@ class Config(Section):
     report: Report = Field(default_factory=Report)
     # `validate` is a name of pydantic's own.
     validation: Validate = Field(default_factory=Validate, alias="validate")
+    study: Study = Field(default_factory=Study)
 
     @model_validator(mode="after")
     def _check(self) -> Config:
@@ -156,7 +160,16 @@ class Config(Section):
                 f"selection.score: no score {self.selection.score!r}; "
                 f"allowed: {', '.join(self.scores)}"
             )
-        for name, request in self.selection.requests().items():
+        if self.study.group not in self.corpus.groupings:
+            raise ValueError(
+                f"study.group: no grouping {self.study.group!r}; "
+                f"allowed: {', '.join(self.corpus.groupings)}"
+            )
+        for name, part in self.study.rounds.items():
+            if unknown := sorted(set(part.tasks) - set(self.tasks)):
+                there = ", ".join(self.tasks) or "none"
+                raise ValueError(f"study.rounds.{name}.tasks: no task {unknown}; allowed: {there}")
+        for name, request in self.requests().items():
             if request.by is not None and request.by not in self.corpus.groupings:
                 raise ValueError(
                     f"selection: {name} needs clusters: give corpus.cluster (corpus.cluster: {{}} "
@@ -172,6 +185,22 @@ class Config(Section):
             raise ValueError(
                 f"validate.scores: no score {', '.join(unknown)}; allowed: {', '.join(self.scores)}"
             )
+
+    def requests(self) -> dict[str, Request]:
+        """Everything that is drawn by name: of `selection`, then of the rounds of the study.
+
+        Raises:
+            ValueError: a round names a CCI variant that there is none of.
+        """
+        names = [name for part in self.study.rounds.values() for name in part.names]
+        return self.selection.requests() | self.selection.requests(names)
+
+    def budgets(self) -> list[Budget]:
+        """Every budget: of `selection`, then of the rounds of the study."""
+        rounds = self.study.rounds.values()
+        return list(
+            dict.fromkeys([*self.selection.budgets, *(b for r in rounds for b in r.budgets)])
+        )
 
     @property
     def scores(self) -> list[str]:

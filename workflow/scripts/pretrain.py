@@ -18,7 +18,7 @@ from coresift.training.runs import pretrain, training_residues
 params = snakemake.params
 options = dict(params.options)
 preset, precision = options.pop("preset"), options.pop("precision")
-epochs = options.pop("epochs")
+epochs, residues = options.pop("epochs"), options.pop("residues")
 points, size = options.pop("validation_points"), options.pop("validation_sequences")
 coreset = read_table(snakemake.input.coreset, CORESET)
 columns = ["seq_id", "sequence", "length"]
@@ -38,7 +38,8 @@ cut = pretrain(
     preset,
     params.modality,
     rows,
-    training_residues(
+    residues
+    or training_residues(
         rows["length"], budget_of(params.budget).residues(mean), epochs, params.compute
     ),
     options,

@@ -143,7 +143,7 @@ class Estimator(Costs):
         jobs = len(config.selection.names) * len(config.selection.seeds)
         stages = []
         for budget in config.selection.budgets:
-            residues = options.epochs * budget.residues(self.corpus.mean)
+            residues = options.total(budget.residues(self.corpus.mean))
             load = train_load(options, self.corpus, residues)
             hours = self.hours(work, load) + self.validation()
             host = self.host_gb(bucket + budget.sequences(self.corpus.mean))

@@ -6,12 +6,8 @@ import hashlib
 import importlib
 import json
 import logging
-import os
 import re
-import shutil
-import socket
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -28,6 +24,7 @@ from transformers import (
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
 from coresift.alphabet import ALPHABETS
+from coresift.files import atomic_directory
 from coresift.hashing import content_hash
 from coresift.models.settings import architecture
 from coresift.models.tokenizer import Encoder, VocabularyError, build_tokenizer
@@ -292,25 +289,6 @@ def position_limit(model: torch.nn.Module) -> int | None:
         limits = [limit - 1 for limit in limits]  # its RNA-FM starts one row later than ESM
     ids = [b.shape[-1] for name, b in model.named_buffers() if name.endswith("position_ids")]
     return min(limits + ids)
-
-
-@contextmanager
-def atomic_directory(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary sibling folder; it replaces `path` if the block succeeds.
-
-    Its name carries host and process id, as in `files.atomic_path`; one that is there already is
-    the orphan of a killed process.
-    """
-    path = Path(path)
-    temporary = path.parent / f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp"
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    try:
-        yield temporary
-        shutil.rmtree(path, ignore_errors=True)
-        temporary.rename(path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def save_model(directory: str | Path, model: PreTrainedModel, tokenizer: Any) -> None:

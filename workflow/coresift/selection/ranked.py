@@ -71,12 +71,15 @@ def ten_times(draw: Draw) -> pl.DataFrame:
 def whole_pool(draw: Draw) -> pl.DataFrame:
     """In random order as much of the pool as training at equal residues can see once.
 
-    These are options["epochs"] times the residues of the budget, or of that many sequences of the
-    pool's mean length: the shortest prefix that has them, or the whole pool.
+    These are options["residues"], or options["epochs"] times the residues of the budget, or of that
+    many sequences of the pool's mean length: the shortest prefix that has them, or the whole pool.
     """
     order = by_hash(draw.pool)
     totals = order["length"].cast(pl.Int64).cum_sum().to_numpy()
-    residues = draw.request.options["epochs"] * draw.budget.residues(totals[-1] / order.height)
+    seen = draw.request.options
+    residues = seen.get("residues")
+    if residues is None:
+        residues = seen["epochs"] * draw.budget.residues(totals[-1] / order.height)
     return order.head(int(np.searchsorted(totals, residues)) + 1)
 
 

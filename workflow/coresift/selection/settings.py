@@ -85,6 +85,13 @@ BudgetSetting = Annotated[
 ]
 
 
+def with_controls(asked: list[str], controls: list[Control]) -> list[str]:
+    """Selections, and the controls that are matched to each that is not random."""
+    chosen = [name for name in asked if not STRATEGIES[parse(name).kind].random]
+    matched = [str(Name(control, arg=name)) for name in chosen for control in controls]
+    return list(dict.fromkeys([*asked, *matched]))
+
+
 class Cci(Section):
     """Coverage-centric influence (paper, section 3.3)."""
 
@@ -192,10 +199,7 @@ class Selection(Section):
     @property
     def names(self) -> list[str]:
         """Every selection: the strategies, the CCI variants, and their controls."""
-        asked = [*self.strategies, *self.cci_variants]
-        chosen = [name for name in asked if not STRATEGIES[parse(name).kind].random]
-        controls = [str(Name(c, arg=name)) for name in chosen for c in self.controls]
-        return list(dict.fromkeys([*asked, *controls]))
+        return with_controls([*self.strategies, *self.cci_variants], self.controls)
 
     @property
     def ranked(self) -> list[str]:
@@ -208,10 +212,14 @@ class Selection(Section):
         """Whether a selection reads the sequences' embeddings."""
         return any(STRATEGIES[request.strategy].states for request in self.requests().values())
 
-    def requests(self) -> dict[str, Request]:
-        """What is drawn by name: every selection, and those that only controls are matched to."""
+    def requests(self, names: list[str] | None = None) -> dict[str, Request]:
+        """What is drawn by name: every selection, and those that only controls are matched to.
+
+        Args:
+            names: selections to be drawn, default those of this section.
+        """
         found: dict[str, Request] = {}
-        waiting = self.names
+        waiting = [*(self.names if names is None else names)]
         for name in waiting:
             found[name] = self.request(name)
             reference = found[name].reference

@@ -11,8 +11,8 @@ import numpy as np
 import polars as pl
 import torch
 
-from coresift.files import write_text
-from coresift.models.checkpoint import atomic_directory, build_model, load_model, save_model
+from coresift.files import atomic_directory, write_text
+from coresift.models.checkpoint import build_model, load_model, save_model
 from coresift.models.cropping import count_cropped, room_of
 from coresift.models.tokenizer import Encoder
 from coresift.training.mlm import Record, finish, records_text, train_mlm

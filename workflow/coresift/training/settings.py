@@ -79,6 +79,11 @@ class Pretrain(Optimisation):
         "config.json (any encoder trained by masking, as transformers writes it)",
     )
     epochs: float = Field(10.0, gt=0, description="passes over a coreset, see compute")
+    residues: Positive | None = Field(
+        None,
+        description="residues of every training, whatever its budget: epochs is not read. Budgets "
+        "are then comparable with each other, a small one is read more often",
+    )
     compute: Literal["equal_tokens", "equal_epochs"] = Field(
         "equal_tokens",
         description="equal_tokens: every coreset of a budget trains on the same number of "
@@ -94,3 +99,18 @@ class Pretrain(Optimisation):
     validation_sequences: Positive = Field(
         256, description="held-out sequences that a validation point reads, a seeded sample"
     )
+
+    @model_validator(mode="after")
+    def _check(self) -> Pretrain:
+        if self.residues is not None and self.compute != "equal_tokens":
+            raise ValueError("residues: the same for all is compute: equal_tokens")
+        return self
+
+    @property
+    def seen(self) -> dict[str, float]:
+        """What says how much a training sees: residues, or epochs of a budget."""
+        return {"epochs": self.epochs} if self.residues is None else {"residues": self.residues}
+
+    def total(self, budget_residues: float) -> float:
+        """Residues of a training at equal residues, given those of its budget."""
+        return self.epochs * budget_residues if self.residues is None else self.residues

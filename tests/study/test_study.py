@@ -1,0 +1,288 @@
+"""Rounds, the rule of what helps, the page and what it is made from, on made-up figures."""
+
+import numpy as np
+import polars as pl
+import pytest
+from coresift.config import load_config
+from coresift.files import write_json
+from coresift.heldout.masks import Masks
+from coresift.heldout.tables import HELD_OUT_LOSS
+from coresift.heldout.unigram import unigram_losses
+from coresift.report.cells import Cell
+from coresift.report.comparisons import comparisons_table
+from coresift.settings import ConfigError
+from coresift.study.book import Book
+from coresift.study.cells import cells_of, of_round, runs_of
+from coresift.study.decide import decisions, ranking
+from coresift.study.facts import source_facts, times
+from coresift.study.gather import held_out_runs, trait_runs
+from coresift.study.settings import Round
+from coresift.study.tables import RUN
+from coresift.study.write import read_book, texts, write_raw, write_study
+from coresift.tables import conform, write_table
+
+SEEDS = 6
+#: Held-out loss by row of a round: `cci` has more than its lengths, `top_influence` only those,
+#: `loss` less than what counts.
+LOSSES = {
+    "cci-1kr": 1.20,
+    "random_length:cci-1kr": 1.29,
+    "top_influence-1kr": 1.25,
+    "random_length:top_influence-1kr": 1.25,
+    "loss-1kr": 1.285,
+    "random_length:loss-1kr": 1.30,
+    "bottom_influence-1kr": 1.40,
+    "random_length:bottom_influence-1kr": 1.30,
+    "random-1kr": 1.30,
+    "random_x10-1kr": 1.25,
+}
+ROUND = {
+    "strategies": ["random", "random_x10", "cci", "top_influence", "loss", "bottom_influence"],
+    "controls": ["random_length"],
+    "budgets": ["1k residues"],
+    "seeds": [*range(SEEDS)],
+}
+
+
+def config(rounds):
+    values = {"run": "study_toy", "modality": "rna", "corpus": {"fasta": ["a.fa"]}}
+    return load_config({**values, "study": {"rounds": rounds}})
+
+
+def facts(rounds, **more):
+    return {
+        "config": config(rounds).model_dump(mode="json", by_alias=True),
+        "rounds": list(rounds),
+        "commit": "abc",
+        "machine": {"processor": "p", "cores": 2, "system": "s"},
+        "sources": [{"file": "a.fa", "bytes": 3, "sha256": "0" * 64}],
+        "pool": {"sequences": 1000, "residues": 100_000},
+        "times": {"pretrain": {"jobs": 2, "wall_s": 3600.0, "cpu_s": 7200.0}},
+        "way": {"loss": "unmasked", "parameters": "head", "curvature": "diag_fisher"},
+        "damping": 0.1,
+        "validate": {},
+        **more,
+    }
+
+
+def made_up(task="heldout_pool"):
+    """Figures of every row of `LOSSES`."""
+    rng = np.random.default_rng(0)
+    noise = rng.normal(0, 0.002, 100)
+    frames = []
+    for row, loss in LOSSES.items():
+        values = loss + rng.normal(0, 0.003, SEEDS)
+        metrics = {
+            "loss": [[float(v)] for v in values],
+            "loss_source=a": [[float(v) - 0.5] for v in values],
+        }
+        cell = Cell(task, row, "loss", metrics, values[:, None] + noise, 50, True)
+        frames.append(runs_of(cell, [f"{row}-s{s}" for s in range(SEEDS)]))
+    letters = {"loss": [[1.38]], "loss_source=a": [[1.37]]}
+    frames.append(
+        runs_of(Cell(task, "unigram", "loss", letters, 1.38 + noise[None], 50, False), ["unigram"])
+    )
+    return pl.concat(frames)
+
+
+def traits():
+    names = [f"{row}-s{seed}" for row in LOSSES for seed in range(SEEDS)]
+    top = np.array(["top_influence" in name for name in names])
+    return trait_runs(
+        pl.DataFrame(
+            {
+                "coreset": names,
+                "mean_length": np.where(top, 25.0, 100.0),
+                "pool_mean_length": 100.0,
+                "mean_low_complexity": np.where(top, 0.4, 0.1),
+                "pool_mean_low_complexity": 0.1,
+            }
+        )
+    )
+
+
+@pytest.fixture(scope="module")
+def book():
+    runs = pl.concat([made_up(), made_up("heldout_pool_macro"), traits()])
+    later = {
+        "screen": {**ROUND, "strategies": ["random", "cci"], "seeds": [90]},
+        "shared": {**ROUND, "seeds": [0, 99]},  # has no model of its own yet
+    }
+    return Book(runs, {"": facts({"finalists": ROUND, **later})})
+
+
+def test_a_round_names_its_coresets():
+    made = Round(strategies=["cci", "random"], controls=["random_length"],
+                 budgets=["1k residues"], seeds=[3])  # fmt: skip
+    assert made.coresets() == ["cci-1kr-s3", "random-1kr-s3", "random_length:cci-1kr-s3"]
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"strategies": ["cci.luck"]}, "cci.luck ranks 'luck', no such score"),
+        ({"strategies": ["cci_x"]}, "no CCI variant 'cci_x'"),
+        ({"strategies": ["cluster_sqrt"]}, "cluster_sqrt needs clusters"),
+        ({"tasks": ["t"]}, "study.rounds.r.tasks: no task ['t']"),
+        ({"seeds": [1, 1]}, "seeds has a value twice"),
+        ({"budgets": []}, "study.rounds.r.budgets"),
+    ],
+)
+def test_a_wrong_round_is_refused_by_key(change, expected):
+    with pytest.raises(ConfigError) as error:
+        config({"r": {**ROUND, **change}})
+    assert expected in str(error.value)
+
+
+def test_what_a_round_draws_is_held_to_the_pool_with_the_rest():
+    requests = config({"r": ROUND}).requests()
+    assert {"cci", "random", "random_length:loss"} <= set(requests)
+
+
+def test_residues_of_a_training_whatever_its_budget():
+    values = {"run": "r", "modality": "rna", "corpus": {"fasta": ["a.fa"]}}
+    pretrain = load_config({**values, "pretrain": {"residues": 500}}).pretrain
+    assert (pretrain.total(10.0), pretrain.seen) == (500, {"residues": 500})
+    own = load_config({**values, "pretrain": {"epochs": 3}}).pretrain
+    assert (own.total(10.0), own.seen) == (30.0, {"epochs": 3.0})
+    with pytest.raises(ConfigError, match="residues: the same for all is compute: equal_tokens"):
+        load_config({**values, "pretrain": {"residues": 5, "compute": "equal_epochs"}})
+
+
+def test_rows_give_the_cells_back():
+    rng = np.random.default_rng(1)
+    metrics = {"accuracy": [[0.5, 0.25], [1.0, 0.75]], "mcc": [[0.0, 0.1], [0.2, 0.3]]}
+    cell = Cell("t", "cci-10", "accuracy", metrics, rng.random((2, 7)).astype("f4"), 9, True)
+    (back,) = cells_of(runs_of(cell, ["cci-10-s0", "cci-10-s4"]))
+    assert (back.task, back.selection, back.primary) == ("t", "cci-10", "accuracy")
+    assert back.metrics == metrics
+    assert (back.n_examples, back.drawn) == (9, True)
+    np.testing.assert_array_equal(back.resamples, cell.resamples)
+
+
+def test_models_and_tasks_of_a_round_and_what_is_no_coreset():
+    names = ["cci-1kr-s0", "cci-1kr-s1", "cci-10-s0", "unigram", "untrained-s0"]
+    tasks = pl.DataFrame({"task": ["heldout_pool", "coreset", "mine", "other"]})
+    runs = pl.DataFrame({"model": names}).join(tasks, how="cross")
+    part = Round(strategies=["cci"], budgets=["1k residues"], seeds=[1], tasks=["mine"])
+    kept = of_round(runs, part)
+    assert kept["model"].unique(maintain_order=True).to_list() == [names[1], *names[3:]]
+    assert kept["task"].unique(maintain_order=True).to_list() == ["heldout_pool", "mine"]
+
+
+def test_what_helps_beats_its_strongest_control_by_what_counts(book):
+    table = book.decisions.filter(pl.col("task") == "heldout_pool")
+    said = dict(zip(table["selection"], table["decision"], strict=True))
+    assert said == {"cci": "helps", "top_influence": "not shown", "loss": "too little",
+                    "bottom_influence": "worse"}  # fmt: skip
+    cci = table.row(by_predicate=pl.col("selection") == "cci", named=True)
+    assert cci["control"] == "random_length:cci-1kr"
+    assert cci["gain"] == pytest.approx(0.09, abs=0.006)
+    assert cci["low"] < cci["gain"] < cci["high"]
+    assert cci["asked"] == pytest.approx(0.5 * 0.05, abs=0.003)
+
+
+def test_without_ten_times_the_data_nothing_is_decided():
+    runs = made_up().filter(~pl.col("model").str.starts_with("random_x10"))
+    comparisons = comparisons_table(cells_of(runs), 0.05)
+    table = decisions(comparisons.insert_column(0, pl.lit("r").alias("round")), 0.5)
+    said = dict(zip(table["selection"], table["decision"], strict=True))
+    assert (said["cci"], said["top_influence"]) == ("unknown", "not shown")
+
+
+def test_finalists_by_mean_gain(book):
+    best = ranking(book.comparisons, "finalists")
+    assert best["selection"].to_list() == ["cci", "top_influence", "loss", "bottom_influence"]
+
+
+def test_the_page_says_what_the_figures_do(book):
+    page = texts(book, "toy")["toy.md"]
+    assert "what helps is cci at 1kr of 4 tested" in page
+    assert "worse than a control: bottom_influence at 1kr" in page
+    assert "Not run: screen and shared." in page
+    assert "1kr (0.01 of the pool): 1 of 1 groups by source are learnt" in page
+    assert "Fewer than 3 groups are learnt" in page
+    assert "top_influence-1kr takes sequences 0.25 times as long" in page
+    assert "top_influence-1kr takes 4.0 times the pool's share of low complexity" in page
+
+    assert "Not run: deciles, lds and stability." in page
+    flat = Book(book.runs.filter(pl.col("task") == "coreset"), book.facts)
+    empty = texts(flat, "toy")["toy.md"]
+    assert "Not run: finalists, screen and shared" in empty
+    assert "nothing on this page is a finding yet" in empty
+    assert "helps is" not in empty
+
+
+def test_page_and_tables_follow_from_the_two_files_alone(book, tmp_path):
+    write_study(book, tmp_path / "a", "toy")
+    write_raw(book, tmp_path / "b")
+    again = texts(read_book(tmp_path / "b"), "toy")
+    assert {p: (tmp_path / "a" / p).read_text() for p in again} == again
+    assert (tmp_path / "a/toy/budgets.svg").stat().st_size > 1000
+    assert (tmp_path / "a/toy/differences.svg").exists()
+
+
+def committed(root):
+    return sorted(path.parent for path in (root / "docs/study").glob("*/runs.parquet"))
+
+
+def test_committed_pages_are_those_of_their_figures(root):
+    folders = committed(root)
+    if not folders:
+        pytest.skip("no study has been run and committed yet: docs/study has no runs.parquet")
+    for folder in folders:
+        assert (folder / "runs.parquet").stat().st_size < 2_000_000
+        for path, text in texts(read_book(folder), folder.name).items():
+            assert (folder.parent / path).read_text() == text, path
+
+
+def test_losses_of_groups_and_of_their_own_letters(tmp_path):
+    sequences = ["AAAA"] * 12 + ["CGCG"] * 12
+    sets = pl.DataFrame(
+        {
+            "set": "pool",
+            "seq_id": [f"{i:03d}" for i in range(24)],
+            "sequence": sequences,
+            "length": 4,
+            "nearest": 0.0,
+        }
+    )
+    groups = sets.select("set", "seq_id", source=pl.Series(["a"] * 12 + ["c"] * 12))
+    groups.write_parquet(tmp_path / "groups")
+    masks = Masks("rna", 0.25, 1, 0)
+    write_table(tmp_path / "unigram", unigram_losses(sets, masks), HELD_OUT_LOSS)
+    loss = [1.0] * 12 + [2.0] * 12
+    table = sets.select("set", "seq_id", n_masked=1, loss=pl.Series(loss), accuracy=0.5)
+    write_table(tmp_path / "model", conform(table, HELD_OUT_LOSS), HELD_OUT_LOSS)
+    losses = {"cci-10-s0": tmp_path / "model", "unigram": tmp_path / "unigram"}
+    runs = held_out_runs(losses, tmp_path / "groups", sets, "source", masks, 20, 0)
+    value = {(r["task"], r["model"], r["metric"]): r["value"] for r in runs.to_dicts()}
+    assert value["heldout_pool", "cci-10-s0", "loss"] == 1.5
+    assert value["heldout_pool_macro", "cci-10-s0", "loss"] == 1.5
+    assert value["heldout_pool", "cci-10-s0", "loss_source=a"] == 1.0
+    assert value["heldout_pool", "cci-10-s0", "loss_source=c"] == 2.0
+    assert value["heldout_pool", "unigram", "loss_source=a"] == 0.0
+    assert value["heldout_pool", "unigram", "loss_source=c"] == pytest.approx(np.log(2))
+    assert runs.columns == list(RUN)
+
+
+def test_facts_of_files_and_times(tmp_path):
+    (tmp_path / "a.fa").write_text(">a\nACGU\n")
+    (found,) = source_facts([str(tmp_path / "a.fa")])
+    assert (found["file"], found["bytes"]) == ("a.fa", 8)
+    assert len(found["sha256"]) == 64
+    for name, seconds in (("x", 2.5), ("y", 3.5)):
+        (tmp_path / name).write_text(f"s\tcpu_time\n{seconds}\t1.0\n")
+    paths = [str(tmp_path / name) for name in ("x", "y", "absent")]
+    assert times({"pretrain": paths, "score": [str(tmp_path / "no")]}) == {
+        "pretrain": {"jobs": 2, "wall_s": 6.0, "cpu_s": 2.0}
+    }
+
+
+def test_a_written_study_can_be_made_again(book, tmp_path):
+    from coresift.study.write import main
+
+    write_raw(book, tmp_path / "toy")
+    write_json(tmp_path / "toy/facts.json", book.facts)
+    assert main([str(tmp_path / "toy")]) == 0
+    assert (tmp_path / "toy.md").read_text() == texts(book, "toy")["toy.md"]

@@ -1,0 +1,71 @@
+"""Between the cells of a report and the rows of a study's table: one undoes the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import polars as pl
+
+from coresift.report.cells import Cell
+from coresift.study.settings import Round
+from coresift.study.tables import CORESET_TRAITS, RUN
+
+
+def runs_of(cell: Cell, models: Sequence[str]) -> pl.DataFrame:
+    """Columns of `RUN`.
+
+    Args:
+        models: names of the cell's models, one a coreset seed.
+    """
+
+    def rows() -> Iterator[dict[str, object]]:
+        for metric, values in cell.metrics.items():
+            primary = metric == cell.primary
+            for place, model in enumerate(models):
+                for number, value in enumerate(values[place]):
+                    first = primary and number == 0
+                    yield {
+                        **{"variant": "", "task": cell.task, "model": model, "metric": metric},
+                        **{"primary": primary, "eval_seed": number, "value": value},
+                        **{"drawn": cell.drawn, "n_examples": cell.n_examples},
+                        "resamples": cell.resamples[place].tolist() if first else None,
+                    }
+
+    return pl.DataFrame(rows(), schema=dict(RUN))
+
+
+def cells_of(runs: pl.DataFrame) -> list[Cell]:
+    """The cells that the rows of one variant make up, tasks and rows in their order.
+
+    Args:
+        runs: columns of `RUN`.
+    """
+    outcomes = runs.filter(pl.col("task") != CORESET_TRAITS).with_columns(
+        row=pl.col("model").str.replace(r"-s\d+$", "")
+    )
+    groups = outcomes.group_by("task", "row", maintain_order=True)
+    return [_cell(str(task), str(row), part) for (task, row), part in groups]
+
+
+def _cell(task: str, row: str, part: pl.DataFrame) -> Cell:
+    metrics: dict[str, list[list[float]]] = {}
+    for (metric, _), values in part.group_by("metric", "model", maintain_order=True):
+        metrics.setdefault(str(metric), []).append(values.sort("eval_seed")["value"].to_list())
+    primary = part.filter("primary")
+    resamples = primary["resamples"].drop_nulls().to_list()
+    first = primary.row(0, named=True)
+    return Cell(
+        task, row, first["metric"], metrics, np.array(resamples, np.float64),
+        first["n_examples"], first["drawn"],
+    )  # fmt: skip
+
+
+def of_round(runs: pl.DataFrame, part: Round) -> pl.DataFrame:
+    """The rows of a round on held-out sets and its tasks, without traits of coresets.
+
+    They are those of its coresets, and of all that is no coreset: baselines, untrained models.
+    """
+    is_coreset = pl.col("model").str.contains(r"-\d+[kMG]?r?-s\d+$")
+    asked = pl.col("task").str.starts_with("heldout_") | pl.col("task").is_in(part.tasks)
+    return runs.filter(asked, ~is_coreset | pl.col("model").is_in(part.coresets()))

@@ -1,0 +1,126 @@
+"""Whether a selection helps, by the rule that is written down before the runs (docs/study)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import polars as pl
+
+from coresift.report.cells import Cell
+from coresift.report.comparisons import comparisons_table
+from coresift.report.controls import row_of
+from coresift.study.cells import cells_of, of_round
+from coresift.study.settings import Round
+from coresift.study.tables import DECISION
+
+
+def compared(runs: pl.DataFrame, rounds: Mapping[str, Round], level: float) -> pl.DataFrame:
+    """Every row against its controls, round by round (`COMPARISON` and a column round, the first).
+
+    A round is a family by itself: its p-values are adjusted over its own comparisons of an outcome,
+    see `report.comparisons`.
+
+    Args:
+        runs: columns of `RUN`, of one variant.
+        rounds: those to be compared, by name.
+    """
+    frames = []
+    for name, part in rounds.items():
+        own = of_round(runs, part)
+        if not own["model"].is_in(part.coresets()).any():
+            continue
+        table = comparisons_table(_of_trained(cells_of(own)), level)
+        frames.append(table.select(pl.lit(name).alias("round"), pl.all()))
+    return (
+        pl.concat(frames)
+        if frames
+        else comparisons_table([], level).insert_column(0, pl.Series("round", [], pl.String))
+    )
+
+
+def _of_trained(cells: Sequence[Cell]) -> list[Cell]:
+    """Cells of the outcomes that a coreset was measured on: no task of another round's models."""
+    measured = {cell.task for cell in cells if row_of(cell.selection).selection is not None}
+    return [cell for cell in cells if cell.task in measured]
+
+
+def decisions(comparisons: pl.DataFrame, share: float) -> pl.DataFrame:
+    """One row a round, outcome, selection and budget: columns of `DECISION`.
+
+    A selection helps if it beats the strongest of random and what is matched to it (the one with
+    the best mean) with an adjusted p below the level, and by more than `share` of what ten times
+    the sequences give random at equal residues (nothing, where they give less than nothing).
+
+    Args:
+        comparisons: of `compared`.
+    """
+    rows = []
+    asked = {
+        (r["round"], r["task"], str(row_of(r["selection"]).budget)): max(0.0, share * r["gain"])
+        for r in comparisons.filter(pl.col("role") == "regime").to_dicts()
+        if row_of(r["selection"]).kind == "random_x10"
+    }
+    rivals = comparisons.filter(pl.col("role").is_in(["random", "matched"]))
+    for (part, task, name), own in rivals.group_by(
+        "round", "task", "selection", maintain_order=True
+    ):
+        best = own.sort("gain", maintain_order=True).row(0, named=True)
+        row = row_of(str(name))
+        against = own.filter(pl.col("role") == "random")["gain"].to_list()
+        needed = asked.get((part, task, str(row.budget)))
+        ends = sorted(_oriented(best, key) for key in ("low", "high") if best[key] is not None)
+        rows.append(
+            {
+                **{"round": part, "task": task},
+                **{"selection": row.selection, "budget": str(row.budget)},
+                "seeds": best["seeds"],
+                "gain_random": against[0] if against else None,
+                **{"control": best["control"], "gain": best["gain"]},
+                **{"low": ends[0] if ends else None, "high": ends[-1] if ends else None},
+                **{"p_adjusted": best["p_adjusted"], "asked": needed},
+                "decision": _decision(best, needed, bool(against)),
+            }
+        )
+    return pl.DataFrame(rows, schema=dict(DECISION))
+
+
+def _oriented(row: Mapping[str, Any], key: str) -> float:
+    """An end of the interval of the difference, as one of the gain."""
+    same = (row["difference"] >= 0) == (row["gain"] >= 0)
+    return float(row[key] if same else -row[key])
+
+
+def _decision(best: Mapping[str, Any], asked: float | None, held: bool) -> str:
+    if best["mark"] == "unknown" or not held:
+        return "unknown"
+    if best["mark"] != "better":
+        return "worse" if best["mark"] == "worse" else "not shown"
+    if asked is None:
+        return "unknown"
+    return "helps" if best["gain"] > asked else "too little"
+
+
+def ranking(comparisons: pl.DataFrame, part: str) -> pl.DataFrame:
+    """Selections of a round by their mean gain over random, the best first.
+
+    The mean is over the budgets and the outcomes of held-out sets; what is drawn by chance is left
+    out. Ties by name.
+
+    Returns:
+        Columns selection, gain.
+    """
+    rows = comparisons.filter(
+        pl.col("round") == part,
+        pl.col("role") == "random",
+        pl.col("task").str.starts_with("heldout_"),
+    )
+    named = rows.select(
+        "gain",
+        selection=pl.col("selection").map_elements(lambda name: row_of(name).selection, pl.String),
+    )
+    return (
+        named.group_by("selection")
+        .agg(pl.col("gain").mean())
+        .sort("gain", "selection", descending=[True, False])
+    )

@@ -1,0 +1,96 @@
+"""What a study's page says beside its figures: data, configuration, code, machine, checks."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from coresift.dag.version import git_commit
+
+_CHUNK = 1 << 24
+
+
+def sha256(path: str | Path) -> str:
+    """Hex digest of a file's bytes."""
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as handle:
+        while chunk := handle.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def source_facts(paths: Sequence[str]) -> list[dict[str, Any]]:
+    """Name, size and checksum of the corpus's files."""
+    return [
+        {"file": Path(path).name, "bytes": os.path.getsize(path), "sha256": sha256(path)}
+        for path in paths
+    ]
+
+
+def machine_facts() -> dict[str, Any]:
+    """Processor, cores and system of this machine."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return {
+        "processor": models[0] if models else platform.machine(),
+        "cores": os.cpu_count(),
+        "system": platform.system(),
+    }
+
+
+def times(benchmarks: Mapping[str, Sequence[str]]) -> dict[str, dict[str, float]]:
+    """Jobs, and seconds of wall and processor, by rule; only of the files that are there.
+
+    Args:
+        benchmarks: Snakemake's benchmark files by rule.
+    """
+    found: dict[str, dict[str, float]] = {}
+    for rule, paths in benchmarks.items():
+        rows = [
+            pl.read_csv(path, separator="\t", columns=["s", "cpu_time"], null_values=["-", "NA"])
+            for path in paths
+            if os.path.isfile(path)
+        ]
+        if rows:
+            table = pl.concat(rows, how="vertical_relaxed")
+            found[rule] = {
+                "jobs": len(rows),
+                "wall_s": round(float(table["s"].cast(pl.Float64).sum()), 1),
+                "cpu_s": round(float(table["cpu_time"].cast(pl.Float64).sum()), 1),
+            }
+    return found
+
+
+def study_facts(
+    params: Any, summary: Mapping[str, Any], validation: Mapping[str, str], root: str | Path
+) -> dict[str, Any]:
+    """Everything that the page says of a run and its models do not.
+
+    Args:
+        params: config (plain data), sources (paths), benchmarks (files by rule), way, damping.
+        summary: corpus/summary.json.
+        validation: tables of the checks that have been made, by name (CSV).
+        root: of the repository.
+    """
+    return {
+        "config": params.config,
+        "rounds": list(params.config["study"]["rounds"]),  # in their order, which JSON may lose
+        "commit": git_commit(root),
+        "machine": machine_facts(),
+        "sources": source_facts(params.sources),
+        "pool": {"sequences": summary["pool"], "residues": summary["residues"]},
+        "times": times(params.benchmarks),
+        "way": params.way,
+        "damping": params.damping,
+        "validate": {
+            name: pl.read_csv(path, infer_schema_length=None).to_dicts()
+            for name, path in validation.items()
+        },
+    }

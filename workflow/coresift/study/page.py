@@ -1,0 +1,433 @@
+"""The page of a study in plain words: every sentence follows from the figures.
+
+A function of the raw figures and the facts and of nothing else: `coresift.study.write` makes it
+from the two files again, and a test holds the committed page to them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import polars as pl
+
+from coresift.report.controls import row_of
+from coresift.report.markup import as_text, to_markdown
+from coresift.report.verdict import gains, regime, resolution
+from coresift.study.book import FINAL, SCREEN, Book, by_budget, title_of
+from coresift.study.decide import compared, ranking
+from coresift.study.settings import Round
+from coresift.study.tables import MACRO
+from coresift.validate.page import agreement_lines, decile_lines, stability_lines
+
+#: A coreset whose sequences are this much longer or shorter than the pool's, or this many times as
+#: often of low complexity, is said to be so.
+_LENGTH, _COMPLEXITY = 1.25, 1.5
+#: Sources learnt from which on redundancy among them can be asked about.
+_SEVERAL = 3
+
+
+def page(book: Book, name: str) -> str:
+    """Markdown.
+
+    Args:
+        name: of the page: its files are in the folder of that name.
+    """
+    parts = {
+        "What has been run": run_lines(book),
+        "In short": short_lines(book),
+        "Does the model learn?": learnt_lines(book),
+        "Is there redundancy to be seen?": regime_lines(book),
+        "What helps, what does not": decision_lines(book),
+        "Length, low complexity and sources": disguise_lines(book),
+        "Ablations": ablation_lines(book),
+        "Does the score mean anything?": validity_lines(book),
+        "Tasks": task_lines(book),
+        "Limits": limit_lines(book),
+        "On a cluster": cluster_lines(book),
+        "Files": file_lines(book, name),
+    }
+    head = (
+        f"# Study: {name}\n\nMade by `make study` from {name}/runs.parquet and {name}/facts.json; "
+        "do not edit. What was planned: [README.md](README.md).\n"
+    )
+    return head + "".join(
+        f"\n## {title}\n\n" + "\n".join(lines).rstrip("\n") + "\n"
+        for title, lines in ((title, [*found]) for title, found in parts.items())
+        if lines
+    )
+
+
+def _table(frame: pl.DataFrame) -> Iterator[str]:
+    yield to_markdown(as_text(frame))
+
+
+def _listed(names: list[str]) -> str:
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]])) if names else "none"
+
+
+def _percent(book: Book, budget: str) -> str:
+    return f"{budget} ({book.share_of_pool(budget):.2g} of the pool)"
+
+
+def run_lines(book: Book) -> Iterator[str]:
+    """Rounds, models, time, machine, code."""
+    rows: list[dict[str, Any]] = [
+        {
+            "round": name,
+            "models": len(book.done & set(planned)),
+            "planned": len(planned),
+            "selections": len(book.rounds[name].names),
+            "budgets": len(book.rounds[name].budgets),
+            "seeds": len(book.rounds[name].seeds),
+        }
+        for name, planned in book.coresets.items()
+    ]
+    yield from _table(pl.DataFrame(rows))
+    missing = [row["round"] for row in rows if row["round"] not in book.started]
+    partial = [
+        row["round"]
+        for row in rows
+        if row["round"] in book.started and row["models"] < row["planned"]
+    ]
+    if missing:
+        yield f"Not run: {_listed(missing)}. Nothing is said of them below.\n"
+    if partial:
+        yield f"Run in part: {_listed(partial)}. What is said of them may change.\n"
+    for label, run in book.study["beside"].items():
+        state = "on this page" if label in book.facts else "not run"
+        yield f"Ablation `{label}` (run {run}): {state}.\n"
+    facts = book.own
+    pool, machine = facts["pool"], facts["machine"]
+    yield (
+        f"Pool: {pool['sequences']:,} sequences, {pool['residues']:,} residues, of "
+        f"{_listed([source['file'] for source in facts['sources']])} (checksums: facts.json).\n"
+    )
+    pretrain = facts["config"]["pretrain"]
+    seen = (
+        f"{pretrain['residues']:,} residues, whatever its coreset"
+        if pretrain["residues"]
+        else f"{pretrain['epochs']:g} epochs of its budget"
+    )
+    yield f"Every model: preset {pretrain['preset']}, trained from scratch on {seen}.\n"
+    for rule, spent in facts["times"].items():
+        yield (
+            f"{rule}: {spent['jobs']} jobs, {spent['wall_s'] / 60:.1f} min of wall and "
+            f"{spent['cpu_s'] / 60:.1f} min of processor time, summed over jobs.\n"
+        )
+    yield (
+        f"Machine: {machine['processor']}, {machine['cores']} cores, {machine['system']}. "
+        f"Commit when these figures were gathered: {facts['commit'] or 'unknown'}."
+    )
+
+
+def short_lines(book: Book) -> Iterator[str]:
+    """The confirmatory decisions in a sentence each; or that there are none."""
+    if FINAL not in book.started:
+        yield (
+            f"The round `{FINAL}`, whose decisions count, has not been run: nothing on this page "
+            "is a finding yet."
+        )
+        if SCREEN in book.started:
+            yield "\nThe screen below chooses what is to be tested, on seeds not used again."
+        return
+    table = book.decisions.filter(pl.col("round") == FINAL)
+    for (task,), rows in table.group_by("task", maintain_order=True):
+        helping = rows.filter(pl.col("decision") == "helps")
+        names = [f"{r['selection']} at {r['budget']}" for r in helping.to_dicts()]
+        tested = rows.filter(pl.col("decision") != "unknown").height
+        what = f"{_listed(names)} of {tested} tested" if names else f"none of {tested} tested"
+        yield f"- {title_of(str(task))}: by the rule of README.md, what helps is {what}."
+        worse = rows.filter(pl.col("decision") == "worse")
+        if worse.height:
+            bad = [f"{r['selection']} at {r['budget']}" for r in worse.to_dicts()]
+            yield f"- {title_of(str(task))}: worse than a control: {_listed(bad)}."
+
+
+def learnt_lines(book: Book) -> Iterator[str]:
+    """Which groups random learns, by budget."""
+    table = book.learnt()
+    if not table.height:
+        yield "No random coreset has been trained on yet."
+        return
+    margin = float(book.study["learnt"])
+    for (budget,), rows in table.group_by("budget", maintain_order=True):
+        known = rows.filter("learnt").sort("gain", descending=True)["group"].to_list()
+        yield (
+            f"- {_percent(book, str(budget))}: {len(known)} of {rows.height} groups by "
+            f"{book.group} are learnt ({margin:g} nats below their own letter frequencies): "
+            f"{_listed(known)}."
+        )
+    most = table.group_by("budget").agg(pl.col("learnt").sum())["learnt"].max()
+    if int(str(most)) < _SEVERAL:
+        yield (
+            f"\nFewer than {_SEVERAL} groups are learnt at any budget: this study speaks of those "
+            "few only. A larger model and more residues come first."
+        )
+    yield ""
+    yield from _table(table)
+
+
+def _held_out(frame: pl.DataFrame) -> pl.DataFrame:
+    return frame.filter(pl.col("task").str.starts_with("heldout_"))
+
+
+def regime_lines(book: Book) -> Iterator[str]:
+    """What ten times the sequences, and all of the pool, give at equal residues."""
+    found = False
+    for part in book.started:
+        rows = _held_out(book.comparisons.filter(pl.col("round") == part))
+        own = rows.filter(pl.col("role") == "regime")
+        if not own.height:
+            continue
+        found = True
+        yield f"Round `{part}`:\n"
+        yield from (f"- {line}" for line in regime(rows.drop("round")))
+        yield ""
+        yield from _table(_shown(own))
+    if not found:
+        yield "Neither random_x10 nor pool has been run: not known."
+
+
+def _shown(rows: pl.DataFrame) -> pl.DataFrame:
+    return rows.select(
+        pl.col("task").map_elements(title_of, pl.String).alias("outcome"),
+        "selection",
+        "control",
+        "gain",
+        "p_adjusted",
+        "mark",
+        "seeds",
+    )
+
+
+def _in_order(book: Book) -> list[str]:
+    """The rounds there are, that which counts first."""
+    return sorted(book.started, key=lambda name: name != FINAL)
+
+
+def decision_lines(book: Book) -> Iterator[str]:
+    """The decisions of each round, and the sentences of the report on each."""
+    for part in _in_order(book):
+        rows = book.decisions.filter(pl.col("round") == part)
+        if not rows.height or book.rounds[part].tasks:  # those of tasks are below
+            continue
+        role = "its decisions count" if part == FINAL else "exploratory, no finding"
+        yield f"### Round `{part}` ({role})\n"
+        yield from _table(
+            rows.drop("round").with_columns(pl.col("task").map_elements(title_of, pl.String))
+        )
+        if part == FINAL:
+            own = book.comparisons.filter(pl.col("round") == part).drop("round")
+            yield from (f"- {line}" for line in gains(_held_out(own)))
+            yield from (f"- {line}" for line in resolution(_held_out(own), book.level))
+            yield ""
+        if part == SCREEN:
+            best = ranking(book.comparisons, part)
+            chosen = best.head(int(book.study["finalists"]))["selection"].to_list()
+            yield (
+                f"By mean gain over random, over budgets and outcomes, the first "
+                f"{len(chosen)} are {_listed(chosen)}: the finalists, beside the paper's two.\n"
+            )
+
+
+def disguise_lines(book: Book) -> Iterator[str]:
+    """How far each selection is from the pool, and how much of its gain controls have."""
+    length, complexity = book.trait("mean_length"), book.trait("mean_low_complexity")
+    if not length:
+        return
+    pool_length = next(iter(book.trait("pool_mean_length").values()))
+    pool_complexity = next(iter(book.trait("pool_mean_low_complexity").values()))
+    rows, said = [], []
+    seen: set[str] = set()
+    for part in _in_order(book):
+        pairs = book.comparisons.filter(
+            pl.col("round") == part, pl.col("task") == "heldout_pool", pl.col("role") == "random"
+        )
+        for pair in pairs.to_dicts():
+            name = pair["selection"]
+            if name in seen or name not in length:
+                continue
+            seen.add(name)
+            low = complexity[name] / pool_complexity if pool_complexity else None
+            ratio = length[name] / pool_length
+            rows.append(
+                {
+                    "selection": name,
+                    "length / pool's": ratio,
+                    "low complexity / pool's": low,
+                    "gain over random": pair["gain"],
+                    "mark": pair["mark"],
+                    **_recovered(book, part, name, pair),
+                }
+            )
+            if ratio > _LENGTH or ratio < 1 / _LENGTH:
+                said.append(f"- {name} takes sequences {ratio:.2f} times as long as the pool's.")
+            if low is not None and low > _COMPLEXITY:
+                said.append(f"- {name} takes {low:.1f} times the pool's share of low complexity.")
+    if not rows:
+        yield "No selection has been run."
+        return
+    yield from _table(pl.DataFrame(rows, infer_schema_length=None))
+    yield from said
+
+
+def _recovered(
+    book: Book, part: str, name: str, pair: dict[str, object]
+) -> dict[str, float | None]:
+    """The gain of a selection's matched controls over random."""
+    own = book.comparisons.filter(
+        pl.col("round") == part, pl.col("task") == "heldout_pool", pl.col("selection") == name,
+        pl.col("role") == "matched",
+    ).to_dicts()  # fmt: skip
+    gain = float(str(pair["gain"]))
+    by = {row_of(row["control"]).kind: gain - row["gain"] for row in own}
+    kinds = ("random_length", "random_groups", "random_kept")
+    return {f"gain of {kind}": by.get(kind) for kind in kinds}
+
+
+def ablation_lines(book: Book) -> Iterator[str]:
+    """What changes when one thing of the method does, each against random of its own run."""
+    rows = []
+    for label, facts in book.facts.items():
+        runs = book.runs.filter(pl.col("variant") == label)
+        rounds = facts["config"]["study"]["rounds"]
+        for part in ("ablations",) if label == "" else tuple(rounds):
+            if part not in rounds:
+                continue
+            table = compared(runs, {part: Round(**rounds[part])}, book.level)
+            rows += [
+                {
+                    "run": label or "the study's",
+                    "outcome": title_of(row["task"]),
+                    "selection": row["selection"],
+                    "gain over random": row["gain"],
+                    "p, adjusted": row["p_adjusted"],
+                    "mark": row["mark"],
+                    "seeds": row["seeds"],
+                }
+                for row in table.filter(pl.col("role") == "random").to_dicts()
+            ]
+    if rows:
+        yield "One thing changed at a time; exploratory, no finding.\n"
+        yield from _table(pl.DataFrame(rows, infer_schema_length=None))
+    else:
+        yield "Not run."
+
+
+def validity_lines(book: Book) -> Iterator[str]:
+    """The sentences of the validation's page."""
+    tables = {
+        name: pl.DataFrame(rows, infer_schema_length=None)
+        for name, rows in book.own["validate"].items()
+    }
+    lines: list[str] = []
+    if "deciles_order" in tables:
+        lines += decile_lines(tables["deciles_order"])
+    for check, title in {"lds": "Linear datamodelling score", "loo": "Leave-one-out"}.items():
+        if check in tables:
+            lines += agreement_lines(title, tables[check], book.own["way"], book.own["damping"])
+    if "stability" in tables:
+        lines += stability_lines(tables["stability"])
+    yield from (f"- {line}" for line in lines)
+    missing = [c for c in ("deciles", "lds", "stability") if c not in tables]
+    if missing:
+        yield f"- Not run: {_listed(missing)}."
+
+
+def task_lines(book: Book) -> Iterator[str]:
+    """Every row of every task."""
+    found = False
+    for part in book.started:
+        if not book.rounds[part].tasks:
+            continue
+        table = book.results(part).filter("primary", ~pl.col("task").str.starts_with("heldout_"))
+        if table.height:
+            found = True
+            yield f"Round `{part}`:\n"
+            yield from _table(table.drop("primary"))
+            own = book.comparisons.filter(
+                pl.col("round") == part, ~pl.col("task").str.starts_with("heldout_")
+            )
+            yield from (f"- {line}" for line in gains(own.drop("round")))
+    if not found:
+        yield "Not run."
+
+
+def limit_lines(book: Book) -> Iterator[str]:
+    """What the figures cannot tell, from what was run."""
+    facts = book.own
+    pool = facts["pool"]
+    yield (
+        f"- One pool of {pool['residues']:,} residues and one size of model "
+        f"({facts['config']['pretrain']['preset']}): another scale may answer otherwise."
+    )
+    if facts["config"]["corpus"]["sample"] < 1:
+        share = facts["config"]["corpus"]["sample"]
+        yield f"- The pool is a seeded sample of {share:g} of the distinct sequences."
+    few = [name for name in book.started if len(book.rounds[name].seeds) < 3]
+    if few:
+        yield f"- Two seeds at most in {_listed(few)}: only large differences are found there."
+    if FINAL in book.started:
+        tasks = book.outcomes(FINAL)
+        if f"heldout_pool{MACRO}" not in tasks:
+            yield "- No mean over groups: the pool's largest groups decide."
+        unknown = book.decisions.filter(
+            pl.col("round") == FINAL, pl.col("decision") == "unknown"
+        ).height
+        if unknown:
+            yield f"- {unknown} of the decisions are unknown: seeds or controls are missing."
+    yield "- P-values are adjusted within a round and an outcome, not over the whole page."
+
+
+def cluster_lines(book: Book) -> Iterator[str]:
+    """What to try at scale: instructions, and what the regime says about them."""
+    yield (
+        "- Ask first whether redundancy can be seen: `study_regime` alone, with your own files in "
+        "`corpus.fasta` and your model in `pretrain`. Where random_x10 does not beat random, "
+        "choose a smaller budget or more residues before you compare selections."
+    )
+    regimes = _held_out(book.comparisons.filter(pl.col("role") == "regime"))
+    ten = regimes.filter(pl.col("selection").str.starts_with("random_x10"))
+    if ten.height:
+        seen = ten.filter(pl.col("mark") == "better")
+        budgets = by_budget(seen["selection"]).unique(maintain_order=True).to_list()
+        shown = [_percent(book, budget) for budget in budgets]
+        yield (
+            f"- Here it did at {_listed(shown)}."
+            if budgets
+            else "- Here it did at no budget: this study cannot advise a selection."
+        )
+    yield (
+        "- `config/study_gpu.yaml` lies over this configuration: `make study-gpu-rna`, "
+        "`make study-gpu-protein`."
+    )
+
+
+def file_lines(book: Book, name: str) -> Iterator[str]:
+    """What is beside the page."""
+    for path, what in {
+        "runs.parquet": "every figure of every model",
+        "facts.json": "configuration, commit, checksums, times, tables of the validation",
+        "results.csv": "means and intervals by round, outcome and row",
+        "comparisons.csv": "every row against its controls",
+        "decisions.csv": "the rule of README.md, applied",
+        "learnt.csv": "loss by group and budget",
+    }.items():
+        yield f"- [{path}]({name}/{path}): {what}"
+    for plot, title in plots_of(book).items():
+        yield f"\n![{title}]({name}/{plot})"
+
+
+def plots_of(book: Book) -> dict[str, str]:
+    """Title by file of the plots that there is something for."""
+    found = {}
+    if book.started:
+        found["budgets.svg"] = "Held-out loss against budget, mean and interval over seeds"
+    if book.decisions.drop_nulls("low").height:
+        found["differences.svg"] = "Gain over the strongest control, with its interval"
+    if "deciles" in book.own["validate"]:
+        found["deciles.svg"] = "Held-out loss of each tenth of a score"
+    if "lds" in book.own["validate"]:
+        found["lds.svg"] = "Linear datamodelling score by way"
+    return found

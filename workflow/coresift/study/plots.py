@@ -1,0 +1,81 @@
+"""Plots of the study."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import numpy as np
+import polars as pl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from coresift.report.controls import UNIGRAM, row_of
+from coresift.report.plots import colours_of
+from coresift.study.book import FINAL, Book, title_of
+
+
+def shown_round(book: Book) -> str:
+    """The round that is drawn: the one that counts, or the last that has been started."""
+    return FINAL if FINAL in book.started else book.started[-1]
+
+
+def budget_curves(book: Book) -> Figure:
+    """Held-out loss against the budget: mean of each selection, and the interval of the mean."""
+    part = shown_round(book)
+    table = book.results(part).filter("primary", pl.col("task").str.starts_with("heldout_"))
+    tasks = table["task"].unique(maintain_order=True).to_list()
+    figure, grid = plt.subplots(1, len(tasks), figsize=(5.4 * len(tasks), 4.4), squeeze=False)
+    for axes, task in zip(grid[0], tasks, strict=True):
+        _curves(axes, book, table.filter(pl.col("task") == task))
+        axes.set_title(f"{title_of(task)} (round {part})", fontsize=9)
+    grid[0][0].set_ylabel("held-out loss (nats a masked place)")
+    handles, labels = grid[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, fontsize=6, loc="outside lower center", ncols=4)
+    return figure
+
+
+def _curves(axes: Axes, book: Book, rows: pl.DataFrame) -> None:
+    parts = [(row_of(row["selection"]), row) for row in rows.to_dicts()]
+    names = dict.fromkeys(part.selection for part, _ in parts if part.selection is not None)
+    colours = colours_of([name for name in names if name])
+    for name in names:
+        own = [(book.share_of_pool(str(part.budget)), row) for part, row in parts
+               if part.selection == name]  # fmt: skip
+        own.sort(key=lambda pair: pair[0])
+        x = [share for share, _ in own]
+        mean, low, high = (np.array([row[k] for _, row in own]) for k in ("mean", "low", "high"))
+        line = "--" if row_of(f"{name}-1").is_control else "-"
+        axes.plot(x, mean, line, marker="o", markersize=3, color=colours[str(name)], label=name)
+        axes.fill_between(x, low, high, color=colours[str(name)], alpha=0.15, linewidth=0)
+    letters = [row["mean"] for part, row in parts if part.name == UNIGRAM]
+    if letters:
+        axes.axhline(letters[0], color="black", linestyle=":", linewidth=1, label="letters alone")
+    axes.set_xscale("log")
+    axes.set_xlabel("budget (share of the pool's residues)")
+
+
+def differences(book: Book) -> Figure:
+    """Gain over the strongest control with its interval, and the gain that is asked for."""
+    part = shown_round(book)
+    rows = book.decisions.filter(pl.col("round") == part).drop_nulls("low")
+    if not rows.height:
+        rows = book.decisions.drop_nulls("low")
+    tasks = rows["task"].unique(maintain_order=True).to_list()
+    n = max(rows.filter(pl.col("task") == task).height for task in tasks)
+    figure, grid = plt.subplots(
+        1, len(tasks), figsize=(4.6 * len(tasks), 1.4 + 0.2 * n), squeeze=False
+    )
+    for axes, task in zip(grid[0], tasks, strict=True):
+        own = rows.filter(pl.col("task") == task)
+        y = np.arange(own.height)
+        gain, low, high = (own[c].to_numpy().astype(float) for c in ("gain", "low", "high"))
+        axes.errorbar(gain, y, xerr=np.abs(np.stack([gain - low, high - gain])), fmt="o",
+                      markersize=3, color="#3b6ea5", linewidth=0.9)  # fmt: skip
+        asked = own["asked"].to_numpy().astype(float)
+        axes.plot(asked, y, "|", color="#b03a2e", markersize=8, label="gain that counts")
+        labels = [f"{r['selection']} {r['budget']}" for r in own.to_dicts()]
+        axes.set_yticks(y, labels, fontsize=6)
+        axes.axvline(0, color="black", linewidth=0.6)
+        axes.set(title=title_of(task), xlabel="gain over the strongest control")
+        axes.invert_yaxis()
+    grid[0][0].legend(fontsize=6)
+    return figure
