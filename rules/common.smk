@@ -31,6 +31,7 @@ from coresift.selection.names import (
     STRATEGIES,
     coreset_name,
     parse_coreset,
+    row_name,
 )
 from snakemake.exceptions import WorkflowError
 

@@ -3,12 +3,13 @@
 #: Seeds of each job of a row, as they stand in its path where there are several (rows.smk).
 SEED_JOBS = ["_".join(map(str, seeds)) for seeds in CFG.evaluate.seed_jobs()]
 SEED_FOLDER, SEED_NAME = ("seeds/{seeds}/", "-{seeds}") if SEED_JOBS[1:] else ("", "")
-#: What decides how a task's files are read: other keys of a task change no held-out example.
-PROTECTED = {
-    name: {"data": plain(task.data), "kind": task.kind}
-    for name, task in TASKS.items()
-    if CFG.decontaminate.enabled
-}
+#: What decides how a task's files are read: other keys of a task change no held-out example, nor
+#: does a second task on the same files (another protocol).
+PROTECTED = {}
+for name, task in TASKS.items() if CFG.decontaminate.enabled else ():
+    reading = {"data": plain(task.data), "kind": task.kind}
+    if reading not in PROTECTED.values():
+        PROTECTED[name] = reading
 PROTECTED_FILES = sorted({f for name in PROTECTED for f in TASKS[name].data.files()})
 
 
@@ -96,7 +97,7 @@ for task_name, task in TASKS.items():
             content=contents(task),
             checkpoint=content_of,
             modality=CFG.modality,
-            task=plain(task),
+            task=alone(task),
             seeds=seeds_of,
             tokens_per_batch=CFG.evaluate.tokens_per_batch,
             precision=CFG.evaluate.precision,
@@ -129,7 +130,7 @@ for task_name, task in TASKS.items():
         params:
             content=contents(task),
             modality=CFG.modality,
-            task=plain(task),
+            task=alone(task),
             code=code("baseline"),
         script:
             "../workflow/scripts/baseline.py"
@@ -160,7 +161,7 @@ for task_name, task in TASKS.items():
             params:
                 content=contents(task),
                 modality=CFG.modality,
-                task=plain(task),
+                task=alone(task),
                 seeds=seeds_of,
                 tokens_per_batch=CFG.evaluate.tokens_per_batch,
                 precision=CFG.evaluate.precision,

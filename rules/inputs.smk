@@ -2,9 +2,19 @@
 
 
 def cells_of(rows):
-    """Every task with each of the rows, and with the network where it has one."""
+    """Every task with each of the rows that it evaluates, and with the network if it has one."""
     networks = {task: ["cnn"] if task in CNN_TASKS else [] for task in TASKS}
-    return [(task, row) for task in TASKS for row in [*rows, *networks[task]]]
+    return [
+        (name, row)
+        for name, task in TASKS.items()
+        for row in [*rows, *networks[name]]
+        if row in BASELINES or task.evaluates(row_name(row))
+    ]
+
+
+def alone(task):
+    """A task as plain data, without what says which other rows there are."""
+    return plain(task.model_copy(update={"rows": None}))
 
 
 def seeds_of(wildcards):

@@ -306,7 +306,7 @@ def test_report_says_what_is_assumed_and_what_does_not_fit():
     assert "x utilisation 0.25" in text
     assert "over 80 GB: lower its tokens_per_batch" in text.split("pretrain 50")[1]
     assert "over" not in text.split("score")[1].split("\n")[0]
-    assert text.endswith("tasks without files here or of kind pairwise: t")
+    assert "tasks without files here, nor of published size: t.\nMost of it: pretrain 80," in text
 
 
 def test_an_evaluation_is_a_job_a_seed(root, monkeypatch):

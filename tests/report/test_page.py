@@ -117,7 +117,8 @@ def test_the_terminal_shows_the_same_sentences(made):
     told, marks, last = text.split("\n\n")
     page = render(files, files.plots, params)
     assert all(str(escape(line)) in page for line in told.splitlines())
-    assert marks.splitlines()[0].split() == ["selection", "seeds", "heldout_pool", "toy"]
+    head = marks.splitlines()[0].split()
+    assert head == ["selection", "seeds", "heldout_pool", "toy", "(quick)"]
     assert last == "page: x/report.html\n"
 
 

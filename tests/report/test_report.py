@@ -87,16 +87,22 @@ def test_paper_tables_are_those_of_the_facts():
 
 
 def test_beside_paper_is_in_one_unit_and_labelled():
-    rows = [("type_cls", "cci-10", "accuracy", 0.5), ("type_cls", "cci-10", "mcc", 0.4),
-            ("crispr_on", "cci-10", "mse", 0.02), ("own", "cci-10", "accuracy", 0.9)]  # fmt: skip
-    results = pl.DataFrame(rows, schema=["task", "selection", "metric", "mean"], orient="row")
+    rows = [("type_cls", "own", "cci-10", "accuracy", 0.5), ("type_cls", "own", "cci-10", "mcc", 1),
+            ("crispr_on", "published", "cci-10", "mse", 0.02), ("own", "own", "a", "accuracy", 0.9),
+            ("rbp", "quick", "cci-10", "accuracy", 0.7)]  # fmt: skip
+    schema = ["task", "protocol", "selection", "metric", "mean"]
+    results = pl.DataFrame(rows, schema=schema, orient="row", strict=False)
     table = beside_paper(results, "rna")
-    assert table.select("task", "metric").rows() == [("type_cls", "accuracy"), ("crispr_on", "mse")]
+    assert table.select("task", "protocol", "metric").rows() == [
+        ("type_cls", "own", "accuracy"), ("crispr_on", "published", "mse")
+    ]  # fmt: skip
     assert table["ours: cci-10"].to_list() == [0.5, 0.02]
     assert table["paper: CCI 0.2M"].to_list() == [0.8288, 0.0135]
     text = to_markdown(as_text(table)).splitlines()
-    assert text[0].startswith("| task | metric | ours: cci-10 | paper: full 23M (RNA-FM) |")
-    assert text[2].startswith("| type_cls | accuracy | 0.5 | 0.9193 |")
+    assert text[0].startswith(
+        "| task | protocol | metric | ours: cci-10 | paper: full 23M (RNA-FM) |"
+    )
+    assert text[2].startswith("| type_cls | own | accuracy | 0.5 | 0.9193 |")
     assert beside_paper(results.filter(pl.col("task") == "own"), "rna").height == 0
 
 

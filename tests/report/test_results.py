@@ -30,7 +30,7 @@ def test_held_out_loss_is_the_first_column_and_the_unigram_a_row(written):
     metrics = table.filter(task="heldout_pool", selection="unigram")["metric"].to_list()
     assert metrics == ["loss", "macro_source", "macro_near", "accuracy"]
     head = written.out.markdown.read_text().splitlines()
-    assert head[0] == "| selection | heldout_pool (loss) | toy (accuracy) |"
+    assert head[0] == "| selection | heldout_pool (loss) | toy (accuracy, quick) |"
     assert head[2].startswith(f"| cci-10 | {row['mean']:.4f} ± {row['std']:.4f} [")
     assert r"cci-10 & " in written.out.latex.read_text()
     for plot in (written.out.bars, written.out.held_out):
@@ -137,15 +137,15 @@ def test_a_run_without_tasks_has_its_tables(written, tmp_path, outcome):
 def test_notes_and_trainings_are_said(written):
     notes, trainings = read_csv(written.out.notes, NOTE), read_csv(written.out.trainings, TRAINING)
     assert notes.rows() == [
-        ("toy", "train", "copies", 3),
-        ("toy", "train", "dropped_in_test", 5),
-        ("toy", "test", "copies", 1),
+        ("toy", "quick", "train", "copies", 3),
+        ("toy", "quick", "train", "dropped_in_test", 5),
+        ("toy", "quick", "test", "copies", 1),
     ]
     assert "kmer" not in trainings["selection"]
     assert trainings.filter(selection="cci-10").rows() == [
-        ("toy", "cci-10", 4, 4.0, 2.0, "patience 4")
+        ("toy", "quick", "cci-10", 4, 4.0, 2.0, "patience 4")
     ]
-    below = ["toy, train: 3 copies; 5 dropped in test", "toy, test: 1 copies"]
+    below = ["toy (quick), train: 3 copies; 5 dropped in test", "toy (quick), test: 1 copies"]
     markdown, latex = written.out.markdown.read_text(), written.out.latex.read_text()
     assert markdown.split("|")[-1].split("\n\n") == ["", *below[:1], below[1] + "\n"]
     assert latex.endswith("".join(rf"\par {line}" + "\n" for line in below))

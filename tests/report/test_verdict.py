@@ -40,6 +40,23 @@ def results(**loss):
     return pl.concat([pl.DataFrame(schema=RESULT), pl.DataFrame(rows)], how="diagonal_relaxed")
 
 
+def test_protocols_are_outcomes_of_their_own():
+    both = [
+        compared(("a-9", "random-9", mark, gain), task=task).with_columns(protocol=pl.lit(name))
+        for task, name, mark, gain in (
+            ("t", "published", "better", 1),
+            ("t_quick", "quick", "worse", -1),
+        )
+    ]
+    table = pl.concat(both)
+    assert marks_table(table).columns == ["selection", "seeds", "t (published)", "t_quick (quick)"]
+    assert marks_table(table).row(0)[2:] == ("random +", "random \N{MINUS SIGN}")
+    lines = sentences(results(**{"a-9": 1.0}), table, 0.05)
+    assert lines[0] == "No selection is shown to be better than random on t_quick (quick)."
+    assert lines[1].startswith("t (published): a-9 is better than random")
+    assert lines[2] == "t_quick (quick): worse than random: a-9."
+
+
 def test_marks_are_a_row_a_selection_and_a_column_an_outcome():
     table = marks_table(
         pl.concat(
@@ -153,7 +170,7 @@ def test_the_verdict_of_a_run(written):
         "heldout_pool: cci-10 is better than random and than every control matched to it; the "
         "strongest control that it beats is random_length:cci-10 (by 0.0",
         "heldout_pool: worse than random: top_influence-10.",
-        "toy: cci-10 is better than random and than every control matched to it",
+        "toy (quick): cci-10 is better than random and than every control matched to it",
         "Neither pool-10 nor random_x10-10 differs from random-10 on heldout_pool: this run cannot",
         "With 4 seeds a difference from random of ",
         "heldout_pool: top_influence-10 is above the unigram loss",

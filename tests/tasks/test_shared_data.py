@@ -40,7 +40,19 @@ def shipped(root, shared_data, monkeypatch):
 
 
 def test_every_task_is_expected(shipped):
-    assert set(shipped) == set(EXPECTED)
+    quick = {name for name, values in shipped.items() if values.get("protocol") == "quick"}
+    assert set(shipped) - quick == set(EXPECTED)
+    assert quick == {f"{name}_quick" for name in EXPECTED if name != "localization_multi"}
+
+
+def test_quick_reads_a_part_of_the_same_maps(shipped):
+    whole, part = (
+        read_task(Task(**shipped[name]), "rna") for name in ("sec_struct", "sec_struct_quick")
+    )
+    assert set(part.frame["example_id"]) < set(whole.frame["example_id"])
+    assert part.split("train").height == 2000
+    assert part.split("valid").height == 200
+    assert part.split("test").height == whole.split("test").height  # all below 150 nt here
 
 
 @pytest.mark.parametrize("name", EXPECTED)

@@ -115,6 +115,23 @@ def test_a_new_task_does_not_train(project):
     assert project.planned(config) == {"evaluate_domain", "cnn_domain", "join_seeds", *PAGE}
 
 
+def test_a_protocol_of_some_rows_evaluates_these_only(project):
+    """A second task on the same files changes no pool, and other rows no row."""
+    config = small_config()
+    domain = config["tasks"]["domain"]
+    config["tasks"] = {
+        "domain": domain | {"rows": ["top_influence", "untrained", "cnn"]},
+        "twin": domain | {"rows": ["random_tokens:top_influence"], "sample": {"train": 50}},
+    }
+    config["evaluate"]["seeds"] = [0]
+    done = project.run(config, "-n")
+    text = done.stdout + done.stderr
+    planned = set(re.findall(r"^(?:local)?rule (\w+):$", text, re.M)) - {"all"}
+    assert planned == {"evaluate_twin", "baseline_twin", *PAGE, *CARDS}
+    found = re.findall(r"evaluation/twin/([^/]+)/metrics.json$", text, re.M)
+    assert len(re.findall(r"^rule evaluate_twin:$", text, re.M)) == 1, found
+
+
 def test_a_changed_map_beside_its_table_reruns_what_reads_it(project):
     (project.folder / "maps/npy").mkdir(parents=True)
     rows = [("train", "ACGU"), ("train", "GGCC"), ("valid", "AACC"), ("test", "GCAU")]

@@ -134,8 +134,19 @@ class Config(Section):
                 f"base.size {self.base.size} is below subset.size {self.subset.size}: D_sub is "
                 "part of what the base is made from"
             )
+        self._check_rows()
         self._check_selection()
         return self
+
+    def _check_rows(self) -> None:
+        """Hold the rows that tasks name to those that there are."""
+        rows = [*self.selection.names, *self.evaluate.checkpoints]
+        rows += ["untrained"] * self.evaluate.untrained + ["cnn"] * bool(self.evaluate.cnn)
+        for name, task in self.tasks.items():
+            if unknown := [row for row in task.rows or [] if row not in rows]:
+                raise ValueError(
+                    f"tasks.{name}.rows: no row {', '.join(unknown)}; allowed: {', '.join(rows)}"
+                )
 
     def _check_selection(self) -> None:
         """Hold what selections read to what the other stages make."""
@@ -228,9 +239,9 @@ class Config(Section):
     def cnn_tasks(self) -> list[str]:
         """Tasks of one sequence that the small convolutional network is trained on."""
         wanted = self.evaluate.cnn
-        if not isinstance(wanted, bool):
-            return wanted
-        return self._one_sequence() if wanted else []
+        if isinstance(wanted, bool):
+            wanted = self._one_sequence() if wanted else []
+        return [name for name in wanted if self.tasks[name].evaluates("cnn")]
 
     def _one_sequence(self) -> list[str]:
         """Tasks whose examples are one sequence each."""

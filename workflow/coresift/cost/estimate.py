@@ -15,11 +15,10 @@ import logging
 import math
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from coresift.config import Config, load_config
 from coresift.cost.calibration import (
@@ -33,123 +32,35 @@ from coresift.cost.calibration import (
     measured,
     merged,
 )
-from coresift.cost.operations import (
-    Load,
-    Pass,
-    batched_load,
-    flops,
-    make_model,
-    scoring_bytes,
-    training_bytes,
-)
-from coresift.files import read_json, read_yaml, write_json
+from coresift.cost.evaluation import Evaluation
+from coresift.cost.operations import Load, Pass, batched_load, scoring_bytes
+from coresift.cost.stages import Corpus, Costs, Stage
+from coresift.files import read_yaml, write_json
 from coresift.influence.engine import MAX_PADDING, resolve_settings
-from coresift.tasks.data import encoded_columns, read_task
-from coresift.tasks.settings import Task
-from coresift.tasks.splits import SPLITS
 from coresift.training.settings import Optimisation
 
 #: Sums over D_sub: products dY^T X, and rotations or factors, of a pass (see `flops`).
 SUMS = {"diagonal": (1, 0), "kronecker": (0, 1), "corrected": (1, 1)}
 #: Measured on the machine that coresift was written on; its device stands in every table.
 CALIBRATION = Path(__file__).resolve().parents[3] / "resources" / "calibration.json"
-#: Bytes of a job before it loads a model: Python and its libraries, measured here.
-PROCESS_BYTES = 450 << 20
-#: Bytes of a row in memory beside its residues: ids, offsets, tables being sorted.
-ROW_BYTES = 200
 
 
-@dataclass(frozen=True)
-class Corpus:
-    """Size of the pool and the lengths of its sequences.
-
-    Attributes:
-        sequences: number of sequences. mean: residues a sequence.
-        quantiles: lengths (residues) at even steps from the shortest to the longest.
-        origin: where this comes from, for the table.
-    """
-
-    sequences: int
-    mean: float
-    quantiles: tuple[float, ...]
-    origin: str
-
-    @classmethod
-    def from_summary(cls, path: str | Path) -> Corpus:
-        """The pool of a corpus that is built: counts, mean and quartiles of lengths."""
-        summary = read_json(path)
-        return cls(
-            summary["pool"],
-            summary["residues"] / summary["pool"],
-            tuple(summary["length_quartiles"]),
-            str(path),
-        )
-
-    @classmethod
-    def given(cls, sequences: int, mean: float) -> Corpus:
-        """A corpus of which only these are known: every sequence has the mean length."""
-        return cls(sequences, mean, (mean, mean), "given; every sequence of the mean length")
-
-    def tokens(self, n: int, most: int) -> np.ndarray:
-        """(n,) tokens of a typical sample: lengths linear between quantiles, held to the mean."""
-        position = (np.arange(n) + 0.5) / n * (len(self.quantiles) - 1)
-        lengths = np.interp(position, np.arange(len(self.quantiles)), self.quantiles)
-        lengths *= self.mean / lengths.mean()
-        return np.clip(np.rint(lengths).astype(np.int64) + 2, 3, most)
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One line of the table.
-
-    Attributes:
-        jobs: how many. hours: of one job. device_gb: model, batch and optimiser at their peak.
-        host_gb: the job's own process and tables; on a CPU the model's memory comes on top.
-    """
-
-    name: str
-    jobs: int
-    hours: float
-    device_gb: float
-    host_gb: float
-
-
-class Estimator:
+class Estimator(Costs):
     """The stages of one config on one corpus and device.
 
     Raises:
         EstimateError: the device is not calibrated for a pass that the config needs.
     """
 
-    def __init__(self, config: Config, corpus: Corpus, device: Device) -> None:
-        self.config = config
-        self.corpus = corpus
-        self.device = device
-
     def stages(self) -> list[Stage]:
         """Every stage that runs a model, in the order of the DAG."""
         trained = [*self.finetuning(), *self.scoring(), *self.embedding(), *self.pretraining()]
-        return [*trained, *self.held_out(), *self.evaluation()]
+        return [*trained, *self.evaluation.stages()]
 
-    def hours(self, work: Work, load: Load, products: int = 1, rotations: int = 0) -> float:
-        """Hours of a pass; see `flops`."""
-        with torch.device("meta"):
-            model, _ = make_model(work.model, self.config.modality)
-        operations = flops(model.config, work.path, load, products, rotations)
-        return self.device.rate(work).seconds(operations, load.sequences) / 3600
-
-    def training_gb(self, work: Work, longest: int, budget: int) -> float:
-        """Memory of a training, whose longest row has `longest` tokens."""
-        size = training_bytes(work.model, self.config.modality, work.precision, longest, budget)
-        return size / 1e9
-
-    def host_gb(self, rows: float) -> float:
-        """Memory of a job's process with a table of `rows` sequences."""
-        return (PROCESS_BYTES + rows * (self.corpus.mean + ROW_BYTES)) / 1e9
-
-    def longest(self, most: int) -> int:
-        """Tokens of the longest row of the pool."""
-        return min(most, self.config.corpus.max_length + 2)
+    @cached_property
+    def evaluation(self) -> Evaluation:
+        """The stages that test models."""
+        return Evaluation(self.config, self.corpus, self.device)
 
     def finetuning(self) -> list[Stage]:
         """The base made from scratch, if it is, and fine-tuning on D_sub."""
@@ -250,58 +161,6 @@ class Estimator:
         evaluate = self.config.evaluate
         return self.hours(Work(options.preset, "forward", "float32", evaluate.threads), load)
 
-    def held_out(self) -> list[Stage]:
-        """One forward of every mask of every held-out sequence, a job a model.
-
-        Files count as `heldout.size` sequences, and as long as the pool's. bf16 counts as float32.
-        """
-        config, options = self.config, self.config.heldout
-        n = min(options.size, round(options.share * self.corpus.sequences))
-        n += options.size * len(options.files)
-        if not n:
-            return []
-        tokens = np.repeat(self.corpus.tokens(n, options.max_tokens), options.n_masks)
-        work = Work(config.pretrain.preset, "forward", "float32", config.evaluate.threads)
-        hours = self.hours(work, batched_load(tokens, options.tokens_per_batch))
-        longest = self.longest(options.max_tokens)
-        memory = self.training_gb(replace(work, path="train"), longest, options.tokens_per_batch)
-        return [Stage("heldout", self.models, hours, memory, self.host_gb(n))]
-
-    @property
-    def models(self) -> int:
-        """Models that are tested: trained, untrained and given."""
-        selection, options = self.config.selection, self.config.evaluate
-        trained = len(selection.names) * len(selection.budgets) + options.untrained
-        return trained * len(selection.seeds) + len(options.checkpoints)
-
-    def evaluation(self) -> list[Stage]:
-        """One line a task whose files are here; a rough one. A job has some of a row's seeds.
-
-        Frozen: one forward of every sequence, which a row's jobs share (stored states). Fine-tuned:
-        every epoch that it may take, in every seed. The head is not counted.
-        """
-        config, options = self.config, self.config.evaluate
-        work = Work(config.pretrain.preset, "train", "float32", options.threads)
-        forward = replace(work, path="forward")
-        stages, jobs = [], len(options.seed_jobs())
-        for name, task in config.tasks.items():
-            if not estimated(task):
-                continue
-            tokens = task_tokens(task, config.modality)
-            loads = {s: batched_load(n, options.tokens_per_batch) for s, n in tokens.items()}
-            if task.mode == "frozen":
-                hours = sum(self.hours(forward, load) for load in loads.values())
-            else:
-                epoch = self.hours(work, loads["train"]) + self.hours(forward, loads["valid"])
-                hours = task.epochs * epoch + self.hours(forward, loads["test"])
-                hours *= len(options.seeds)
-            longest = max(int(n.max(initial=3)) for n in tokens.values())
-            batch = max(longest, min(options.tokens_per_batch, task.batch_size * longest))
-            memory = self.training_gb(work, longest, batch)
-            host = self.host_gb(sum(map(len, tokens.values())))
-            stages.append(Stage(f"evaluate {name}", self.models * jobs, hours / jobs, memory, host))
-        return stages
-
 
 def score_work(config: Config, sets: Iterable[str | list[str]]) -> Work:
     """The pass that scores parameter sets. Patterns count as `linear`, their upper bound."""
@@ -332,25 +191,6 @@ def train_load(options: Optimisation, corpus: Corpus, residues: float) -> Load:
     return load * (residues / float((tokens - 2).sum()))
 
 
-def estimated(task: Task) -> bool:
-    """Whether a task's cost is known: its files are here, and its head is not most of it."""
-    return task.kind != "pairwise" and all(Path(file).exists() for file in task.data.files())
-
-
-def task_tokens(task: Task, modality: str) -> dict[str, np.ndarray]:
-    """Tokens of every sequence that the encoder reads, by split."""
-    examples = read_task(task, modality)
-    return {
-        split: np.concatenate(
-            [
-                np.minimum(examples.split(split)[c].str.len_bytes().to_numpy() + 2, task.max_tokens)
-                for c in encoded_columns(task, modality)
-            ]
-        ).astype(np.int64)
-        for split in SPLITS
-    }
-
-
 def needed_work(config: Config) -> list[Work]:
     """The distinct passes of a config: what `--calibrate` measures."""
     influence, pretrain, evaluate = config.influence, config.pretrain, config.evaluate
@@ -365,41 +205,71 @@ def needed_work(config: Config) -> list[Work]:
     ]
     if config.selection.reads_states:
         works.append(Work(base, "head", "float32", influence.threads))
-    if config.tasks or config.heldout.sets:
+    if config.heldout.sets:
         works.append(Work(pretrain.preset, "head", "float32", evaluate.threads))
-    if any(task.mode == "finetune" for task in config.tasks.values()):
-        works.append(Work(pretrain.preset, "train", "float32", evaluate.threads))
+    if config.tasks:  # heads and networks go at the rate of training
+        paths: tuple[Pass, ...] = ("head", "train")
+        options = (evaluate.precision, evaluate.threads)
+        works += [Work(pretrain.preset, path, *options) for path in paths]
     return list(dict.fromkeys(works))
 
 
 def report(config: Config, corpus: Corpus, device: Device) -> str:
     """The estimate as text; a stage that does not fit the device is marked."""
-    stages = Estimator(config, corpus, device).stages()
+    estimator = Estimator(config, corpus, device)
+    stages = estimator.stages()
     lines = [
         f"run {config.run}: {corpus.sequences:,} sequences, mean length {corpus.mean:.0f} "
         f"({corpus.origin})",
         f"device: {device.name}",
         "",
-        f"{'stage':<28}{'jobs':>6}{'h/job':>12}{'total h':>12}{'device GB':>11}{'host GB':>9}",
+        f"{'stage':<32}{'jobs':>6}{'h/job':>12}{'total h':>12}{'device GB':>11}{'host GB':>9}",
     ]
     for s in stages:
         host = s.host_gb + (s.device_gb if device.on_host else 0)
-        lines.append(
-            f"{s.name:<28}{s.jobs:>6}{s.hours:>12.4g}{s.jobs * s.hours:>12.4g}"
-            f"{s.device_gb:>11.2f}{host:>9.2f}"
-        )
+        held = f"{'CPU':>11}" if s.cpu else f"{s.device_gb:>11.2f}"
+        lines.append(f"{s.name:<32}{s.jobs:>6}{s.hours:>12.4g}{s.total:>12.4g}{held}{host:>9.2f}")
         if device.memory_gb is not None and s.device_gb > device.memory_gb:
             lines[-1] += f"  over {device.memory_gb:g} GB: lower its tokens_per_batch"
-    total = math.fsum(s.jobs * s.hours for s in stages)
-    skipped = [name for name, task in config.tasks.items() if not estimated(task)]
-    lines += [
-        f"{'total':<28}{sum(s.jobs for s in stages):>6}{'':>12}{total:>12.4g}",
-        "",
-        "Hours are of one device. Not estimated: corpus, selection and report (CPU)",
-    ]
+    for name, cpu in (("total", False), ("total CPU", True)):
+        own = [s for s in stages if s.cpu == cpu]
+        if own:
+            total = math.fsum(s.total for s in own)
+            lines.append(f"{name:<32}{sum(s.jobs for s in own):>6}{'':>12}{total:>12.4g}")
+    return "\n".join([*lines, "", *remarks(estimator, stages)])
+
+
+def remarks(estimator: Estimator, stages: Sequence[Stage]) -> list[str]:
+    """What the table does not say: what its figures are of, what tasks cost, what costs most."""
+    config, found = estimator.config, estimator.evaluation.estimated
+    lines = ["Hours are of one device (baselines: of one CPU core)."]
+    if found:
+        lines.append(
+            "Tasks are taken to run all their epochs: an upper bound, early stopping makes it less."
+        )
+    unseen = [name for name, examples in found.items() if examples.published]
+    if unseen:
+        lines.append(f"Of published size, their files are not here: {', '.join(unseen)}.")
+    pretraining = math.fsum(s.total for s in stages if s.name.startswith("pretrain "))
+    for protocol in dict.fromkeys(config.tasks[name].protocol_name for name in found):
+        names = [name for name in found if config.tasks[name].protocol_name == protocol]
+        rows = {f"{kind} {name}" for kind in ("evaluate", "cnn") for name in names}
+        hours = math.fsum(s.total for s in stages if s.name in rows)
+        lines.append(
+            f"Tasks by protocol {protocol}: {hours:.4g} h, {hours / pretraining:.2g} of the "
+            f"pretraining's {pretraining:.4g} h."
+        )
+    skipped = [name for name in config.tasks if name not in found]
+    lines.append("Not estimated: corpus, selection and report (CPU)")
     if skipped:
-        lines[-1] += f"; tasks without files here or of kind pairwise: {', '.join(skipped)}"
-    return "\n".join(lines)
+        lines[-1] += f"; tasks without files here, nor of published size: {', '.join(skipped)}"
+    total = math.fsum(s.total for s in stages if not s.cpu)
+    most = max(stages, key=lambda s: -1.0 if s.cpu else s.total)
+    lines[-1] += "."
+    return [
+        *lines,
+        f"Most of it: {most.name}, {most.total:.4g} h of {total:.4g} ({most.total / total:.0%})",
+    ]
 
 
 def _corpus(options: argparse.Namespace, config: Config) -> Corpus:

@@ -30,6 +30,8 @@ from coresift.models.batching import token_budget_batches
 from coresift.models.checkpoint import build_model
 from coresift.models.settings import model_presets
 from coresift.models.tokenizer import Encoder, build_tokenizer
+from coresift.tasks.heads import make_head
+from coresift.tasks.settings import Task
 
 #: forward; training step; scoring of the LM head; scoring of every linear layer.
 Pass = Literal["forward", "train", "head", "linear"]
@@ -199,7 +201,18 @@ def training_bytes(name: str, modality: str, precision: str, width: int, budget:
         name: preset or checkpoint directory.
         width: tokens of the longest row. budget: padded tokens of a batch.
     """
-    with _nothing_computed():
+    return _model_bytes(name, modality, precision, width, budget, True)
+
+
+def forward_bytes(name: str, modality: str, precision: str, width: int, budget: int) -> int:
+    """Most bytes alive in a forward pass, as for `training_bytes`."""
+    return _model_bytes(name, modality, precision, width, budget, False)
+
+
+def _model_bytes(
+    name: str, modality: str, precision: str, width: int, budget: int, train: bool
+) -> int:
+    with _nothing_computed(), torch.set_grad_enabled(train):
         model, encoder = make_model(name, modality)
         for module in model.train().modules():
             if isinstance(vars(module).get("dropout"), float):
@@ -208,8 +221,29 @@ def training_bytes(name: str, modality: str, precision: str, width: int, budget:
         with PeakMemory(model) as memory:
             with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
                 logits = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits
-            logits.float().logsumexp(-1).sum().backward()
-        return 2 * 4 * sum(p.numel() for p in model.parameters()) + memory.peak
+            loss = logits.float().logsumexp(-1).sum()
+            if train:
+                loss.backward()
+        moments = 2 * 4 * sum(p.numel() for p in model.parameters()) if train else 0
+        return moments + memory.peak
+
+
+def head_bytes(task: Task, features: int, width: int) -> int:
+    """Most bytes alive in a step of a pairwise head on its largest batch, optimiser included.
+
+    By a dry run, see `training_bytes`.
+
+    Args:
+        features: width of the states. width: tokens of the longest sequence; as many of them as
+            `pairs_per_batch` allows are a batch.
+    """
+    n = max(1, min(task.batch_size, task.pairwise.pairs_per_batch // width**2))
+    with _nothing_computed():
+        head = make_head(task, features, 1)
+        states = [torch.ones(width, features, requires_grad=True) for _ in range(n)]
+        with PeakMemory(head) as memory:
+            torch.stack([values.sum() for values in head(states)]).sum().backward()
+        return 2 * 4 * sum(p.numel() for p in head.parameters()) + memory.peak
 
 
 def scoring_bytes(name: str, modality: str, influence: Influence, width: int) -> int:

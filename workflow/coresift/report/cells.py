@@ -32,6 +32,7 @@ class Cell:
             examples for all rows of an outcome.
         n_examples: distinct test examples, or held-out sequences.
         drawn: a seed drew it (a coreset, random weights); not a baseline or a given checkpoint.
+        protocol: of the task (`Task.protocol_name`); None of a held-out set.
     """
 
     task: str
@@ -41,6 +42,7 @@ class Cell:
     resamples: np.ndarray
     n_examples: int
     drawn: bool
+    protocol: str | None = None
 
     def by_seed(self, metric: str) -> list[float]:
         """A metric's values: by coreset seed, or by evaluation seed where there is one coreset."""
@@ -92,7 +94,8 @@ def task_cells(
         values = {m: [r["metrics"][m]["values"] for r in reports] for m in reports[0]["metrics"]}
         resamples = resampled_metric(METRICS[kind][primary], runs, n_resamples, seed)
         drawn = names[places[0]] != row
-        cells.append(Cell(task, row, primary, values, resamples, size, drawn))
+        protocol = reports[0]["protocol"]
+        cells.append(Cell(task, row, primary, values, resamples, size, drawn, protocol))
     return cells
 
 

@@ -28,6 +28,7 @@ def _outcome(cells: Sequence[Cell], level: float) -> list[dict[str, Any]]:
         rows.append(
             {
                 "task": cells[0].task,
+                "protocol": cells[0].protocol,
                 "metric": cells[0].primary,
                 "selection": name,
                 "control": control,

@@ -8,7 +8,10 @@ import polars as pl
 
 
 def wide(table: pl.DataFrame) -> pl.DataFrame:
-    """Selections as rows, primary metrics of the tasks as columns: mean ± std [low, high]."""
+    """Selections as rows, primary metrics of the tasks as columns: mean ± std [low, high].
+
+    A column is called by task, metric and protocol.
+    """
     text = pl.format(
         "{}{} [{}, {}]",
         pl.col("mean").map_elements(lambda v: f"{v:.4f}", pl.String),
@@ -24,7 +27,12 @@ def wide(table: pl.DataFrame) -> pl.DataFrame:
         pl.col("high").map_elements(lambda v: f"{v:.4f}", pl.String),
     )
     main = table.filter("primary").with_columns(
-        cell=text, column=pl.format("{} ({})", "task", "metric")
+        cell=text,
+        column=pl.format(
+            "{} ({})",
+            "task",
+            pl.concat_str("metric", "protocol", separator=", ", ignore_nulls=True),
+        ),
     )
     return main.pivot(on="column", index="selection", values="cell").fill_null("")
 

@@ -15,9 +15,16 @@ from coresift.files import read_json
 from coresift.selection.names import without_seed
 from coresift.tasks.splits import SPLITS
 
-NOTE = {"task": pl.String, "split": pl.String, "note": pl.String, "count": pl.Int64}
+NOTE = {
+    "task": pl.String,
+    "protocol": pl.String,
+    "split": pl.String,
+    "note": pl.String,
+    "count": pl.Int64,
+}
 TRAINING = {
     "task": pl.String,
+    "protocol": pl.String,
     "selection": pl.String,
     "trainings": pl.Int64,
     "epochs": pl.Float64,  # median of those that ran
@@ -42,10 +49,11 @@ def notes_table(cells: Sequence[tuple[str, str]], metrics: Sequence[str | Path])
     first: dict[str, str | Path] = {}
     for (task, _), path in zip(cells, metrics, strict=True):
         first.setdefault(task, path)
+    reports = {task: read_json(path) for task, path in first.items()}
     rows = [
-        (task, split, note, n)
-        for task, path in first.items()
-        for split, notes in sorted(read_json(path)["notes"].items(), key=_place)
+        (task, report["protocol"], split, note, n)
+        for task, report in reports.items()
+        for split, notes in sorted(report["notes"].items(), key=_place)
         for note, n in notes.items()
     ]
     return pl.DataFrame(rows, schema=NOTE, orient="row")
@@ -55,29 +63,31 @@ def trainings_table(
     cells: Sequence[tuple[str, str]], metrics: Sequence[str | Path]
 ) -> pl.DataFrame:
     """How long the heads and networks of each row were trained (columns of `TRAINING`)."""
-    found: dict[tuple[str, str], list[dict[str, object]]] = {}
+    found: dict[tuple[str, str, str], list[dict[str, object]]] = {}
     for (task, name), path in zip(cells, metrics, strict=True):
-        runs = read_json(path).get("training", [])
-        found.setdefault((task, without_seed(name)), []).extend(runs)
+        report = read_json(path)
+        row = (task, report["protocol"], without_seed(name))
+        found.setdefault(row, []).extend(report.get("training", []))
     rows = []
-    for (task, selection), runs in found.items():
+    for row, runs in found.items():
         if runs:
             epochs, best = (
                 median(float(str(run[key])) for run in runs) for key in ("epochs", "best_epoch")
             )
             why = Counter(str(run["stopped"]) for run in runs)
             stopped = ", ".join(f"{cause} {n}" for cause, n in sorted(why.items()))
-            rows.append((task, selection, len(runs), epochs, best, stopped))
+            rows.append((*row, len(runs), epochs, best, stopped))
     return pl.DataFrame(rows, schema=TRAINING, orient="row")
 
 
 def footnotes(notes: pl.DataFrame) -> list[str]:
-    """One line a task and split: `task, split: 3 copies; 5 dropped in test`."""
+    """One line a task and split: `task (protocol), split: 3 copies; 5 dropped in test`."""
     lines = []
-    for (task, split), rows in notes.group_by("task", "split", maintain_order=True):
+    groups = notes.group_by("task", "protocol", "split", maintain_order=True)
+    for (task, protocol, split), rows in groups:
         counts = rows.select("count", "note").iter_rows()
         said = "; ".join(f"{n} {note.replace('_', ' ')}" for n, note in counts)
-        lines.append(f"{task}, {split}: {said}")
+        lines.append(f"{task} ({protocol}), {split}: {said}")
     return lines
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import polars as pl
 
+from coresift.tasks.settings import QUICK
+
 _PAPER = Path(__file__).resolve().parents[3] / "resources" / "paper" / "arxiv_2512_12932.csv"
 
 #: The paper's column -> our task, our metric, and what the printed figure is divided by.
@@ -40,12 +42,14 @@ def paper_table(modality: str) -> pl.DataFrame:
 def beside_paper(results: pl.DataFrame, modality: str) -> pl.DataFrame:
     """A row a metric that both have: our selections' means, then the paper's, in one unit.
 
+    What protocol quick gives is not set beside the paper's.
+
     Args:
         results: columns of `results.RESULT`.
 
     Returns:
-        Columns task, metric, `ours: <selection>` and `paper: <corpus>` (Float64; null if not
-        given). No rows where no task is one of the paper's.
+        Columns task, protocol, metric, `ours: <selection>` and `paper: <corpus>` (Float64; null if
+        not given). No rows where no task is one of the paper's.
     """
     printed = pl.read_csv(_PAPER).filter(pl.col("modality") == modality)
     names = pl.DataFrame(
@@ -59,8 +63,14 @@ def beside_paper(results: pl.DataFrame, modality: str) -> pl.DataFrame:
         pl.format("paper: {}", "pretrained_on").alias("source"),
         (pl.col("value") / pl.col("unit")).alias("value"),
     )
-    ours = results.join(theirs, on=["task", "metric"], how="semi").select(
-        "task", "metric", pl.format("ours: {}", "selection").alias("source"), value="mean"
+    slow = results.filter(pl.col("protocol") != QUICK)
+    ours = slow.join(theirs, on=["task", "metric"], how="semi").select(
+        "task",
+        "protocol",
+        "metric",
+        pl.format("ours: {}", "selection").alias("source"),
+        value="mean",
     )
-    theirs = theirs.join(ours, on=["task", "metric"], how="semi")
-    return pl.concat([ours, theirs]).pivot(on="source", index=["task", "metric"], values="value")
+    index = ["task", "protocol", "metric"]
+    theirs = theirs.join(ours.select(index).unique(), on=["task", "metric"]).select(ours.columns)
+    return pl.concat([ours, theirs]).pivot(on="source", index=index, values="value")

@@ -59,7 +59,7 @@ def task_bars(table: pl.DataFrame) -> Figure:
         error = np.abs(np.stack([mean - rows["low"].to_numpy(), rows["high"].to_numpy() - mean]))
         axes.bar(x, mean, yerr=error, color="#3b6ea5", capsize=3)
         axes.set_xticks(x, rows["selection"].to_list(), rotation=60, ha="right", fontsize=7)
-        axes.set_title(task)
+        axes.set_title(f"{task} ({rows['protocol'][0]})")
         axes.set_ylabel(rows["metric"][0])
     return figure
 

@@ -37,6 +37,7 @@ def results_table(cells: Iterable[Cell], confidence: float, seed: int) -> pl.Dat
             rows.append(
                 {
                     "task": cell.task,
+                    "protocol": cell.protocol,
                     "selection": cell.selection,
                     "metric": name,
                     "primary": primary,

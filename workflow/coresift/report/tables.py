@@ -19,6 +19,7 @@ EMBEDDING: Schema = {
 #: Every metric of every row and outcome (a CSV file).
 RESULT: Schema = {
     "task": pl.String,  # a task, or heldout_{set}
+    "protocol": pl.String,  # published, quick or own; null of held-out sets
     "selection": pl.String,
     "metric": pl.String,
     "primary": pl.Boolean,
@@ -33,6 +34,7 @@ RESULT: Schema = {
 #: A row against one of its controls by the primary metric (a CSV file).
 COMPARISON: Schema = {
     "task": pl.String,  # a task, or heldout_{set}
+    "protocol": pl.String,  # published, quick or own; null of held-out sets
     "metric": pl.String,
     "selection": pl.String,
     "control": pl.String,

@@ -42,7 +42,10 @@ dashed line what letter frequencies reach: a model to its right has learnt nothi
 trained on {{ compute }}. Controls are rows like any other: <code>untrained</code> has random
 weights, <code>constant</code> guesses from the labels alone, <code>kmer</code> regresses on k-mer
 counts, <code>cnn</code> is trained on the task alone, <code>random_*:NAME</code> is drawn at random
-with something in common with NAME.</p>
+with something in common with NAME. A task's protocol stands beside its name: <code>published</code>
+as its benchmark trains, <code>quick</code> a cheaper one to screen many models, on a part of the
+examples, <code>own</code> as the config says. Protocols are outcomes of their own: never averaged,
+never compared.</p>
 <div class="scroll">{{ table(results) }}</div>
 {% if held_out.height %}<details><summary>Held-out loss by group, and accuracy</summary>
 <p><code>macro_X</code>: unweighted mean over the groups of X, lower is better.</p>

@@ -23,6 +23,14 @@ def _unique(frame: pl.DataFrame, column: str) -> list[str]:
     return frame[column].unique(maintain_order=True).to_list()
 
 
+def with_protocol(table: pl.DataFrame) -> pl.DataFrame:
+    """The same rows, tasks named with their protocol: 'sec_struct (quick)'."""
+    named = pl.format("{} ({})", "task", pl.col("protocol").fill_null(""))
+    return table.with_columns(
+        task=pl.when(pl.col("protocol").is_null()).then("task").otherwise(named)
+    )
+
+
 def marks_table(comparisons: pl.DataFrame) -> pl.DataFrame:
     """Rows by outcomes: a mark for each control, e.g. 'random +, length =, untrained +'.
 
@@ -32,7 +40,7 @@ def marks_table(comparisons: pl.DataFrame) -> pl.DataFrame:
     Returns:
         Columns selection, seeds and one an outcome, text.
     """
-    cells = comparisons.with_columns(
+    cells = with_protocol(comparisons).with_columns(
         cell=pl.format(
             "{} {}",
             pl.col("control").map_elements(short, pl.String),
@@ -215,6 +223,7 @@ def sentences(results: pl.DataFrame, comparisons: pl.DataFrame, level: float) ->
         comparisons: columns of `tables.COMPARISON`.
         level: of the marks.
     """
+    results, comparisons = with_protocol(results), with_protocol(comparisons)
     return [
         *gains(comparisons),
         *regime(comparisons),

@@ -224,6 +224,16 @@ def without_seed(name: str) -> str:
     return re.sub(r"-s\d+$", "", name)
 
 
+def row_name(model: str) -> str:
+    """What the budgets and seeds of a row share, as `rows` of a task names it.
+
+    'cci-1000-s0' -> 'cci', 'untrained-s1' -> 'untrained'; another name is its own.
+    """
+    if re.fullmatch(CORESET_NAME, model):
+        return parse_coreset(model)[0]
+    return without_seed(model)
+
+
 def allowed() -> str:
     """Every strategy with what may follow it, as the user writes it."""
     args = {"selection": ":SELECTION", "cci": "[:CCI]", "target": ":TARGET", None: ""}

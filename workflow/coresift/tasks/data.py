@@ -27,6 +27,7 @@ from coresift.tasks.splits import (
     draw_splits,
     drop_test_copies,
     hash_valid,
+    sample_splits,
 )
 
 #: Readers by the ending of a name (.gz aside); a folder of another name holds base pairs.
@@ -66,7 +67,8 @@ def read_task(task: LabelledData, modality: str) -> Examples:
     """Read, normalise and split a task's examples.
 
     Train and valid examples whose sequences, or pairs in either order, are in test are dropped;
-    where no valid split is given, a hashed share of train's sequences becomes it.
+    where no valid split is given, a hashed share of train's sequences becomes it. Of all this
+    `task.sample` takes its part.
 
     Raises:
         TaskDataError: a record without label or split, foreign letters, or an empty split.
@@ -87,6 +89,8 @@ def read_task(task: LabelledData, modality: str) -> Examples:
     frame = drop_test_copies(frame, notes)
     if "valid" not in set(frame["split"]):
         frame = hash_valid(frame, source.valid_fraction)
+    if task.sample is not None:
+        frame = sample_splits(frame, task.sample, notes)
     for split in SPLITS:
         own = frame.filter(pl.col("split") == split)
         if not own.height:

@@ -46,6 +46,7 @@ def result(
     }
     metrics = {
         "kind": task.metrics,
+        "protocol": task.protocol_name,
         "primary": task.primary,
         "classes": targets.classes,
         "examples": {s: examples.split(s).height for s in SPLITS},

@@ -44,6 +44,8 @@ class Pairwise(Section):
     )
 
 
+#: Keys of `Pairwise` that bound memory and make no protocol.
+PAIRWISE_MEMORY = ("pairs_per_batch", "activations_mb", "maps_mb")
 #: Names of the metrics of each set (`Task.metrics`); the first is the primary one by default.
 METRIC_NAMES: dict[str, tuple[str, ...]] = {
     "class": ("accuracy", "macro_f1", "mcc"),
@@ -60,12 +62,37 @@ METRIC_NAMES: dict[str, tuple[str, ...]] = {
 LOWER_IS_BETTER = frozenset({"mse", "mae", "rmse"})
 
 
+#: Keys of a preset that are no keys of `Task`: what protocol quick changes, and published sizes.
+QUICK, SIZES = "quick", "sizes"
+
+
+@cache
+def task_table() -> dict[str, dict[str, Any]]:
+    """The table of published tasks, resources/tasks.yaml, by name."""
+    path = Path(__file__).resolve().parents[3] / "resources" / "tasks.yaml"
+    table: dict[str, dict[str, Any]] = read_yaml(path)
+    return table
+
+
 @cache
 def task_presets() -> dict[str, dict[str, Any]]:
-    """The table of published tasks, resources/tasks.yaml: name -> values of `Task`."""
-    path = Path(__file__).resolve().parents[3] / "resources" / "tasks.yaml"
-    presets: dict[str, dict[str, Any]] = read_yaml(path)
-    return presets
+    """The published protocols: name -> values of `Task`."""
+    return {
+        name: {key: value for key, value in preset.items() if key not in (QUICK, SIZES)}
+        for name, preset in task_table().items()
+    }
+
+
+def _over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """`above` over `below`, section by section."""
+    merged = {**below, **above}
+    for key in ("data", "pairwise", "sample"):
+        if isinstance(below.get(key), dict) and isinstance(merged[key], dict):
+            merged[key] = {**below[key], **merged[key]}
+    return merged
+
+
+Protocol = Literal["published", "quick"]
 
 
 class Task(LabelledData):
@@ -73,6 +100,17 @@ class Task(LabelledData):
 
     preset: str | None = Field(
         None, description="a published protocol of resources/tasks.yaml; keys given here override"
+    )
+    protocol: Protocol = Field(
+        "published",
+        description="the preset's as published, or what the preset makes of it to screen many "
+        "models (docs/tasks.md); it stands in every table",
+    )
+    rows: list[str] | None = Field(
+        None,
+        min_length=1,
+        description="rows that are evaluated: names of selections and of evaluate.checkpoints, "
+        "untrained, cnn; null = all. constant and kmer always are",
     )
     modality: Modality | None = Field(None, description="the run's modality must be this one")
     pairwise: Pairwise = Field(default_factory=Pairwise, description="for kind pairwise")
@@ -123,19 +161,22 @@ class Task(LabelledData):
     @model_validator(mode="before")
     @classmethod
     def _fill(cls, values: Any) -> Any:
-        """Put the preset's values under the given ones, section by section."""
-        if not isinstance(values, dict) or values.get("preset") is None:
+        """Put the preset's values, by protocol, under the given ones, section by section."""
+        if not isinstance(values, dict):
             return values
-        preset = task_presets().get(values["preset"])
-        if preset is None:
-            raise ValueError(
-                f"no task preset {values['preset']!r}; allowed: {', '.join(task_presets())}"
-            )
-        merged = {**preset, **values}
-        for key in ("data", "pairwise"):
-            if key in preset and isinstance(merged[key], dict):
-                merged[key] = {**preset[key], **merged[key]}
-        return merged
+        name, quick = values.get("preset"), values.get("protocol") == QUICK
+        if name is None:
+            if quick:
+                raise ValueError(
+                    "protocol quick is a preset's; without one give mode, epochs and sample"
+                )
+            return values
+        if name not in task_presets():
+            raise ValueError(f"no task preset {name!r}; allowed: {', '.join(task_presets())}")
+        preset = task_presets()[name]
+        if quick:
+            preset = _over(preset, task_table()[name][QUICK])
+        return _over(preset, values)
 
     @model_validator(mode="after")
     def _check(self) -> Task:
@@ -147,6 +188,33 @@ class Task(LabelledData):
         if self.metric not in (None, *allowed):
             raise ValueError(f"metric {self.metric!r} is not one of {', '.join(allowed)}")
         return self
+
+    @property
+    def protocol_name(self) -> str:
+        """What stands in the tables: published, quick, or own.
+
+        A task without a preset is the user's own, and so is one with other training than its
+        preset's: not the data, but how a model is trained on them.
+        """
+        if self.protocol == QUICK:
+            return QUICK
+        if self.preset is None:
+            return "own"
+        preset = task_presets()[self.preset]
+        published = Task.model_construct(
+            **{**preset, "pairwise": Pairwise(**preset.get("pairwise", {}))}
+        )
+        memory = dict.fromkeys(PAIRWISE_MEMORY)
+        mine, theirs = (
+            {key: getattr(task, key) for key in TRAINING}
+            | {"pairwise": task.pairwise.model_copy(update=memory)}
+            for task in (self, published)
+        )
+        return "published" if mine == theirs else "own"
+
+    def evaluates(self, row: str) -> bool:
+        """Whether a row, by its name in `rows`, is evaluated."""
+        return self.rows is None or row in self.rows
 
     @property
     def target(self) -> str:
@@ -164,6 +232,14 @@ class Task(LabelledData):
     def primary(self) -> str:
         """Name of the primary metric."""
         return self.metric or METRIC_NAMES[self.metrics][0]
+
+
+#: Keys that make the training a protocol's.
+TRAINING = tuple(
+    key
+    for key in Task.model_fields
+    if key not in ("preset", "protocol", "rows", "modality", "data", "optional")
+)
 
 
 class Evaluate(Section):

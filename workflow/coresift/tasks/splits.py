@@ -12,7 +12,7 @@ import polars as pl
 from coresift.hashing import uniform_hash
 from coresift.tasks.notes import Notes, count
 from coresift.tasks.readers.record import TaskDataError
-from coresift.tasks.readers.settings import Draw
+from coresift.tasks.readers.settings import Draw, Sampled
 
 SPLITS = ("train", "valid", "test")
 
@@ -103,6 +103,39 @@ def _groups(frame: pl.DataFrame) -> pl.Series:
         first, *rest = sorted({root(name) for name in names})
         parents |= dict.fromkeys(rest, first)
     return frame["group"].replace({name: root(name) for name in parents})
+
+
+def sample_splits(frame: pl.DataFrame, sample: Sampled, notes: Notes) -> pl.DataFrame:
+    """A part of each split by seeded hash, in file order; what is left out is counted.
+
+    Copies are in or out together: they are taken in the order of their hashes while they fit, so
+    that a smaller number is a part of a larger one but for copies.
+    """
+    if sample.max_length is not None:
+        length = pl.max_horizontal(pl.col("sequence", "partner").str.len_chars())
+        frame = _keep(frame, length <= sample.max_length, "too_long_for_sample", notes)
+    for split in SPLITS:
+        most = getattr(sample, split)
+        own = frame.filter(pl.col("split") == split)
+        if most is None or own.height <= most:
+            continue
+        sizes = own["key"].value_counts(name="size").sort("key")
+        keys, counts = sizes["key"].to_list(), sizes["size"].to_list()
+        left, chosen = most, []
+        for i in np.argsort(uniform_hash(keys, sample.seed, "sample"), kind="stable"):
+            if counts[i] <= left:
+                chosen.append(keys[i])
+                left -= counts[i]
+        inside = pl.col("key").is_in(pl.Series(chosen, dtype=pl.String).implode())
+        frame = _keep(frame, (pl.col("split") != split) | inside, "not_in_sample", notes)
+    return frame
+
+
+def _keep(frame: pl.DataFrame, rows: pl.Expr, name: str, notes: Notes) -> pl.DataFrame:
+    """The rows that hold; the others counted by split."""
+    for split, n in frame.filter(~rows)["split"].value_counts(sort=True).iter_rows():
+        count(notes, split, name, n)
+    return frame.filter(rows)
 
 
 def count_copies(frame: pl.DataFrame, notes: Notes, labels: bool) -> None:

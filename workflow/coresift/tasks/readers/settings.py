@@ -31,6 +31,18 @@ class Draw(Section):
 Split = Literal["train", "valid", "test"]
 
 
+class Sampled(Section):
+    """A seeded part of the examples. Fewer are a part of more; copies are in or out together."""
+
+    train: Positive | None = Field(None, description="examples at most; null = all")
+    valid: Positive | None = Field(None, description="examples at most; null = all")
+    test: Positive | None = Field(None, description="examples at most; null = all")
+    max_length: Positive | None = Field(
+        None, description="residues: longer examples, and pairs with a longer one, are left out"
+    )
+    seed: int = Field(42, description="of the hash that draws")
+
+
 class Pairs(Section):
     """Pairs of residues as lists in the columns of a table: base pairs or contacts."""
 
@@ -168,6 +180,11 @@ class LabelledData(Section):
         "class or the number of two sequences, or an L x L map over one sequence"
     )
     data: TaskData = Field(description="the files, and how to read them")
+    sample: Sampled | None = Field(
+        None,
+        description="a part of the examples is trained on and tested; the pool is held apart from "
+        "all of them",
+    )
 
     @model_validator(mode="after")
     def _check_label(self) -> LabelledData:
