@@ -95,6 +95,7 @@ rule export_coreset:
         fasta=out("coresets/{name}/coreset.fasta.gz"),
         dataset=out("coresets/{name}/dataset.parquet"),
         ids=out("coresets/{name}/ids.txt"),
+        windows=out("coresets/{name}/windows.bed"),
         card=out("coresets/{name}/README.md"),
     log:
         log_of("export_coreset-{name}"),

@@ -1,10 +1,9 @@
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
+from snakemake_runs import snakemake
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -44,8 +43,7 @@ def run_rules(root, tmp_path):
     def run(config, *arguments):
         path = tmp_path / "config.yaml"
         path.write_text(config if isinstance(config, str) else yaml.safe_dump(config))
-        command = [sys.executable, "-m", "snakemake", "--cores", "2", "-s", str(root / "Snakefile")]
-        command += ["--directory", str(tmp_path), *arguments, "--configfile", str(path)]
-        return subprocess.run(command, capture_output=True, text=True, check=False)
+        options = ["--cores", "2", "-s", root / "Snakefile", "--directory", tmp_path]
+        return snakemake([*options, *arguments, "--configfile", path], root)
 
     return run

@@ -32,8 +32,9 @@ def parents() -> tuple[bytes, np.ndarray, np.ndarray]:
     return letters, np.concatenate([[0], ends[:-1] + 1]), ends
 
 
-def records(n: int, seed: int = 0) -> Iterator[bytes]:
-    """FASTA text in batches: log-uniform lengths of 30-1,000, lines of 60 letters."""
+def records(n: int, lengths: tuple[int, int], seed: int = 0) -> Iterator[bytes]:
+    """FASTA text in batches: log-uniform lengths, or the parent's own, lines of 60 letters."""
+    low, high = lengths
     letters, starts, ends = parents()
     earlier: list[bytes] = []
     for first in range(0, n, BATCH):
@@ -41,7 +42,7 @@ def records(n: int, seed: int = 0) -> Iterator[bytes]:
         rng = np.random.default_rng([seed, first])
         parent = rng.integers(len(starts), size=size)
         room = ends[parent] - starts[parent]
-        length = np.minimum((30 * (1000 / 30) ** rng.random(size)).astype(np.int64), room)
+        length = np.minimum((low * (high / low) ** rng.random(size)).astype(np.int64), room)
         start = starts[parent] + (rng.random(size) * (room - length + 1)).astype(np.int64)
         kind = rng.random(size)
         source = rng.integers(1 << 40, size=size)
@@ -64,9 +65,9 @@ def records(n: int, seed: int = 0) -> Iterator[bytes]:
         yield b"".join(lines)
 
 
-def make_fasta(paths: Sequence[Path], n: int) -> None:
-    """Write `n` records, batches in turn to the files."""
+def make_fasta(paths: Sequence[Path], n: int, lengths: tuple[int, int]) -> None:
+    """Write `n` records of these lengths, batches in turn to the files."""
     with ExitStack() as stack:
         handles = [stack.enter_context(path.open("wb")) for path in paths]
-        for handle, text in zip(cycle(handles), records(n)):
+        for handle, text in zip(cycle(handles), records(n, lengths)):
             handle.write(text)

@@ -23,9 +23,8 @@ def ingest_file(path: str, out: Path, corpus: dict[str, Any]) -> list[Path]:
     source = Path(path).stem
     parts = [out / f"parts/{source}/{b}.arrow" for b in range(corpus["buckets"])]
     rejects = out / f"rejects/{source}.parquet"
-    limits = Limits(corpus["min_length"], corpus["max_length"], corpus["max_ambiguous"])
     blocks, chunk = corpus["blocks"], corpus["chunk_bytes"]
-    ingest(path, source, parts, rejects, "rna", limits, blocks, chunk)
+    ingest(path, source, parts, rejects, "rna", Limits.of(corpus), blocks, chunk)
     return parts
 
 

@@ -26,22 +26,28 @@ from data import make_fasta
 HERE = Path(__file__).resolve().parent
 #: Sequences a deduplication job takes on, about: memory is that of a bucket.
 PER_BUCKET = 150_000
+#: What coresift makes of long records; the first is what ratios are to.
+LONG = ("window", "reject")
 #: Bytes touched before each run.
 WARM = 4 << 30
+
+
+def ours(files: list[Path], out: Path, buckets: int, long: str) -> str:
+    """The command of coresift's two stages."""
+    paths = list(map(str, files))
+    corpus = Corpus(fasta=paths, buckets=buckets, long=long).model_dump_json()
+    script = shlex.join([sys.executable, str(HERE / "ours.py"), *paths])
+    return f"{script} --out {out} --corpus {shlex.quote(corpus)}"
 
 
 def contenders(files: list[Path], out: Path, n: int) -> dict[str, str]:
     """Shell commands by name; each writes into `out`."""
     fasta = shlex.join(map(str, files))
     buckets = max(16, n // PER_BUCKET)
-    corpus = Corpus(fasta=list(map(str, files)), buckets=buckets).model_dump_json()
     seqkit, split = f"seqkit rmdup -j 2 -s {fasta}", f"seqkit split2 -j 2 -p {buckets} -O {out}"
     clean = f"seqkit seq -j 2 -u --dna2rna -m 30 -M 1022 {fasta}"
     return {
-        "coresift ingest, deduplicate": (
-            f"{sys.executable} {HERE / 'ours.py'} {fasta} --out {out} "
-            f"--corpus {shlex.quote(corpus)}"
-        ),
+        **{f"coresift, long: {long}": ours(files, out, buckets, long) for long in LONG},
         "seqkit rmdup, split2": f"{seqkit} | {split}",
         "seqkit seq, rmdup, split2 to .zst": f"{clean} | seqkit rmdup -j 2 -s | {split} -e .zst",
         "vsearch --derep_fulllength": (
@@ -108,17 +114,20 @@ def resident(process: psutil.Process) -> int:
         return 0
 
 
-def inputs(folder: Path, n: int) -> list[Path]:
+def inputs(folder: Path, n: int, lengths: tuple[int, int]) -> list[Path]:
     """Two FASTA files of n records in all, made where absent."""
-    files = [folder / f"{n}_{half}.fa" for half in (0, 1)]
+    files = [folder / f"{n}_{lengths[0]}-{lengths[1]}_{half}.fa" for half in (0, 1)]
     if not all(path.exists() for path in files):
-        make_fasta(files, n)
+        make_fasta(files, n, lengths)
     return files
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", required=True)
+    parser.add_argument(
+        "--lengths", type=int, nargs=2, default=[30, 1000], help="least and most residues"
+    )
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--only", help="contenders whose name holds this word")
@@ -130,7 +139,7 @@ def main() -> None:
         "|---|---|---|---|---|---|---|"
     )
     for n in options.sizes:
-        files = inputs(options.folder, n)
+        files = inputs(options.folder, n, tuple(options.lengths))
         if options.data_only:
             continue
         out = options.folder / "out"

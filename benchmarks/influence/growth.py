@@ -46,6 +46,7 @@ def shard(n: int) -> pl.DataFrame:
         block=pl.Series(blocks_of(words[:, 0], max(1, n // 1000))),
         length=pl.Series(lengths),
         n_copies=1,
+        n_windows=0,
         source_ids=pl.lit([""], dtype=pl.List(pl.String)),
     )
     return conform(frame.unique("seq_id").sort("seq_id"), SEQUENCE)

@@ -74,6 +74,7 @@ def test_features_of_the_pool(tmp_path):
         length=pl.col("sequence").str.len_bytes(),
         block=0,
         n_copies=1,
+        n_windows=0,
         source_ids=pl.concat_list("seq_id"),
     )
     paths = [tmp_path / "0.parquet", tmp_path / "1.parquet"]

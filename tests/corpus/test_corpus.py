@@ -181,8 +181,8 @@ def test_dedup_does_not_depend_on_files_order_or_buckets(tmp_path_factory, seque
 
 
 def part(path, rows):
-    """An Arrow file of (high, low, sequence, id)."""
-    frame = pl.DataFrame(rows, schema=dict(PART), orient="row")
+    """An Arrow file of whole records (high, low, sequence, id)."""
+    frame = pl.DataFrame([(*row, 0) for row in rows], schema=dict(PART), orient="row")
     write_arrow(path, to_arrow(frame), PART)
     return path
 
@@ -346,6 +346,7 @@ def test_real_rnacentral_sample(shared_data, tmp_path):
 def test_composition(tmp_path, modality, expected):
     frame = pl.DataFrame(
         {"seq_id": ["a"], "sequence": ["GCAU"], "length": [4], "block": [0], "n_copies": [1],
+         "n_windows": [0],
          "source_ids": [["x"]]}
     ).select(pl.col(name).cast(kind) for name, kind in SEQUENCE.items())  # fmt: skip
     sequence = "GCAU" if modality == "rna" else "KTMD"

@@ -34,6 +34,7 @@ def rows_of(sequences):
             length=pl.col("sequence").str.len_bytes(),
             block=0,
             n_copies=1,
+            n_windows=0,
         )
         .with_columns(source_ids=pl.concat_list("seq_id"))
         .select(pl.col(name).cast(kind) for name, kind in SEQUENCE.items())

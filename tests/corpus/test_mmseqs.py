@@ -50,6 +50,7 @@ def pool_of(sequences):
         length=pl.col("sequence").str.len_bytes(),
         block=0,
         n_copies=1,
+        n_windows=0,
         source_ids=pl.concat_list("seq_id"),
     )
     return table.sort("seq_id")

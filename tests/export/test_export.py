@@ -20,7 +20,9 @@ from coresift.export.sources import describe_sources
 from coresift.tables import write_table
 
 SEQUENCES = ["ACGUACGU", "GGGG", "ACGU", "CCCCCC", "UUUUU"]
-SOURCES = [["b", "c"], ["a"], ["d", "d", "e/1-4"], ["f"], ["g"]]
+#: Record e/1-4 is whole; of the others with coordinates the windows are cut.
+SOURCES = [["b", "c"], ["a"], ["d", "d", "e/1-4", "e/1-4/5-8", "h/9-12"], ["f/1-6"], ["g"]]
+WINDOWS = [0, 0, 2, 1, 0]
 IDS = [f"{i:032x}" for i in range(5)]
 #: Which sequences are drawn, by rank.
 DRAWN = [3, 0, 2]
@@ -37,6 +39,7 @@ def tables(tmp_path):
             "length": [len(s) for s in SEQUENCES],
             "block": [0, 0, 1, 1, 1],
             "n_copies": [len(s) for s in SOURCES],
+            "n_windows": WINDOWS,
             "source_ids": SOURCES,
         }
     )
@@ -66,27 +69,32 @@ def beside(folder):
     return Beside(folder / "scores.parquet", "loss", folder / "groups.parquet", GROUPINGS)
 
 
+FILES = ("coreset.fasta.gz", "dataset.parquet", "ids.txt", "windows.bed")
+
+
 def written(folder, coreset, buckets, ranks, out):
-    """Bytes of FASTA, dataset and ids."""
+    """Bytes of FASTA, dataset, ids and BED."""
     pool = [folder / f"pool/{bucket}.parquet" for bucket in buckets]
-    paths = [folder / out / name for name in ("coreset.fasta.gz", "dataset.parquet", "ids.txt")]
+    paths = [folder / out / name for name in FILES]
     rows = ordered_rows(coreset, pool, beside(folder), ranks)
     write_coreset(rows, beside(folder).schema, *paths)
     return [path.read_bytes() for path in paths]
 
 
 def test_a_coreset_is_written_in_rank_order(tables, coreset):
-    fasta, _, ids = written(tables, coreset, "01", 2, "out")
+    fasta, _, ids, windows = written(tables, coreset, "01", 2, "out")
     assert gzip.decompress(fasta).decode() == (
-        f">f seq_id={IDS[3]} copies=1 rank=0\nCCCCCC\n"
+        f">f/1-6 seq_id={IDS[3]} copies=1 rank=0\nCCCCCC\n"
         f">b seq_id={IDS[0]} copies=2 rank=1\nACGUACGU\n"
-        f">d seq_id={IDS[2]} copies=3 rank=2\nACGU\n"
+        f">d seq_id={IDS[2]} copies=5 rank=2\nACGU\n"
     )
-    assert ids == b"f\nb\nc\nd\ne/1-4\n"
+    assert ids == b"b\nc\nd\ne/1-4\n"
+    assert windows.decode() == (f"f\t0\t6\t{IDS[3]}\ne/1-4\t4\t8\t{IDS[2]}\nh\t8\t12\t{IDS[2]}\n")
     assert pq.read_table(tables / "out/dataset.parquet").to_pydict() == {
         "id": [IDS[i] for i in DRAWN],
         "sequence": [SEQUENCES[i] for i in DRAWN],
         "source_ids": [SOURCES[i] for i in DRAWN],
+        "n_windows": [1, 0, 2],
         "length": [6, 8, 4],
         "score": [3.0, 0.0, 2.0],
         "rank": [0, 1, 2],
@@ -129,6 +137,7 @@ def origin(tmp_path):
     summary = {
         "files": {"x_y": {"records": 9, "accepted": 8}, "z": {"records": 1, "accepted": 1}},
         "records": 10,
+        "long": {"records": 2, "residues": 20, "windows": 4, "cropped": 1, "repeated": 2},
         "rejected": {"too_short": 1},
         "accepted": 9,
         "duplicates": 2,
@@ -176,6 +185,8 @@ def test_the_card_of_a_coreset(tables, coreset, origin):
         "| source | 0 |",
         f"| `x\\|y.fa` | 3 | `{hashlib.sha256(b'abc').hexdigest()}` | 9 | 8 | - | - |",
         f"| `z.fa` | 0 | `{hashlib.sha256().hexdigest()}` | 1 | 1 | https://h/z.fa | `md5:00` |",
+        "| above max_length | 2 | 20 |",
+        "| windows in place of these | 4 | 21 |",
         "| rejected: too_short | 1 |  |",
         "| held out | 1 | 7 |",
         "| pool | 5 | 27 |",

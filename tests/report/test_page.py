@@ -34,13 +34,18 @@ EXTREMES = pl.DataFrame(
 )
 
 
+LONG = {"records": 1, "residues": 30, "windows": 3, "cropped": 0, "repeated": 2, "rejected": {}}
+
+
 @pytest.fixture
 def made(written, tmp_path):
     """Files and parameters of rule make_report."""
     corpus = {
         **dict.fromkeys(("records", "accepted", "distinct", "not_sampled", "removed", "pool"), 7),
         "residues": 99, "rejected": {"short": 1}, "problems": [],
-        "files": {"f": {"path": "f.fa", "records": 7, "accepted": 6, "rejected": {"short": 1}}},
+        "long": LONG,
+        "files": {"f": {"path": "f.fa", "records": 7, "items": 9, "accepted": 8,
+                        "long": LONG, "rejected": {"short": 1}}},
     }  # fmt: skip
     write_json(tmp_path / "corpus.json", corpus)
     write_json(tmp_path / "summary.json", SUMMARY)

@@ -1,11 +1,10 @@
 """slurm/config.yaml with the real rules, planned without a Slurm."""
 
 import re
-import subprocess
-import sys
 
 import pytest
 import yaml
+from snakemake_runs import snakemake
 
 GPU_RULES = {"base", "finetune", "fisher_part", "identity", "score", "embed", "pretrain", "heldout"}
 
@@ -18,11 +17,8 @@ def planned_resources(root, folder, device):
     ]
     (folder / "demo.yaml").write_text(yaml.safe_dump(config))
     (folder / "resources").symlink_to(root / "resources")
-    done = subprocess.run(
-        [sys.executable, "-m", "snakemake", "-n", "--profile", str(root / "slurm"),
-         "-s", str(root / "Snakefile"), "--configfile", "demo.yaml"],
-        cwd=folder, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    options = ["-n", "--profile", root / "slurm", "-s", root / "Snakefile"]
+    done = snakemake([*options, "--configfile", "demo.yaml"], folder)
     assert done.returncode == 0, done.stderr[-3000:]
     found = re.findall(
         r"^ *(local)?rule (\w+):$.*?^ *resources: ([^\n]+)$", done.stdout, re.M | re.S

@@ -36,7 +36,7 @@ def test_merge_takes_in_every_shard(dag, tmp_path):
         for name in ("influence", "residue", "loss", "grad_norm", "error_norm")
     ).with_columns(n_tokens=30)
     pool = rows.with_columns(
-        sequence=pl.lit("ACGUAC" * 5), block=0, n_copies=1, source_ids=pl.lit(["a"])
+        sequence=pl.lit("ACGUAC" * 5), block=0, n_copies=1, n_windows=0, source_ids=pl.lit(["a"])
     )
     for folder, frame, schema in (
         ("corpus/pool/corpus", pool, SEQUENCE),

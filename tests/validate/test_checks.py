@@ -24,7 +24,7 @@ HOW = Intervals(200, 0.95, 1)
 
 def sequences(n):
     rows = {"seq_id": [f"{i:032x}" for i in range(n)], "sequence": ["ACGU"] * n, "length": 4,
-            "block": 0, "n_copies": 1, "source_ids": [["a"]] * n}  # fmt: skip
+            "block": 0, "n_copies": 1, "n_windows": 0, "source_ids": [["a"]] * n}  # fmt: skip
     return pl.DataFrame(rows, schema=dict(SEQUENCE))
 
 

@@ -26,3 +26,10 @@ def project(finished, tmp_path_factory):
     folder = tmp_path_factory.mktemp("project") / "copy"
     shutil.copytree(finished, folder)
     return Project(folder)
+
+
+@pytest.fixture
+def own_project(finished, tmp_path):
+    """A copy of the finished project for one test, that may go on with its run."""
+    shutil.copytree(finished, tmp_path / "copy")
+    return Project(tmp_path / "copy")

@@ -3,14 +3,14 @@
 import hashlib
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import yaml
 from coresift.corpus.fasta import read_fasta
+from snakemake_runs import snakemake
 
-SNAKEMAKE = [sys.executable, "-m", "snakemake", "--cores", "2", "--nolock"]
+OPTIONS = ["--cores", "2", "--nolock"]
 
 
 def small_config():
@@ -73,20 +73,16 @@ class Project:
         self.folder = folder
         self.first_terminal = folder / "terminal.txt"  # of the fixture's run
 
-    def command(self, config, *arguments):
+    def options(self, config, *arguments):
         path = self.folder / "config.yaml"
         path.write_text(yaml.safe_dump(config))
-        return [*SNAKEMAKE, *arguments, "--configfile", str(path)]
+        return [*OPTIONS, *arguments, "--configfile", str(path)]
+
+    def command(self, config, *arguments):
+        return [sys.executable, "-m", "snakemake", *self.options(config, *arguments)]
 
     def run(self, config, *arguments, check=True):
-        done = subprocess.run(
-            self.command(config, *arguments),
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            timeout=500,
-            check=False,
-        )
+        done = snakemake(self.options(config, *arguments), self.folder)
         if check and done.returncode:
             raise AssertionError(done.stdout[-3000:] + done.stderr[-6000:])
         return done

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from snakemake_runs import snakemake
 
 pytestmark = pytest.mark.workflow
 GOOD = "run: r\nmodality: rna\ncorpus: {fasta: [a.fa]}\n"
@@ -42,11 +43,8 @@ def test_a_wrong_config_plans_nothing(run_rules, text, expected):
 
 
 def test_without_a_config_it_is_the_demo_and_a_config_of_one_key_is_not(root):
-    command = [sys.executable, "-m", "snakemake", "-n", "-q", "rules", "--cores", "2"]
-    demo, changed = (
-        subprocess.run([*command, *more], cwd=root, capture_output=True, text=True, check=False)
-        for more in ((), ("--config", "seed=1"))
-    )
+    options = ["-n", "-q", "rules", "--cores", "2"]
+    demo, changed = (snakemake([*options, *more], root) for more in ((), ("--config", "seed=1")))
     assert demo.returncode == 0, demo.stderr[-3000:]
     assert changed.returncode
     assert "run: missing" in changed.stdout + changed.stderr

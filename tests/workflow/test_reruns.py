@@ -203,6 +203,7 @@ CODE = [
     ("tasks/seeds.py", {"evaluate_domain", *ALONE, *PAGE}),
     ("corpus/labels.py", GROUPED),
     ("corpus/candidates.py", {"nearest", *PAGE}),
+    ("corpus/windows.py", INGESTED),
     ("corpus/heldout.py", HELD_OUT),
     (
         "corpus/features.py",

@@ -17,16 +17,20 @@ from project import small_config, touch_all
 pytestmark = pytest.mark.workflow
 
 
-def start_scoring(project, config, *arguments):
-    """Start a run; returns when its first block of scores is on disk."""
+def start_scoring(project, *arguments):
+    """Score the finished project's pool anew; returns when the first block is on disk."""
+    out = project.folder / "results/small"
+    for path in ("influence/scores", "work/scores", "coresets"):
+        shutil.rmtree(out / path)
+    (out / "influence/scores.parquet").unlink()
     process = subprocess.Popen(
-        project.command(config, *arguments),
+        project.command(small_config(), *arguments),
         cwd=project.folder,
         start_new_session=True,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    cache = project.folder / f"results/{config['run']}/work/scores"
+    cache = out / "work/scores"
     deadline = time.monotonic() + 300
     while not list(cache.rglob("*.parquet")):
         assert process.poll() is None
@@ -35,34 +39,21 @@ def start_scoring(project, config, *arguments):
     return process
 
 
-def test_a_killed_run_completes_with_equal_bytes(project):
-    config = small_config()
-    config["run"] = "killed"
-    process = start_scoring(project, config)
-    os.killpg(process.pid, signal.SIGKILL)  # snakemake and its jobs, in the middle of scoring
-    process.wait()
-    assert not (project.folder / "results/killed/influence/scores.parquet").exists()
-    project.run(config, "coreset")
+@pytest.mark.parametrize("victim", ["all", "job", "snakemake"])
+def test_a_run_killed_in_scoring_completes_with_equal_bytes(own_project, victim):
     names = (
         "influence/scores.parquet",
         "coresets/*/*.parquet",
         "coresets/*/ids.txt",
+        "coresets/*/windows.bed",
         "coresets/*.csv",
     )
-    small = project.digests("small", names)
-    assert project.digests("killed", names).items() <= small.items()
-
-
-@pytest.mark.parametrize("victim", ["job", "snakemake"])
-def test_a_killed_scoring_job_or_snakemake_alone(project, victim):
-    config = small_config()
-    config["run"] = "killed"
-    out = project.folder / "results/killed"
-    (out / "influence/scores.parquet").unlink()
-    shutil.rmtree(out / "influence/scores")
-    shutil.rmtree(out / "work/scores")
-    process = start_scoring(project, config, "scores")
-    if victim == "job":
+    finished = own_project.digests("small", names)
+    process = start_scoring(own_project, "coreset")
+    if victim == "all":
+        os.killpg(process.pid, signal.SIGKILL)  # snakemake and its jobs
+        process.wait()
+    elif victim == "job":
         children = psutil.Process(process.pid).children(recursive=True)
         jobs = [c for c in children if any(a.endswith(".score.py") for a in c.cmdline())]
         assert jobs
@@ -71,9 +62,9 @@ def test_a_killed_scoring_job_or_snakemake_alone(project, victim):
     else:
         process.kill()  # its jobs are orphans now, and go on writing
         process.wait()
-    project.run(config, "scores")
-    names = ("influence/scores.parquet",)
-    assert project.digests("killed", names) == project.digests("small", names)
+    assert not (own_project.folder / "results/small/influence/scores.parquet").exists()
+    own_project.run(small_config(), "coreset")
+    assert own_project.digests("small", names) == finished
 
 
 def test_shards_and_buckets_do_not_change_a_byte(project):
@@ -95,9 +86,10 @@ def test_shards_and_buckets_do_not_change_a_byte(project):
     assert agreement.select("a", "b", "k").rows() == [(a, b, 40) for a, b in pairs]
 
 
-def test_a_checkpoint_by_path_is_the_base(project):
-    config = small_config()
-    config["run"] = "given"
+def test_a_checkpoint_by_path_is_the_base(own_project):
+    project, config = own_project, small_config()
+    names = ("influence/scores.parquet",)
+    before = project.digests("small", names)
     base = project.folder / "given"
     shutil.copytree(project.folder / "results/small/models/top_influence-40-s0/checkpoint", base)
     config["base"] = {"checkpoint": "given"}
@@ -110,8 +102,7 @@ def test_a_checkpoint_by_path_is_the_base(project):
     planned = project.planned(config, "scores")
     assert {"finetune", "fisher_part", "score"} <= planned
     assert "subset" not in planned
-    names = ("influence/scores.parquet",)
-    assert project.digests("given", names) != project.digests("small", names)
+    assert project.digests("small", names) != before
     config |= {"run": "wrong", "modality": "protein", "tasks": {}, "subset": {"size": 40}}
     config["corpus"]["fasta"] = ["resources/demo/protein_1.fasta.gz"]
     done = project.run(config, "scores", check=False)

@@ -6,7 +6,6 @@ import os
 import re
 import shlex
 import shutil
-import subprocess
 
 import numpy as np
 import polars as pl
@@ -21,7 +20,8 @@ from coresift.models.checkpoint import build_model, load_model, model_hash
 from coresift.selection.tables import CORESET
 from coresift.tables import read_table
 from markupsafe import escape
-from project import SNAKEMAKE, small_config, touch_all
+from project import OPTIONS, small_config, touch_all
+from snakemake_runs import snakemake
 
 pytestmark = pytest.mark.workflow
 
@@ -30,7 +30,8 @@ def test_whole_run(project):
     out = project.folder / "results/small"
     corpus = read_json(out / "corpus/summary.json")
     assert corpus["records"] == 190
-    assert corpus["accepted"] + sum(corpus["rejected"].values()) == 190
+    assert corpus["accepted"] + sum(corpus["rejected"].values()) == corpus["items"] == 193
+    assert (corpus["long"]["records"], corpus["long"]["windows"]) == (1, 4)
     assert corpus["duplicates"] > 0
     scores = read_table(out / "influence/scores.parquet", SCORE)
     assert scores.height == corpus["pool"]
@@ -217,19 +218,18 @@ def test_any_checkpoint_can_be_evaluated(project):
     assert {p.name for p in (out / "work/embeddings").iterdir()} == states  # encoded once
 
 
-def test_an_added_fasta_scores_only_new_records(project):
-    config = small_config()
-    config["run"] = "grown"
-    project.run(config, "scores")
-    before = read_table(project.folder / "results/grown/influence/scores.parquet", SCORE)
+def test_an_added_fasta_scores_only_new_records(own_project):
+    project, config = own_project, small_config()
+    out = project.folder / "results/small"
+    before = read_table(out / "influence/scores.parquet", SCORE)
     config["corpus"]["fasta"].append("c.fasta")
     planned = project.planned(config, "scores")
     assert not planned & {"subset", "base", "finetune", "fisher_part", "fisher"}
     done = project.run(config, "scores")
     assert "page:" not in done.stderr  # no verdict: this run's target has no page
-    logs = [p.read_text() for p in (project.folder / "results/grown/logs").glob("score-*.log")]
+    logs = [p.read_text() for p in (out / "logs").glob("score-*.log")]
     computed = sum(int(n) for log in logs for n in re.findall(r"(\d+) computed", log))
-    after = read_table(project.folder / "results/grown/influence/scores.parquet", SCORE)
+    after = read_table(out / "influence/scores.parquet", SCORE)
     assert computed == after.height - before.height > 0
     assert after.join(before, on="seq_id", how="semi").equals(before)
 
@@ -276,19 +276,14 @@ def test_paper_scale_configs_build_their_dag(root, tmp_path, name):
     for file in files:
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / file).write_text("")
-    done = subprocess.run(
-        [*SNAKEMAKE, "-n", "-q", "rules", "-s", str(root / "Snakefile"),
-         "--directory", str(tmp_path),
-         "--configfile", str(root / f"config/{name}.yaml")],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    options = ["-n", "-q", "rules", "-s", root / "Snakefile", "--directory", tmp_path]
+    configfile = ["--configfile", root / f"config/{name}.yaml"]
+    done = snakemake([*OPTIONS, *options, *configfile], root)
     assert done.returncode == 0, done.stderr[-3000:]
 
 
 def test_lint_is_clean(root):
-    done = subprocess.run(
-        [*SNAKEMAKE, "--lint"], cwd=root, capture_output=True, text=True, check=False
-    )
+    done = snakemake([*OPTIONS, "--lint"], root)
     assert done.returncode == 0, done.stderr
     assert "good condition" in done.stderr
 
@@ -306,9 +301,6 @@ def test_own_fasta_in_one_command(project, root):
     readme = (root / "README.md").read_text()
     command = re.search(r"\.venv/bin/snakemake (.*?)\n\n", readme, re.S).group(1)
     command = command.replace("\\\n", " ").replace("my_sequences.fasta.gz", "a.fasta")
-    done = subprocess.run(
-        [*SNAKEMAKE, "-n", "-q", "rules", *shlex.split(command)],
-        cwd=project.folder, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    done = snakemake([*OPTIONS, "-n", "-q", "rules", *shlex.split(command)], project.folder)
     assert done.returncode == 0, done.stderr[-3000:]
     assert re.search(r"^select +10$", done.stdout + done.stderr, re.M)

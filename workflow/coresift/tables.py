@@ -62,6 +62,14 @@ def text_array(
     return string_array(offsets, data).take(number_array(2 * rows + 1))
 
 
+def spans_array(data: bytes | bytearray, starts: np.ndarray, ends: np.ndarray) -> pa.Array:
+    """An Arrow array of `data[starts[i]:ends[i]]`, wherever the spans are."""
+    view = memoryview(data)
+    spans = zip(starts.tolist(), ends.tolist(), strict=True)
+    offsets = np.append(0, np.cumsum(ends - starts))
+    return string_array(offsets, b"".join([view[start:end] for start, end in spans]))
+
+
 def list_array(offsets: np.ndarray, values: pa.Array) -> pa.Array:
     """An Arrow array of lists: row i holds `values[offsets[i]:offsets[i + 1]]`; int64 offsets."""
     kind, buffers = pa.large_list(values.type), [None, pa.py_buffer(offsets)]

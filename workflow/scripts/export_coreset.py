@@ -17,7 +17,7 @@ files, out, params = snakemake.input, snakemake.output, snakemake.params
 coreset = read_table(files.coreset, CORESET)
 beside = Beside(files.scores, params.score, files.groups, params.groupings)
 rows = ordered_rows(coreset, files.pool, beside)
-write_coreset(rows, beside.schema, out.fasta, out.dataset, out.ids)
+write_coreset(rows, beside.schema, out.fasta, out.dataset, out.ids, out.windows)
 row = compare(coreset, files.scores, params.score, files.features, files.groups, params.groupings)
 origin = Origin(
     params.config,

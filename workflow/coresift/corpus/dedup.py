@@ -39,6 +39,7 @@ def deduplicate(parts: Sequence[str | Path], n_blocks: int) -> pa.Table:
     """
     rows = read_arrow(parts, PART)
     # Sorted, the copies of a sequence are a run of rows, and its ids a slice of one column.
+    # By polars: pyarrow's own to_numpy imports pandas.
     words = pl.DataFrame(pl.from_arrow(rows.select(["high", "low"]))).to_numpy()
     order = _sorted(rows, words[:, 0])
     words = words[order]
@@ -47,28 +48,55 @@ def deduplicate(parts: Sequence[str | Path], n_blocks: int) -> pa.Table:
     first = np.flatnonzero(~same)
     offsets = np.append(first, len(order))
     sequences = rows["sequence"].take(number_array(order[first])).combine_chunks()
-    ids = rows["source_id"].take(number_array(order)).combine_chunks()
+    firsts = pl.Series(pl.from_arrow(rows["first"])).to_numpy()[order]
+    copies, lengths = np.diff(offsets), pc.binary_length(sequences)
+    residues = np.repeat(pl.Series(pl.from_arrow(lengths)).to_numpy(), copies)
+    ids = _placed(rows["source_id"].take(number_array(order)).combine_chunks(), firsts, residues)
+    windows = np.diff(np.append(0, np.cumsum(firsts > 0))[offsets])
     columns = {
         "seq_id": hexadecimal(words[first]),
         "sequence": sequences,
-        "length": pc.binary_length(sequences),
+        "length": lengths,
         "block": number_array(blocks_of(words[first, 0], n_blocks)),
-        "n_copies": number_array(np.diff(offsets)),
+        "n_copies": number_array(copies),
+        "n_windows": number_array(windows),
         "source_ids": list_array(offsets, ids),
     }
     return pa.table(columns).cast(arrow_schema(SEQUENCE))
 
 
+def _placed(ids: pa.Array, firsts: np.ndarray, lengths: np.ndarray) -> pa.Array:
+    """(n,) ids of records, those of windows with their coordinates (`SEQUENCE`).
+
+    Args:
+        firsts: (n,) int64 number of a window's first residue, from 1; 0 for a whole record.
+        lengths: (n,) residues.
+    """
+    windows = np.flatnonzero(firsts)
+    if not len(windows):
+        return ids
+    frame = pl.DataFrame({"first": firsts[windows], "last": (firsts + lengths - 1)[windows]})
+    names = pl.Series("id", pl.from_arrow(ids.take(number_array(windows))))
+    found = frame.select(pl.format("{}/{}-{}", names, "first", "last")).to_series()
+    whole = pl.Series(pl.from_arrow(ids))
+    return whole.scatter(windows, found).to_arrow(compat_level=pl.CompatLevel.oldest())
+
+
 def _sorted(rows: pa.Table, high: np.ndarray) -> np.ndarray:
-    """(n,) int64 order of the rows by hash, copies by id; `high` are upper halves of the hashes."""
+    """(n,) int64 order of the rows by hash, copies as in `SEQUENCE`.
+
+    Args:
+        high: upper halves of the hashes.
+    """
     order = np.argsort(high)
     # That sort is fast and not stable; the rows of one upper half, copies, are then sorted by all.
     ordered = high[order]
     as_before = np.concatenate([[False], ordered[1:] == ordered[:-1], [False]])
     tied = np.flatnonzero(as_before[1:] | as_before[:-1])
-    keys = ["high", "low", "source_id"]
-    copies = pl.DataFrame(pl.from_arrow(rows.select(keys).take(number_array(order[tied]))))
-    order[tied] = order[tied][copies.select(pl.arg_sort_by(*keys)).to_series().to_numpy()]
+    columns = ["high", "low", "source_id", "first"]
+    copies = pl.DataFrame(pl.from_arrow(rows.select(columns).take(number_array(order[tied]))))
+    by = pl.arg_sort_by("high", "low", pl.col("first") > 0, "source_id", "first")
+    order[tied] = order[tied][copies.select(by).to_series().to_numpy()]
     return order
 
 

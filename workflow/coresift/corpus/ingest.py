@@ -19,9 +19,26 @@ from coresift.corpus import modality as kinds
 from coresift.corpus.blocks import blocks_of, hash_words, hexadecimal, runs_of
 from coresift.corpus.complexity import hard_masked, n_masked, soft_masked
 from coresift.corpus.fasta import Block, CorpusError, read_blocks
-from coresift.corpus.normalise import ODD, Limits, normalise, normalise_lines, reject_reason
+from coresift.corpus.normalise import (
+    ODD,
+    Limits,
+    Reason,
+    normalise,
+    normalise_lines,
+    reject_reason,
+    unreadable,
+)
+from coresift.corpus.outcome import counts_text, judged_text
 from coresift.corpus.tables import PART, REJECT
-from coresift.tables import TableWriter, arrow_schema, arrow_writer, number_array, text_array
+from coresift.corpus.windows import LongRecords, Windows, cut
+from coresift.tables import (
+    TableWriter,
+    arrow_schema,
+    arrow_writer,
+    number_array,
+    spans_array,
+    text_array,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -42,12 +59,13 @@ def _keep_freed_memory() -> None:
 
 @dataclass(frozen=True)
 class Accepted:
-    """The good records of a block.
+    """The good records and windows of a block.
 
     Attributes:
         letters: the normalised sequences, between other text.
-        starts, ends: (n,) int64 where the sequence of each of the block's records lies in it.
-        rows: (k,) int64 numbers of the good records.
+        starts, ends: (m,) int64 where each of them lies in it.
+        rows: (m,) int64 number of the block's record that each is, or is of.
+        firsts: (m,) int64 number of a window's first residue, from 1; 0 for a whole record.
         first: number in the file of the block's first record, from 1.
     """
 
@@ -56,14 +74,15 @@ class Accepted:
     starts: np.ndarray
     ends: np.ndarray
     rows: np.ndarray
+    firsts: np.ndarray
     first: int
 
     def words(self) -> np.ndarray:
-        """(k, 2) uint64 hashes of the good records."""
-        return hash_words(self.letters, self.starts[self.rows], self.ends[self.rows])
+        """(m, 2) uint64 hashes."""
+        return hash_words(self.letters, self.starts, self.ends)
 
     def placed(self, n_buckets: int, n_blocks: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Hashes and numbers of the good records by bucket, and (n_buckets + 1,) edges of buckets.
+        """Hashes by bucket, their (m,) places in `rows`, and (n_buckets + 1,) edges of buckets.
 
         Within a bucket they are in the order of the file.
         """
@@ -71,13 +90,12 @@ class Accepted:
         buckets = runs_of(blocks_of(words[:, 0], n_blocks), n_buckets, n_blocks)
         order = np.argsort(buckets, kind="stable")
         edges = np.searchsorted(buckets[order], np.arange(n_buckets + 1))
-        return words[order], self.rows[order], edges
+        return words[order], order, edges
 
     def distinct(self) -> pl.DataFrame:
-        """The good records' seq_id, sequence and length, the first of equal ones."""
-        sequences = [
-            self.letters[self.starts[i] : self.ends[i]].decode("ascii") for i in self.rows.tolist()
-        ]
+        """Columns seq_id, sequence and length, the first of equal sequences."""
+        spans = zip(self.starts.tolist(), self.ends.tolist(), strict=True)
+        sequences = [self.letters[start:end].decode("ascii") for start, end in spans]
         frame = pl.DataFrame({"sequence": pl.Series(sequences, dtype=pl.String)})
         return frame.with_columns(
             pl.Series("seq_id", pl.from_arrow(hexadecimal(self.words())), dtype=pl.String),
@@ -85,11 +103,20 @@ class Accepted:
         ).unique("seq_id", keep="first", maintain_order=True)
 
     def part(self, n_buckets: int, n_blocks: int) -> tuple[pa.RecordBatch, np.ndarray]:
-        """Columns of `PART` of the records `placed`, and the edges of the buckets."""
-        words, rows, edges = self.placed(n_buckets, n_blocks)
-        sequences = text_array(self.letters, self.starts, self.ends, rows)
-        columns = [*map(number_array, words.T), sequences, self._names(rows)]
+        """Columns of `PART` of what is `placed`, and the edges of the buckets."""
+        words, order, edges = self.placed(n_buckets, n_blocks)
+        columns = [
+            *map(number_array, words.T),
+            self._sequences(order),
+            self._names(self.rows[order]),
+            number_array(self.firsts[order]),
+        ]
         return pa.record_batch(columns, names=list(PART)), edges
+
+    def _sequences(self, order: np.ndarray) -> pa.Array:
+        if (self.starts[1:] < self.ends[:-1]).any():  # windows that overlap
+            return spans_array(self.letters, self.starts[order], self.ends[order])
+        return text_array(self.letters, self.starts, self.ends, order)
 
     def _names(self, rows: np.ndarray) -> pa.Array:
         block = self.block
@@ -105,6 +132,11 @@ def _unnamed(number: int) -> str:
     return f"record_{number}"
 
 
+def _outside(lengths: np.ndarray, limits: Limits) -> np.ndarray:
+    """(m,) bool: lengths, in residues, that are not between the limits."""
+    return (lengths < max(1, limits.min_length)) | (lengths > limits.max_length)
+
+
 class Judge:
     """Turns blocks of records into accepted and rejected ones, and counts them.
 
@@ -115,58 +147,115 @@ class Judge:
     def __init__(self, source: str, modality: str, limits: Limits) -> None:
         self.source, self.modality, self.limits = source, modality, limits
         self.number = 0
+        #: Records, with windows in place of those that are cut.
+        self.items = 0
         self.rejects: list[tuple[str, int, str, str, str]] = []
         self.counts: Counter[str] = Counter()
         #: What the first record rejected for each reason says.
         self.first: dict[str, str] = {}
+        self.long = LongRecords()
         #: Records of the wrong modality, and their letters.
         self.others = self.other_letters = 0
-        #: Records with masked residues, and those residues.
+        #: What has masked residues, and those residues.
         self.masked = self.masked_residues = 0
 
     def accept(self, block: Block) -> Accepted:
-        """The good records of a block; the others go to `rejects`."""
+        """The good records and windows of a block; the others go to `rejects`."""
         letters = normalise_lines(block.text, self.modality)
         # Positions in the text less the newlines before them.
         headers = block.starts - block.header_lines
         starts = block.bodies - block.header_lines - 1
         ends = np.append(headers[1:], len(letters))
-        good = np.ones(len(block), bool)
+        suspects = self._suspects(letters, headers, starts, ends)
+        unread = self._read(block, np.flatnonzero(suspects), letters, starts, ends)
+        windows = cut(ends - starts, self.limits)
+        self.long.add(ends - starts, windows, self.limits.max_length)
+        spans = starts[windows.rows] + windows.begins, starts[windows.rows] + windows.ends
+        wrong = _outside(windows.ends - windows.begins, self.limits)
+        doubtful = np.flatnonzero(wrong | suspects[windows.rows])
+        bad = self._judge(block, doubtful, unread, letters, windows, *spans)
+        good = np.ones(len(windows.rows), bool)
+        good[bad] = False
         first = self.number + 1
-        for i in self._suspects(letters, headers, starts, ends).tolist():
+        self.number += len(block)
+        self.items += len(windows.rows)
+        starts, ends = (span[good] for span in spans)
+        rows, firsts = windows.rows[good], windows.firsts[good]
+        return Accepted(block, letters, starts, ends, rows, firsts, first)
+
+    def _read(
+        self,
+        block: Block,
+        suspects: np.ndarray,
+        letters: bytearray,
+        starts: np.ndarray,
+        ends: np.ndarray,
+    ) -> dict[int, Reason]:
+        """Put the letters of suspects in place of odd ones, and their ends.
+
+        Returns:
+            Why records cannot be read, by number; those are left without letters.
+        """
+        unread = {}
+        for i in suspects.tolist():
             sequence = normalise(block.sequence(i), self.modality)
             if kinds.is_other(sequence, self.modality):
                 self.others += 1
                 self.other_letters += len(sequence)
-            reason = reject_reason(sequence, self.modality, self.limits)
-            if reason is None and self.limits.max_low_complexity is not None:
-                sequence, reason = self._low_complexity(sequence, self.limits.max_low_complexity)
-            if reason is None:
+            reason = unreadable(sequence, self.modality)
+            if reason is not None:
+                unread[i] = reason
+                ends[i] = starts[i]
+            else:
                 ends[i] = starts[i] + len(sequence)
                 letters[starts[i] : ends[i]] = sequence.encode("ascii")
-            else:
-                good[i] = False
-                name = block.identifier(i) or _unnamed(first + i)
-                self._reject(first + i, name, *reason)
-        self.number += len(block)
-        return Accepted(block, letters, starts, ends, np.flatnonzero(good), first)
+        return unread
 
-    def _low_complexity(self, sequence: str, most: float) -> tuple[str, tuple[str, str] | None]:
-        """The sequence, masked if so wanted, and why it is rejected."""
-        soft = soft_masked(sequence, self.modality)
+    def _judge(
+        self,
+        block: Block,
+        doubtful: np.ndarray,
+        unread: dict[int, Reason],
+        letters: bytearray,
+        windows: Windows,
+        starts: np.ndarray,
+        ends: np.ndarray,
+    ) -> list[int]:
+        """Which of the doubtful are rejected; what is masked moves to the end of the letters."""
+        bad = []
+        for j in doubtful.tolist():
+            i = int(windows.rows[j])
+            sequence = letters[starts[j] : ends[j]].decode("ascii")
+            reason = unread.get(i) or reject_reason(sequence, self.modality, self.limits)
+            if reason is None and self.limits.max_low_complexity is not None:
+                soft = soft_masked(sequence, self.modality)
+                reason = self._low_complexity(soft, self.limits.max_low_complexity)
+                if reason is None and self.limits.mask and n_masked(soft):
+                    # Not in place: windows may overlap.
+                    starts[j], ends[j] = len(letters), len(letters) + len(soft)
+                    letters += hard_masked(soft, self.modality).encode("ascii")
+            if reason is not None:
+                bad.append(j)
+                self._reject(block, i, windows.place(j), *reason)
+        return bad
+
+    def _low_complexity(self, soft: str, most: float) -> Reason | None:
+        """Why a sequence, softly masked, is rejected; what is masked is counted."""
         n = n_masked(soft)
-        if n > most * len(sequence):
-            detail = f"{n} of {len(sequence)} residues are of low complexity"
-            return sequence, ("low_complexity", detail)
+        if n > most * len(soft):
+            return "low_complexity", f"{n} of {len(soft)} residues are of low complexity"
         if n and self.limits.mask:
             self.masked += 1
             self.masked_residues += n
-            return hard_masked(soft, self.modality), None
-        return sequence, None
+        return None
 
-    def _reject(self, number: int, name: str, reason: str, detail: str) -> None:
+    def _reject(self, block: Block, i: int, place: str, reason: str, detail: str) -> None:
+        number = self.number + 1 + i
+        name = (block.identifier(i) or _unnamed(number)) + place
         self.rejects.append((self.source, number, name, reason, detail))
         self.counts[reason] += 1
+        if place:
+            self.long.rejected[reason] += 1
         self.first.setdefault(reason, f"record {number} ({name}): {detail}")
 
     def take_rejects(self) -> pl.DataFrame:
@@ -178,21 +267,18 @@ class Judge:
     def _suspects(
         self, letters: bytearray, headers: np.ndarray, starts: np.ndarray, ends: np.ndarray
     ) -> np.ndarray:
-        """Numbers of the records with odd letters, the wrong length or perhaps modality.
+        """(n,) bool: records with odd letters or perhaps the wrong modality.
 
         All, where low complexity matters.
         """
         if self.limits.max_low_complexity is not None:
-            return np.arange(len(starts))
+            return np.ones(len(starts), bool)
         spans = np.stack([headers, starts], axis=1).ravel()
         # An empty record at the end has no position of its own; it is too short anyway.
         spans = np.minimum(spans, len(letters) - 1)
         highest = np.maximum.reduceat(np.frombuffer(letters, np.uint8), spans)[1::2]
-        lengths = ends - starts
-        shortest = max(1, self.limits.min_length)
-        wrong = (lengths < shortest) | (lengths > self.limits.max_length)
-        unclear = (highest == ODD) | (highest <= kinds.screen(self.modality))
-        return np.flatnonzero(wrong | unclear)
+        long = ends - starts > self.limits.max_length
+        return (highest == ODD) | kinds.unclear(highest, long, self.modality)
 
     def problems(self, path: str | Path) -> list[str]:
         """What a user should know of the whole file, read to its end.
@@ -210,14 +296,14 @@ class Judge:
             if share >= kinds.REFUSED_SHARE and self.other_letters >= kinds.REFUSED_LETTERS:
                 raise CorpusError(text)
             found.append(text)
-        rejected = self.counts.total()
+        rejected, judged = self.counts.total(), judged_text(self.number, self.items)
         aligned = self.counts["aligned"]
-        if rejected > WARNED_SHARE * self.number:
+        if rejected > WARNED_SHARE * self.items:
             reasons = "; ".join(
                 f"{reason}: {count}, first {self.first[reason]}"
                 for reason, count in self.counts.most_common()
             )
-            found.append(f"{path}: {rejected} of {self.number} records rejected; {reasons}")
+            found.append(f"{path}: {rejected} of {judged} rejected; {reasons}")
         elif aligned >= WARNED_ALIGNED * self.number:
             found.append(
                 f"{path}: {aligned} of {self.number} records rejected as aligned, "
@@ -228,22 +314,22 @@ class Judge:
     def report(self, path: str | Path, problems: list[str]) -> dict[str, Any]:
         """Counts of the whole file, as `ingest` returns them; logged with the problems."""
         rejected = dict(sorted(self.counts.items()))
-        accepted = self.number - sum(rejected.values())
-        logger.info(
-            "%s: %d records, %d accepted, rejected %s", path, self.number, accepted, rejected
-        )
-        for problem in problems:
-            logger.warning("%s", problem)
-        return {
+        report = {
             "source": self.source,
             "path": str(path),
             "records": self.number,
-            "accepted": accepted,
+            "long": self.long.report(),
+            "items": self.items,
+            "accepted": self.items - sum(rejected.values()),
             "rejected": rejected,
             "first_rejected": self.first,
             "masked": {"records": self.masked, "residues": self.masked_residues},
             "problems": problems,
         }
+        logger.info("%s: %s", path, counts_text(report))
+        for problem in problems:
+            logger.warning("%s", problem)
+        return report
 
 
 class Buckets:
@@ -283,13 +369,14 @@ def ingest(
 ) -> dict[str, Any]:
     """Stream one FASTA file into one part a bucket and a table of rejects.
 
-    Memory is bounded by `chunk_bytes` (of records held) whatever the file's size. `source` is the
-    file's label in tables.
+    Memory is bounded by `chunk_bytes` (of records held) and by the longest record, whatever the
+    file's size. `source` is the file's label in tables.
 
     Returns:
-        Counts: source, path, records, accepted, rejected by reason, masked; and, as text, the
-        first reject of each reason and the problems of the file as a whole, which are also logged
-        as warnings.
+        Counts: source, path, records; long, of `LongRecords.report`; items, the records with
+        windows in place of those that are cut; of these accepted, rejected by reason, masked; and,
+        as text, the first reject of each reason and the problems of the file as a whole, which are
+        also logged as warnings.
 
     Raises:
         CorpusError: see `read_fasta`, or the file is of the wrong modality (`corpus.modality`); no

@@ -21,6 +21,7 @@ from coresift.corpus.group_table import separator_of
 from coresift.corpus.groups import GroupError
 from coresift.corpus.ingest import Buckets, Judge
 from coresift.corpus.normalise import Limits
+from coresift.corpus.outcome import judged_text
 from coresift.corpus.tables import LABEL, PART
 from coresift.tables import arrow_schema, arrow_writer, read_arrow
 
@@ -41,8 +42,8 @@ def label_records(
 ) -> None:
     """Write the groups of a file's records, row by row as the parts that `ingest` makes of it.
 
-    The group is what `regex`'s one group finds in the header; null where that is nothing. Reads and
-    judges the file again; memory is bounded by `chunk_bytes` of groups.
+    The group is what `regex`'s one group finds in the header, of a window its record's; null where
+    that is nothing. Reads and judges the file again; memory is bounded by `chunk_bytes` of groups.
 
     Args:
         label_paths: one file (`LABEL`) a bucket.
@@ -58,15 +59,15 @@ def label_records(
         for block in read_blocks(path):
             accepted = judge.accept(block)
             judge.rejects.clear()
-            _, rows, edges = accepted.placed(len(writers), n_blocks)
-            found = (search(block.header(i)) for i in rows.tolist())
+            _, order, edges = accepted.placed(len(writers), n_blocks)
+            found = (search(block.header(i)) for i in accepted.rows[order].tolist())
             groups = [match[1] or None if match else None for match in found]
             without += groups.count(None)
             batch = pa.RecordBatch.from_pydict({"group": groups}, arrow_schema(LABEL))
             buckets.add(batch, edges)
         buckets.flush()
-    accepted_records = judge.number - judge.counts.total()
-    logger.info("%s: %d of %d records without a group", path, without, accepted_records)
+    judged = judged_text(judge.number, judge.items - judge.counts.total())
+    logger.info("%s: %d of %s without a group", path, without, judged)
 
 
 def by_source(source: str, bucket: int, rows: pl.DataFrame) -> pl.Series:

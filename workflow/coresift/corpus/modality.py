@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import string
 
+import numpy as np
+
 NUCLEOTIDES = b"ACGTUN"
 #: All letters that a nucleotide may have, IUPAC's codes for several included.
 CODES = NUCLEOTIDES + b"RYKMSWBDHVX"
@@ -36,10 +38,16 @@ def is_other(sequence: str, modality: str) -> bool:
     return share < PROTEIN_SHARE and bool(letters.translate(None, CODES))
 
 
-def screen(modality: str) -> int:
-    """Highest byte that nucleotides have: a good record without a higher one is looked at.
+def unclear(highest: np.ndarray, long: np.ndarray, modality: str) -> np.ndarray:
+    """(n,) bool: which records with canonical letters only may be of the other modality.
 
-    Nearly every protein has V, W or Y. Proteins given as RNA have foreign letters, so every one is
-    looked at anyway: 0.
+    Nearly every protein has V, W or Y, which no nucleotide has but as a code; and what is long has
+    codes more often. Proteins given as RNA have foreign letters, and so none is meant here.
+
+    Args:
+        highest: (n,) uint8 highest byte of each record.
+        long: (n,) bool, records that are above the greatest length.
     """
-    return ord("U") if modality == "protein" else 0
+    if modality == "protein":
+        return (highest <= ord("U")) | long
+    return np.zeros_like(long)

@@ -63,6 +63,8 @@ class Limits:
     Attributes:
         max_low_complexity: None where nobody looks at it.
         mask: put the unknown letter for low complexity below that.
+        long: what becomes of a sequence above `max_length`: window, crop or reject.
+        overlap: residues that a window shares with the one before.
     """
 
     min_length: int
@@ -70,6 +72,8 @@ class Limits:
     max_ambiguous: float
     max_low_complexity: float | None = None
     mask: bool = False
+    long: str = "reject"
+    overlap: int = 0
 
     @classmethod
     def of(cls, corpus: Mapping[str, Any]) -> Limits:
@@ -81,14 +85,17 @@ class Limits:
             corpus["max_ambiguous"],
             None if low["action"] == "keep" else low["share"],
             low["action"] == "mask",
+            corpus["long"],
+            corpus["window_overlap"],
         )
 
 
-def reject_reason(sequence: str, modality: str, limits: Limits) -> tuple[str, str] | None:
-    """Why a normalised sequence is rejected, as (reason, detail); None if it is good.
+#: Why a sequence is rejected: the reason and a detail.
+Reason = tuple[str, str]
 
-    Reasons: no_sequence, aligned, letters, too_short, too_long, ambiguous.
-    """
+
+def unreadable(sequence: str, modality: str) -> Reason | None:
+    """Why nothing can be taken of a normalised sequence: no_sequence, aligned or letters."""
     if not sequence:
         return "no_sequence", "the record has a header and no residues"
     _, canonical, letters, _ = _tables(modality)
@@ -104,13 +111,25 @@ def reject_reason(sequence: str, modality: str, limits: Limits) -> tuple[str, st
             return "letters", (
                 f"{len(foreign)} characters outside the {modality} alphabet: {_distinct(foreign)}"
             )
+    return None
+
+
+def reject_reason(sequence: str, modality: str, limits: Limits) -> Reason | None:
+    """Why a normalised sequence, uncut, is rejected; None if it is good.
+
+    Reasons: those of `unreadable`, too_short, too_long, ambiguous.
+    """
+    reason = unreadable(sequence, modality)
+    if reason is not None:
+        return reason
     length = len(sequence)
     if length < limits.min_length:
         return "too_short", f"{length} residues, minimum {limits.min_length}"
     if length > limits.max_length:
         return "too_long", f"{length} residues, maximum {limits.max_length}"
-    if len(rest) > limits.max_ambiguous * length:
-        return "ambiguous", f"{len(rest)} of {length} residues are ambiguity codes"
+    codes = len(sequence.encode("ascii").translate(None, _tables(modality)[1]))
+    if codes > limits.max_ambiguous * length:
+        return "ambiguous", f"{codes} of {length} residues are ambiguity codes"
     return None
 
 

@@ -62,7 +62,15 @@ class Corpus(Section):
         min_length=1, description="FASTA(.gz) files, any number, any order"
     )
     min_length: Positive = Field(30, description="shorter sequences are rejected")
-    max_length: Positive = Field(1022, description="longer sequences are rejected")
+    max_length: Positive = Field(1022, description="longer sequences: see `long`")
+    long: Literal["window", "crop", "reject"] = Field(
+        "window",
+        description="what becomes of a sequence above max_length: window cuts it into sequences "
+        "of max_length, crop keeps the first max_length residues (the paper's code does)",
+    )
+    window_overlap: int = Field(
+        0, ge=0, description="residues that a window shares with the one before"
+    )
     max_ambiguous: Fraction = Field(
         0.1, description="rejected above this fraction of ambiguity codes"
     )
@@ -92,6 +100,14 @@ class Corpus(Section):
     def _check(self) -> Corpus:
         if self.min_length > self.max_length:
             raise ValueError(f"min_length {self.min_length} is above max_length {self.max_length}")
+        if self.window_overlap >= self.max_length:
+            raise ValueError(
+                f"window_overlap {self.window_overlap} is not below max_length {self.max_length}"
+            )
+        if self.window_overlap and self.long != "window":
+            raise ValueError(
+                f"window_overlap {self.window_overlap} goes with long: window, not {self.long}"
+            )
         if self.buckets > self.blocks:
             raise ValueError(f"buckets {self.buckets} is above blocks {self.blocks}")
         names = [source_name(path) for path in self.fasta]

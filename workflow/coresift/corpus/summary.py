@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,20 +10,34 @@ from typing import Any
 import polars as pl
 
 from coresift.corpus.dedup import iter_pool
-from coresift.corpus.outcome import NAMED, counts_text
+from coresift.corpus.outcome import NAMED, counts_text, long_text
 from coresift.files import read_json
 from coresift.tables import scan_tables
 
+#: Counts of the records above max_length and of their windows: `windows.LongRecords`.
+LONG_COUNTS = ("records", "residues", "windows", "cropped", "repeated")
 #: What the summary has of each file.
-FILE_COUNTS = ("path", "records", "accepted", "rejected")
+FILE_COUNTS = ("path", "records", "long", "items", "accepted", "rejected")
 
 
 def _paths(paths: Sequence[str | Path]) -> list[str]:
     return [str(path) for path in paths]
 
 
+def _sum(reports: Sequence[Mapping[str, Any]], key: str) -> int:
+    return sum(report[key] for report in reports)
+
+
+def _by_reason(reports: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """Rejects of all reports, in the order in which they name the reasons."""
+    counts: Counter[str] = Counter()
+    for report in reports:
+        counts.update(report["rejected"])
+    return dict(counts)
+
+
 def duplicate_ids(buckets: Sequence[str | Path]) -> pl.DataFrame:
-    """Record ids that stand for different sequences: columns source_id, n_sequences.
+    """Source ids that stand for different sequences: columns source_id, n_sequences.
 
     Ids are labels here, not keys: nothing is lost, but the user should know.
     """
@@ -56,14 +71,11 @@ def summarise(
         n_removed: sequences that decontamination removed.
 
     Raises:
-        ValueError: accepted records and copies of the distinct sequences do not agree.
+        ValueError: what was accepted and the copies of the distinct sequences do not agree.
     """
     reports = [read_json(path) for path in ingest_reports]
-    accepted = sum(report["accepted"] for report in reports)
-    rejected: dict[str, int] = {}
-    for report in reports:
-        for reason, count in report["rejected"].items():
-            rejected[reason] = rejected.get(reason, 0) + count
+    accepted = _sum(reports, "accepted")
+    long = [report["long"] for report in reports]
     totals = (
         pl.scan_ipc(_paths(distinct), glob=False)
         .select(pl.len().alias("n"), pl.col("n_copies").cast(pl.Int64).sum())
@@ -86,8 +98,13 @@ def summarise(
     return {
         "files": {r["source"]: {k: r[k] for k in FILE_COUNTS} for r in reports},
         "problems": [line for report in reports for line in report["problems"]],
-        "records": sum(report["records"] for report in reports),
-        "rejected": rejected,
+        "records": _sum(reports, "records"),
+        "long": {
+            **{key: _sum(long, key) for key in LONG_COUNTS},
+            "rejected": _by_reason(long),
+        },
+        "items": _sum(reports, "items"),
+        "rejected": _by_reason(reports),
         "accepted": accepted,
         "distinct": n_distinct,
         "duplicates": accepted - n_distinct,
@@ -107,14 +124,15 @@ def summarise(
 
 def as_text(summary: Mapping[str, Any]) -> str:
     """A summary in a few lines: what became of the records, and the rejects of each file."""
+    long = f" ({long_text(summary['long'])})" if summary["long"]["records"] else ""
     lines = [
-        f"corpus: {summary['records']} records, {summary['accepted']} accepted, "
+        f"corpus: {summary['records']} records{long}, {summary['accepted']} accepted, "
         f"{summary['distinct']} distinct, {summary['not_sampled']} not sampled, "
         f"{summary['removed']} close to tasks' examples, {summary['held_out']['sequences']} held "
         f"out: a pool of {summary['pool']} sequences, "
         f"{summary['residues']} residues"
     ]
-    files = sorted(summary["files"].values(), key=lambda f: f["accepted"] - f["records"])
+    files = sorted(summary["files"].values(), key=lambda f: f["accepted"] - f["items"])
     lines += [f"  {f['path']}: {counts_text(f)}" for f in files[:NAMED]]
     if len(files) > NAMED:
         lines.append(f"  {len(files) - NAMED} more files")

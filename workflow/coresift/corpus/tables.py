@@ -8,12 +8,13 @@ import polars as pl
 
 from coresift.tables import Schema
 
-#: One normalised record of one FASTA file, before deduplication (an Arrow file).
+#: One normalised record of a FASTA file, or a window of one, not deduplicated (an Arrow file).
 PART: Schema = {
     "high": pl.UInt64,  # upper and lower half of the xxh3-128 of the normalised sequence
     "low": pl.UInt64,
     "sequence": pl.String,
     "source_id": pl.String,  # the record's own id, first word of its header
+    "first": pl.Int64,  # number of a window's first residue, from 1; 0 for a whole record
 }
 
 
@@ -21,11 +22,11 @@ PART: Schema = {
 LABEL: Schema = {"group": pl.String}
 
 
-#: One input record that was not taken, and why.
+#: One input record, or window of one, that was not taken, and why.
 REJECT: Schema = {
     "source": pl.String,  # name of the FASTA file
     "record": pl.Int64,  # 1-based number of the record in its file
-    "source_id": pl.String,
+    "source_id": pl.String,  # a window's ends in its coordinates, as those of `SEQUENCE` do
     "reason": pl.String,
     "detail": pl.String,
 }
@@ -38,7 +39,10 @@ SEQUENCE: Schema = {
     "length": pl.Int32,  # residues
     "block": pl.Int32,  # leading bits of the hash: the unit of batching and resume
     "n_copies": pl.Int32,
-    "source_ids": pl.List(pl.String),  # ids of all copies, sorted
+    "n_windows": pl.Int32,  # copies that are windows of longer records
+    # Ids of all copies: of whole records, sorted; then of windows, ID/FIRST-LAST, by id and place.
+    # Residues are numbered from 1, the last included.
+    "source_ids": pl.List(pl.String),
 }
 
 

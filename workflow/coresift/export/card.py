@@ -110,7 +110,8 @@ def coreset_card(
     fields = [
         ("id", "xxh3-128 of the sequence, 32 hex digits"),
         ("sequence", f"normalised: {_LETTERS[modality]}"),
-        ("source_ids", "ids of all records of the sources that have this sequence, sorted"),
+        ("source_ids", _IDS),
+        ("n_windows", "how many of these ids, the last ones, are windows"),
         ("length", "residues"),
         ("score", f"`{score}` of the sequence; the coreset is drawn from all the pool's"),
         ("rank", "order of selection, from 0; the files' order"),
@@ -127,7 +128,9 @@ def coreset_card(
             "| file | what |\n|---|---|",
             "| `dataset.parquet` | everything, the table below: `datasets.load_dataset(FOLDER)` |",
             "| `coreset.fasta.gz` | the sequences; a header has the first source id |",
-            "| `ids.txt` | source ids of all copies: `seqkit grep -f ids.txt SOURCE` |",
+            "| `ids.txt` | source ids of whole records: `seqkit grep -f ids.txt SOURCE` |",
+            "| `windows.bed` | windows of longer records: "
+            "`seqkit subseq --bed windows.bed SOURCE` |",
             "| `coreset.parquet` | what the workflow reads: `seq_id` (`id`), rank, stratum, weight "
             "|\n",
             _table(("column", "what"), ((f"`{k}`", v) for k, v in fields)),
@@ -169,8 +172,9 @@ def corpus_card(origin: Origin, groups: Mapping[str, Mapping[str, int]]) -> str:
         ("sequence", f"normalised: {_LETTERS[modality]}"),
         ("length", "residues"),
         ("block", "leading bits of the hash"),
-        ("n_copies", "records of the sources that have this sequence"),
-        ("source_ids", "their ids, sorted"),
+        ("n_copies", "records of the sources, and windows of them, that have this sequence"),
+        ("n_windows", "how many of these are windows"),
+        ("source_ids", _IDS),
     ]
     return "\n".join(
         [
@@ -191,6 +195,11 @@ def corpus_card(origin: Origin, groups: Mapping[str, Mapping[str, int]]) -> str:
     )
 
 
+#: What source_ids has.
+_IDS = (
+    "ids of all records of the sources that have this sequence, sorted; after them those of "
+    "windows of longer records, `ID/FIRST-LAST`, residues from 1"
+)
 #: What normalisation leaves of each modality.
 _LETTERS = {"rna": "upper case, U for T", "protein": "upper case"}
 
@@ -218,7 +227,15 @@ def _history(origin: Origin, made: Iterable[tuple[str, int, int]]) -> str:
                 f"`{download['checksum']}`" if download.get("checksum") else "-",
             )
         )
-    titles = ("file", "bytes", "SHA-256", "records", "accepted", "URL", "checksum asked for")
+    titles = (
+        "file",
+        "bytes",
+        "SHA-256",
+        "records",
+        "accepted, with windows",
+        "URL",
+        "checksum asked for",
+    )
     target = shlex.quote(origin.target)
     return (
         "\n".join(
@@ -247,12 +264,24 @@ def _commit(commit: str | None) -> str:
     return "no commit known" if commit is None else f"commit `{commit}`"
 
 
+def _long(long: Mapping[str, Any]) -> list[tuple[str, int, int | str]]:
+    """Steps of the records above max_length."""
+    if not long["records"]:
+        return []
+    rows = [("above max_length", long["records"], long["residues"])]
+    if long["windows"]:
+        residues = long["residues"] - long["cropped"] + long["repeated"]
+        rows.append(("windows in place of these", long["windows"], residues))
+    return rows
+
+
 def _steps(summary: Mapping[str, Any]) -> list[tuple[str, int, int | str]]:
     """Step, sequences, residues where known."""
     rejected = sorted(summary["rejected"].items())
     held_out = summary["held_out"]
     return [
         ("records", summary["records"], ""),
+        *_long(summary["long"]),
         *((f"rejected: {reason}", count, "") for reason, count in rejected),
         ("accepted", summary["accepted"], ""),
         ("copies of another", summary["duplicates"], ""),

@@ -90,7 +90,7 @@ def ordered_rows(
         paths = [Path(folder, f"{part}.arrow") for part in range(n_parts)]
         with ExitStack() as stack:
             writers = [stack.enter_context(arrow_writer(p, beside.schema)) for p in paths]
-            columns = ["seq_id", "sequence", "source_ids", "length"]
+            columns = ["seq_id", "sequence", "source_ids", "n_windows", "length"]
             for number, frame in enumerate(iter_pool(pool, columns), start=1):
                 rows = beside.added(frame.join(coreset, on="seq_id", how="inner"))
                 rows = conform(rows.rename({"seq_id": "id"}), beside.schema)
@@ -115,9 +115,32 @@ def headed(rows: pl.DataFrame) -> Iterator[Record]:
 
 
 def ids_text(rows: pl.DataFrame) -> str:
-    """Source ids of all copies, a line each; one that several files have stands there once."""
-    lists = rows["source_ids"].list.unique(maintain_order=True)
-    return "".join(f"{name}\n" for name in lists.explode().to_list())
+    """Source ids of the copies that are whole records, a line each; what several files have once.
+
+    `seqkit grep -f` finds the records by it.
+    """
+    whole = pl.col("source_ids").list.head(pl.col("source_ids").list.len() - pl.col("n_windows"))
+    return "".join(f"{name}\n" for name in _distinct(rows, whole)["source_ids"].to_list())
+
+
+def bed_text(rows: pl.DataFrame) -> str:
+    """The copies that are windows: a line of BED each, named by our id.
+
+    Positions are half open from 0, as UCSC defines the format; `seqkit subseq --bed` cuts by it.
+    """
+    windows = _distinct(rows, pl.col("source_ids").list.tail("n_windows"))
+    # What follows the last slash of a window's id was put there by us, whatever the record's has.
+    place = pl.col("source_ids").str.extract_groups(r"^(?<record>.*)/(?<first>\d+)-(?<last>\d+)$")
+    columns = windows.select("id", place.alias("place")).unnest("place").iter_rows(named=True)
+    return "".join(
+        f"{row['record']}\t{int(row['first']) - 1}\t{row['last']}\t{row['id']}\n" for row in columns
+    )
+
+
+def _distinct(rows: pl.DataFrame, ids: pl.Expr) -> pl.DataFrame:
+    """Columns id and source_ids, a row for each of some lists of ids, without copies of them."""
+    lists = rows.select("id", ids.list.unique(maintain_order=True).alias("source_ids"))
+    return lists.filter(pl.col("source_ids").list.len() > 0).explode("source_ids")
 
 
 def write_coreset(
@@ -126,15 +149,19 @@ def write_coreset(
     fasta: str | Path,
     dataset: str | Path,
     ids: str | Path,
+    windows: str | Path,
 ) -> None:
-    """Write frames of `ordered_rows` as FASTA (gzip), Parquet and a list of source ids."""
+    """Write frames of `ordered_rows` as FASTA (gzip), Parquet, a list of source ids, and BED."""
     with (
         gzip_writer(fasta) as records,
         atomic_path(ids) as listed,
         listed.open("w", encoding="utf-8") as lines,
+        atomic_path(windows) as placed,
+        placed.open("w", encoding="utf-8") as bed,
         TableWriter(dataset, schema) as table,
     ):
         for rows in frames:
             records.write(fasta_text(headed(rows)).encode())
             lines.write(ids_text(rows))
+            bed.write(bed_text(rows))
             table.append(rows)

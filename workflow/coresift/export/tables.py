@@ -14,7 +14,8 @@ def dataset_schema(groupings: Iterable[str]) -> Schema:
     return {
         "id": pl.String,  # our seq_id: the hash of the sequence
         "sequence": pl.String,
-        "source_ids": pl.List(pl.String),  # ids of all copies in the sources, sorted
+        "source_ids": pl.List(pl.String),  # ids of all copies in the sources, see `SEQUENCE`
+        "n_windows": pl.Int32,  # how many of them, the last, are windows of longer records
         "length": pl.Int32,  # residues
         "score": pl.Float64,
         "rank": pl.Int32,

@@ -83,6 +83,9 @@ def _corpus_tables(corpus: Mapping[str, Any]) -> dict[str, pl.DataFrame]:
         {
             "file": f["path"],
             "records": f["records"],
+            "above max_length": f["long"]["records"],
+            "windows of these": f["long"]["windows"],
+            "residues cropped": f["long"]["cropped"],
             "accepted": f["accepted"],
             "rejected": ", ".join(f"{n} {why}" for why, n in f["rejected"].items()),
         }

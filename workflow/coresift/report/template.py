@@ -87,10 +87,11 @@ sequences</summary>
 {{ lines }}</pre>{% endfor %}</details>
 {% endfor %}
 <h2>Corpus</h2>
-<p>{{ corpus.records }} records read, {{ corpus.accepted }} accepted, {{ corpus.distinct }}
-distinct, {{ corpus.not_sampled }} left out by <code>corpus.sample</code>, {{ corpus.removed }}
-removed because they are close to held-out task examples: a pool of {{ corpus.pool }} sequences
-({{ corpus.residues }} residues).</p>
+<p>{{ corpus.records }} records read{% if corpus.long.windows %}, {{ corpus.long.records }} of them
+above <code>corpus.max_length</code> and so {{ corpus.long.windows }} windows{% endif %};
+{{ corpus.accepted }} accepted, {{ corpus.distinct }} distinct, {{ corpus.not_sampled }} left out by
+<code>corpus.sample</code>, {{ corpus.removed }} removed because they are close to held-out task
+examples: a pool of {{ corpus.pool }} sequences ({{ corpus.residues }} residues).</p>
 {% for line in corpus.problems %}<p>{{ line }}</p>{% endfor %}
 <div class="scroll">{{ table(rejects) }}</div>
 <div class="scroll">{{ table(sources) }}</div>
