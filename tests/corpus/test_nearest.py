@@ -23,7 +23,7 @@ def kmers(sequence, k):
 texts = st.lists(st.text("ACGUN", min_size=1, max_size=14), min_size=1, max_size=9)
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(queries=texts, pool=texts, cuts=st.lists(st.integers(0, 9), max_size=3))
 def test_candidates_are_those_of_sets_whatever_the_frames(queries, pool, cuts):
     search = Candidates(queries, "rna", 2)

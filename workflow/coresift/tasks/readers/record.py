@@ -12,7 +12,6 @@ from pathlib import Path
 
 from polars.exceptions import PanicException
 
-from coresift.corpus.fasta import CorpusError
 from coresift.tasks.readers.settings import MAP_ENDINGS
 
 _ENDING = "a file's ending says how it is read"
@@ -67,14 +66,14 @@ def readable(path: str | Path, what: str) -> Iterator[None]:
 
 @contextmanager
 def naming(task: str) -> Iterator[None]:
-    """Begin the message of a task's error, a FASTA file's too, with its name in the config.
+    """Begin the message of a task's error with its name in the config.
 
     Raises:
         TaskDataError: as inside, with the name.
     """
     try:
         yield
-    except (TaskDataError, CorpusError) as error:
+    except TaskDataError as error:
         raise TaskDataError(f"task {task}: {error}") from error
 
 
