@@ -25,7 +25,7 @@ rule nearest:
     wildcard_constraints:
         against="pool|train",
     conda:
-        "../envs/torch.yaml"
+        "../envs/corpus.yaml"
     threads: 1
     resources:
         mem_mb=memory(8000),

@@ -12,15 +12,14 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import polars as pl
-from scipy import sparse
 
 from coresift.alphabet import ALPHABETS
+from coresift.corpus.kmers import KmerIndex
 from coresift.tables import Schema, conform
 
-#: Sequences compared with all queries at a time.
-_ROWS = 1024
-#: Most k-mers of k letters: bounds the index (a number each).
-_WORDS = 1 << 24
+#: New candidates held before they are ranked.
+_PENDING = 1 << 16
+
 #: The best so far, by query: `n_best` rows at most.
 CANDIDATE: Schema = {
     "query": pl.Int64,  # number of the query
@@ -35,31 +34,9 @@ def word_length(length: float, n_letters: int) -> int:
     """The smallest k at which two random sequences of `length` n share one k-mer at most.
 
     n^2 / letters^k pairs of places agree in the mean. A shorter k finds more distant sequences, and
-    more that are alike by chance; k is cut so that an index fits into memory.
+    more that are alike by chance.
     """
-    wanted = math.ceil(math.log(max(1.0, length) ** 2, n_letters))
-    return max(2, min(wanted, int(math.log(_WORDS, n_letters))))
-
-
-def words(sequences: Sequence[str], k: int, letters: str) -> tuple[np.ndarray, np.ndarray]:
-    """(n,) int64 number of the sequence and (n,) int64 code of its distinct k-mers, in order.
-
-    A k-mer with another letter than `letters` is none.
-    """
-    size = len(letters)
-    digit_of = np.full(256, size)
-    digit_of[np.frombuffer(letters.encode(), np.uint8)] = np.arange(size)
-    # The blank between two sequences is no letter, so no k-mer lies in both.
-    digits = digit_of[np.frombuffer(" ".join(sequences).encode("ascii"), np.uint8)]
-    n = max(0, len(digits) - k + 1)
-    codes, whole = np.zeros(n, np.int64), np.ones(n, dtype=bool)
-    for i in range(k):
-        codes = codes * size + digits[i : i + n]
-        whole &= digits[i : i + n] < size
-    rows = np.repeat(np.arange(len(sequences)), [len(s) + 1 for s in sequences])[:n]
-    # By sorting: numpy's own unique hashes such numbers, at a tenth of the speed.
-    found = np.sort(rows[whole] * size**k + codes[whole])
-    return np.divmod(found[np.diff(found, prepend=-1) > 0], size**k)
+    return max(2, math.ceil(math.log(max(1.0, length) ** 2, n_letters)))
 
 
 class Candidates:
@@ -69,50 +46,45 @@ class Candidates:
         queries: normalised sequences.
         modality: whose letters.
         n_best: sequences kept a query.
+
+    Attributes:
+        best: columns of `CANDIDATE`, by query, the best first.
     """
 
     def __init__(self, queries: Sequence[str], modality: str, n_best: int) -> None:
-        self._letters = ALPHABETS[modality].canonical
-        self._n_best = n_best
         middle = float(np.median([len(s) for s in queries])) if queries else 0.0
-        self._k = word_length(middle, len(self._letters))
-        self._places = self._count(queries)
-        self._index = self._matrix(queries).T.tocsr()
+        k = word_length(middle, len(ALPHABETS[modality].canonical))
+        self._index = KmerIndex(queries, k)
+        self._places = np.array([len(s) for s in queries]) - k + 1
+        self._n_best = n_best
         self._least = np.zeros(len(queries))
         self.best = pl.DataFrame(schema=dict(CANDIDATE))
 
-    def _count(self, sequences: Sequence[str]) -> np.ndarray:
-        """(sequences,) places where a k-mer may begin."""
-        return np.array([len(s) - self._k + 1 for s in sequences], np.int64)
-
-    def _matrix(self, sequences: Sequence[str]) -> sparse.csr_matrix:
-        """(sequences, all k-mers) int32: 1 where a sequence has a k-mer."""
-        rows, codes = words(sequences, self._k, self._letters)
-        starts = np.searchsorted(rows, np.arange(len(sequences) + 1))
-        shape = (len(sequences), len(self._letters) ** self._k)
-        return sparse.csr_matrix((np.ones(len(rows), np.int32), codes, starts), shape)
-
     def add(self, frame: pl.DataFrame) -> None:
         """Compare more sequences (columns seq_id and sequence) with all queries."""
-        for part in frame.iter_slices(_ROWS):
-            self._add(part)
+        pending: list[pl.DataFrame] = []
+        for start, sizes, shared in self._index.counts(frame["sequence"].to_list()):
+            pending.append(self._above(frame.slice(start, len(sizes)), shared))
+            if sum(part.height for part in pending) > _PENDING:
+                self._rank(pending)
+                pending = []
+        self._rank(pending)
 
-    def _add(self, frame: pl.DataFrame) -> None:
-        sequences = frame["sequence"].to_list()
-        found = (self._matrix(sequences) @ self._index).tocoo()
-        places = np.minimum(self._count(sequences)[found.row], self._places[found.col])
-        shares = found.data / places
-        kept = shares >= self._least[found.col]
-        columns = {
-            "query": found.col[kept].astype(np.int64),
-            "share": shares[kept],
-            "shared": found.data[kept].astype(np.int64),
-        }
-        rows = frame.select("seq_id", "sequence")[found.row[kept]]
-        new = conform(pl.DataFrame(columns).hstack(rows), CANDIDATE)
+    def _above(self, frame: pl.DataFrame, shared: np.ndarray) -> pl.DataFrame:
+        """Candidates as good as the last ones kept, from (sequences, queries) shared k-mers."""
+        rows, queries = np.nonzero(shared)
+        n = shared[rows, queries]
+        places = frame["sequence"].str.len_bytes().cast(pl.Int64).to_numpy() - self._index.k + 1
+        shares = n / np.minimum(places[rows], self._places[queries])
+        kept = shares >= self._least[queries]
+        columns = {"query": queries[kept], "share": shares[kept], "shared": n[kept]}
+        named = frame.select("seq_id", "sequence")[rows[kept]]
+        return conform(pl.DataFrame(columns).hstack(named), CANDIDATE)
+
+    def _rank(self, pending: Sequence[pl.DataFrame]) -> None:
         order = ["share", "shared", "seq_id"]
         self.best = (
-            pl.concat([self.best, new])
+            pl.concat([self.best, *pending])
             .sort("query", *order, descending=[False, True, True, False])
             .group_by("query", maintain_order=True)
             .head(self._n_best)
