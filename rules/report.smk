@@ -62,6 +62,7 @@ rule results:
         groups=[out("heldout/groups.parquet")] if HELD_OUT_LOSSES else [],
         metrics=[out(f"evaluation/{t}/{n}/metrics.json") for t, n in CELLS],
         predictions=[out(f"evaluation/{t}/{n}/predictions.parquet") for t, n in CELLS],
+        identities=IDENTITIES.values(),
     output:
         **RESULT_PLOTS,
         csv=report(
@@ -82,6 +83,8 @@ rule results:
         latex=out("report/table.tex"),
         notes=out("report/notes.csv"),
         trainings=out("report/trainings.csv"),
+        seen=out("report/seen.csv"),
+        by_identity=out("report/results_by_identity.csv"),
     log:
         log_of("results"),
     benchmark:
@@ -95,6 +98,8 @@ rule results:
     params:
         held_out=[*HELD_OUT_LOSSES],
         cells=CELLS,
+        identities=[*IDENTITIES],
+        seen=CFG.evaluate.identity.seen,
         paper=PAPER,
         modality=CFG.modality,
         bootstrap=CFG.evaluate.bootstrap,
@@ -116,6 +121,8 @@ rule make_report:
         beside=out("report/beside_paper.csv"),
         notes=out("report/notes.csv"),
         trainings=out("report/trainings.csv"),
+        seen=out("report/seen.csv"),
+        by_identity=out("report/results_by_identity.csv"),
         coresets=out("coresets/drift.csv"),
         metrics=expand(out("models/{name}/metrics.jsonl"), name=CORESETS),
         cropped=[path for _, _, path in CROPPED],

@@ -39,6 +39,8 @@ if SEED_JOBS[1:]:
 
 #: Task and row of every evaluation that needs no pretraining.
 GIVEN_CELLS = cells_of([*CFG.evaluate.checkpoints, *UNTRAINED, *BASELINES])
+#: Without a corpus, and of what a given checkpoint was pretrained on nothing is known.
+GIVEN_IDENTITIES = {key: path for key, path in IDENTITIES.items() if key[1] == "train"}
 
 
 rule evaluation:
@@ -47,11 +49,14 @@ rule evaluation:
         predictions=[
             out(f"evaluation/{t}/{n}/predictions.parquet") for t, n in GIVEN_CELLS
         ],
+        identities=GIVEN_IDENTITIES.values(),
     output:
         csv=out("report/evaluation.csv"),
         wide=out("report/evaluation_table.csv"),
         markdown=out("report/evaluation_table.md"),
         latex=out("report/evaluation_table.tex"),
+        seen=out("report/evaluation_seen.csv"),
+        by_identity=out("report/evaluation_by_identity.csv"),
     log:
         log_of("evaluation"),
     benchmark:
@@ -65,6 +70,8 @@ rule evaluation:
     params:
         held_out=[],
         cells=GIVEN_CELLS,
+        identities=[*GIVEN_IDENTITIES],
+        seen=CFG.evaluate.identity.seen,
         bootstrap=CFG.evaluate.bootstrap,
         confidence=CFG.evaluate.confidence,
         seed=CFG.seed,

@@ -31,6 +31,7 @@ FORBIDDEN = {
         ),
         (["make_report"], {*LEARNING, *TABLES}),
         (["describe_scores", "describe_coresets"], {*LEARNING, "pandas", "Bio"}),
+        (["nearest"], {*LEARNING, "pandas"}),
         (["results", "evaluation", "baseline"], {"torch", "transformers", "tokenizers"}),
         (["study_runs", "study_page"], {"torch", "transformers", "tokenizers"}),
         (

@@ -42,6 +42,7 @@ REACH = {
     },
     "heldout": {"dag", "corpus", "models", "heldout"},
     "evaluate": {"dag", "corpus", "models", "tasks"},
+    "nearest": {"dag", "corpus", "tasks"},
     "rows": {"dag", "corpus", "models", "tasks", "report", "heldout", "selection.names"},
     "describe": {"dag", "corpus", "models", "influence", "selection", "report"},
     "validate": {

@@ -7,10 +7,11 @@ import polars as pl
 import pytest
 from coresift.files import write_json
 from coresift.heldout.tables import HELD_OUT_LOSS
+from coresift.report.identity import write_by_identity
 from coresift.report.notes import notes_table, trainings_table
 from coresift.report.results import read_cells, write_results
 from coresift.tables import conform, write_table
-from coresift.tasks.tables import PREDICTION
+from coresift.tasks.tables import IDENTITY, PREDICTION
 
 #: Held-out loss and accuracy on the task, by row: cci has more than its lengths, top has less.
 ROWS = {
@@ -71,27 +72,45 @@ def _task(folder, rng):
     return files
 
 
+def _identities(folder):
+    """Of every other example: 40 are near the pool, 3 of them as good as in it; none near train."""
+    frame = pl.DataFrame({"distinct": range(0, N_EXAMPLES, 2)})
+    frame = frame.with_columns(example_id=pl.col("distinct").cast(pl.String), nearest=pl.lit("x"))
+    values = [*[0.96] * 3, *[0.9] * 32, *[0.7] * 5, *[None] * 60]
+    bins = ["above_80"] * 35 + ["50_to_80"] * 5 + ["none"] * 60
+    tables = {
+        "pool": frame.with_columns(identity=pl.Series(values), bin=pl.Series(bins)),
+        "train": frame.with_columns(identity=pl.lit(None), bin=pl.lit("none")),
+    }
+    for name, table in tables.items():
+        write_table(folder / f"{name}.identity", table, IDENTITY)
+    return {("toy", name): folder / f"{name}.identity" for name in tables}
+
+
 @pytest.fixture(scope="session")
 def written(tmp_path_factory):
     """What rule results writes of these files; with `cells`, `params` and `files`."""
     folder, rng = tmp_path_factory.mktemp("results"), np.random.default_rng(0)
     losses, groups = _losses(folder, rng)
-    task = _task(folder, rng)
+    task, identities = _task(folder, rng), _identities(folder)
     files = SimpleNamespace(
         losses=[*losses.values()],
         groups=groups,
         metrics=[metrics for metrics, _ in task.values()],
         predictions=[predictions for _, predictions in task.values()],
+        identities=[*identities.values()],
     )
     params = SimpleNamespace(
         held_out=[*losses], cells=[("toy", name) for name in task],
-        bootstrap=300, confidence=0.95, seed=0, modality="rna",
+        bootstrap=300, confidence=0.95, seed=0, modality="rna", identities=[*identities], seen=0.95,
     )  # fmt: skip
     names = ("csv", "comparisons", "wide", "beside", "markdown", "latex", "bars", "held_out",
-             "beside_markdown", "beside_latex", "notes", "trainings")  # fmt: skip
+             "beside_markdown", "beside_latex", "notes", "trainings", "seen",
+             "by_identity")  # fmt: skip
     out = SimpleNamespace(**{name: folder / name for name in names})
     cells = read_cells(files, params)
-    notes = notes_table(params.cells, files.metrics)
+    seen = write_by_identity(files, params, out)
+    notes = pl.concat([notes_table(params.cells, files.metrics), seen])
     write_results(cells, notes, params, out)
     notes.write_csv(out.notes)
     trainings_table(params.cells, files.metrics).write_csv(out.trainings)

@@ -69,6 +69,7 @@ def made(written, tmp_path):
         extremes=tmp_path / "extremes.csv", coresets=tmp_path / "drift.csv",
         results=written.out.csv, comparisons=written.out.comparisons, wide=written.out.wide,
         beside=written.out.beside, notes=written.out.notes, trainings=written.out.trainings,
+        seen=written.out.seen, by_identity=written.out.by_identity,
         cropped=[], metrics=[curve, curve],
         plots=[written.out.held_out, written.out.bars],
     )  # fmt: skip

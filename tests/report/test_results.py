@@ -12,7 +12,7 @@ from coresift.report.comparisons import corrected
 from coresift.report.controls import absent, comparisons, row_of, short
 from coresift.report.notes import NOTE, TRAINING
 from coresift.report.results import read_cells, write_results
-from coresift.report.tables import COMPARISON, RESULT, read_csv
+from coresift.report.tables import COMPARISON, RESULT, SEEN, read_csv
 from coresift.report.verdict import marks_table, sentences
 from coresift.tables import read_table
 
@@ -131,7 +131,7 @@ def test_a_run_without_tasks_has_its_tables(written, tmp_path, outcome):
     assert out.held_out.exists() == (outcome == "heldout_pool")
     assert not out.bars.exists()
     assert marks_table(comparisons).columns[:1] == ["selection"]
-    assert sentences(table, comparisons, 0.05)
+    assert sentences(table, comparisons, pl.DataFrame(schema=SEEN), 0.05)
 
 
 def test_notes_and_trainings_are_said(written):
@@ -140,12 +140,16 @@ def test_notes_and_trainings_are_said(written):
         ("toy", "quick", "train", "copies", 3),
         ("toy", "quick", "train", "dropped_in_test", 5),
         ("toy", "quick", "test", "copies", 1),
+        ("toy", "quick", "test", "of_100_compared_are_in_pool", 3),
     ]
     assert "kmer" not in trainings["selection"]
     assert trainings.filter(selection="cci-10").rows() == [
         ("toy", "quick", "cci-10", 4, 4.0, 2.0, "patience 4")
     ]
-    below = ["toy (quick), train: 3 copies; 5 dropped in test", "toy (quick), test: 1 copies"]
+    below = [
+        "toy (quick), train: 3 copies; 5 dropped in test",
+        "toy (quick), test: 1 copies; 3 of 100 compared are in pool",
+    ]
     markdown, latex = written.out.markdown.read_text(), written.out.latex.read_text()
     assert markdown.split("|")[-1].split("\n\n") == ["", *below[:1], below[1] + "\n"]
     assert latex.endswith("".join(rf"\par {line}" + "\n" for line in below))

@@ -2,7 +2,7 @@
 
 import polars as pl
 import pytest
-from coresift.report.tables import COMPARISON, RESULT, read_csv
+from coresift.report.tables import COMPARISON, RESULT, SEEN, read_csv
 from coresift.report.verdict import (
     above_unigram,
     as_lines,
@@ -51,7 +51,7 @@ def test_protocols_are_outcomes_of_their_own():
     table = pl.concat(both)
     assert marks_table(table).columns == ["selection", "seeds", "t (published)", "t_quick (quick)"]
     assert marks_table(table).row(0)[2:] == ("random +", "random \N{MINUS SIGN}")
-    lines = sentences(results(**{"a-9": 1.0}), table, 0.05)
+    lines = sentences(results(**{"a-9": 1.0}), table, pl.DataFrame(schema=SEEN), 0.05)
     assert lines[0] == "No selection is shown to be better than random on t_quick (quick)."
     assert lines[1].startswith("t (published): a-9 is better than random")
     assert lines[2] == "t_quick (quick): worse than random: a-9."
@@ -165,7 +165,8 @@ def test_cautions():
 
 def test_the_verdict_of_a_run(written):
     out = written.out
-    lines = sentences(read_csv(out.csv, RESULT), read_csv(out.comparisons, COMPARISON), 0.05)
+    seen = read_csv(out.seen, SEEN)
+    lines = sentences(read_csv(out.csv, RESULT), read_csv(out.comparisons, COMPARISON), seen, 0.05)
     starts = [
         "heldout_pool: cci-10 is better than random and than every control matched to it; the "
         "strongest control that it beats is random_length:cci-10 (by 0.0",
@@ -174,6 +175,7 @@ def test_the_verdict_of_a_run(written):
         "Neither pool-10 nor random_x10-10 differs from random-10 on heldout_pool: this run cannot",
         "With 4 seeds a difference from random of ",
         "heldout_pool: top_influence-10 is above the unigram loss",
+        "toy (quick): 3.0% of test (3 of the 100 examples compared) are in the pool at 95%",
         "Controls not in this run: random_tokens, random_groups, random_kept, constant, cnn.",
     ]
     assert len(lines) == len(starts)

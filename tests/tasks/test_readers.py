@@ -6,9 +6,9 @@ import pickle
 import lmdb
 import numpy as np
 import pytest
-from coresift.corpus.fasta import CorpusError
 from coresift.tasks.data import TaskDataError, protected_examples, read_task
 from coresift.tasks.readers.netsurfp import AMINO_ACIDS
+from coresift.tasks.readers.record import naming
 from coresift.tasks.settings import Task
 from coresift.tasks.targets import make_targets
 
@@ -258,21 +258,71 @@ def test_ppi_affinity_of_peer(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "error", "message"),
+    ("name", "text", "message"),
     [
-        ("t.csv", "sequence,label,split\nACGU,1\n", TaskDataError, "t.csv: line 2: 2 fields"),
-        ("t.csv", "sequence,split\nACGU,train\n", TaskDataError, "columns missing: \\['label'\\]"),
-        ("t.parquet", "x", TaskDataError, "t.parquet: not a readable Parquet table"),
-        ("t.npz", "x", TaskDataError, "t.npz: not a NetSurfP-2.0 archive"),
-        ("t.doc", "x", TaskDataError, "t.doc: no reader for this ending; known: .csv"),
-        ("t.txt", "x", TaskDataError, "t.txt: a list of pairs needs data.fasta"),
-        ("t.fasta", "", CorpusError, "t.fasta: empty file"),
+        ("t.csv", "sequence,label,split\nACGU,1\n", "t.csv: line 2: 2 fields"),
+        ("t.csv", "sequence,split\nACGU,train\n", "columns missing: \\['label'\\]"),
+        ("t.parquet", "x", "t.parquet: not a readable Parquet table"),
+        ("t.npz", "x", "t.npz: not a NetSurfP-2.0 archive"),
+        ("t.doc", "x", "t.doc: no reader for this ending; known: .csv"),
+        ("t.txt", "x", "t.txt: a list of pairs needs data.fasta"),
+        ("t.fasta", "", "t.fasta: empty file"),
     ],
 )
-def test_malformed_files_are_named(tmp_path, name, text, error, message):
+def test_malformed_files_are_named(tmp_path, name, text, message):
     task = Task(kind="class", data={"path": write(tmp_path, name, text)})
-    with pytest.raises(error, match=message):
+    with pytest.raises(TaskDataError, match=message):
         read_task(task, "rna")
+
+
+TABLE = "sequence,label,split\nACGUA,{},train\nACGUC,{},train\nACGUG,{},valid\nACGUU,{},{}\n"
+#: Bad input -> kind, file, text, keys of `data`, and the place and key that the error names.
+BAD = {
+    "FASTA as a table": ("class", "t.csv", ">a\nACGU\n", {}, "t.csv: .*data.sequence, data.label"),
+    "a table as FASTA": ("class", "t.fa", TABLE, {}, "t.fa: .*line 1: a record begins with"),
+    "a table as gzip": ("class", "t.csv.gz", None, {}, "t.csv.gz: line 1: .*ending says how"),
+    "no column of splits": ("class", "t.csv", "sequence,label\nACGU,a\n", {}, r"data.split \("),
+    "another split": ("class", "t.csv", TABLE.format(*"abab", "TS0"), {}, "line 5.*split_names"),
+    "no test": ("class", "t.csv", TABLE.format(*"abab", "valid"), {}, r"t.csv: no .*\(data.test,"),
+    "a class of test": (
+        "class",
+        "t.csv",
+        TABLE.format(*"abac", "test"),
+        {},
+        r"t.csv:5: .*\(classes",
+    ),
+    "no number": ("scalar", "t.csv", TABLE.format(*"12x3", "test"), {}, r"t.csv:4: .*\(kind, data"),
+    "too few residues": (
+        *("token", "t.csv", TABLE.format("HHHEE", "HHHEE", "HHH", "EEEEE", "test"), {}),
+        r"t.csv:4: 3 labels for a sequence of 5 residues \(data.label, data.sequence\)",
+    ),
+    "too few brackets": (
+        *("pairwise", "t.csv", TABLE.format(*["(...)"] * 3, "(..)", "test"), {}),
+        r"t.csv:5: a map of \(4, 4\) .* \(data.label\)",
+    ),
+    "a mask too short": (
+        *("token", "t.csv", "sequence,label,split,m\nACGU,HHEE,train,1 1\n", {"mask": "m"}),
+        r"t.csv: line 2: a mask of 2 for 4 labels \(data.mask\)",
+    ),
+    "a mask without a table": ("token", "t.fa", ">HHEE\nACGU\n", {"mask": "m"}, "t.fa: data.mask"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_names_task_file_row_and_key(tmp_path, case):
+    kind, name, text, keys, message = BAD[case]
+    (tmp_path / name).write_text(text or TABLE)
+    task = Task(kind=kind, data={"path": str(tmp_path / name), **keys})
+    with (
+        pytest.raises(TaskDataError, match=f"^task mine: .*{message}"),
+        naming("mine"),
+    ):
+        make_targets(task, read_task(task, "rna").frame, "rna")
+
+
+def test_a_mask_is_of_residues():
+    with pytest.raises(ValueError, match=r"data.mask is for kind token, not class"):
+        Task(kind="class", data={"path": "t.csv", "mask": "m"})
 
 
 def test_truncated_gzip_is_named(tmp_path):

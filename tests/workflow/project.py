@@ -46,7 +46,7 @@ def small_config():
                 },
             }
         },
-        "evaluate": {"seeds": [0], "bootstrap": 20},
+        "evaluate": {"seeds": [0], "bootstrap": 20, "identity": {"examples": 20}},
     }
 
 

@@ -34,6 +34,7 @@ def test_given_checkpoints_are_evaluated_without_training_or_scoring(fresh):
         "join_seeds": 3,
         "baseline_domain": 2,
         "untrained": 1,
+        "nearest": 1,
         "evaluation": 1,
         "evaluate": 1,
     }

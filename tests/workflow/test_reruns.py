@@ -186,7 +186,7 @@ HELD_OUT = {"heldout_sets", "heldout_groups", *LOSSES}
 #: What reads the pool proper.
 SPLIT = {
     *("split", "summarise_corpus", "check_budgets", "merge_groups", "features", "subset", "base"),
-    "corpus_card",
+    *("corpus_card", "nearest"),
     *HELD_OUT,
     *TUNED,
 }
@@ -224,7 +224,7 @@ TABLES = [
     ("influence/tables.py", "SCORE", {"identity", *SCORED}),
     ("selection/tables.py", "CORESET", DRAWN),
     ("heldout/tables.py", "HELD_OUT_LOSS", LOSSES),
-    ("tasks/tables.py", "PREDICTION", {"evaluate_domain", *ALONE, *PAGE}),
+    ("tasks/tables.py", "PREDICTION", {"evaluate_domain", "nearest", *ALONE, *PAGE}),
     ("report/tables.py", "EMBEDDING", {"embed", *PAGE}),
 ]
 #: Where a line of code is added.
@@ -237,6 +237,7 @@ CODE = [
     ("training/mlm.py", {"base", *TUNED}),
     ("tasks/seeds.py", {"evaluate_domain", *ALONE, *PAGE}),
     ("corpus/labels.py", GROUPED),
+    ("corpus/candidates.py", {"nearest", *PAGE}),
     ("corpus/windows.py", INGESTED),
     ("corpus/heldout.py", HELD_OUT),
     ("corpus/kmers.py", POOLED),

@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -121,6 +122,7 @@ def test_proteins_take_the_same_rules(project):
     project.run(config, "coreset")
     out = project.folder / "results/protein"
     with gzip.open(out / "coresets/cci-20-s0/coreset.fasta.gz", "rt") as handle:
-        names = {line[1:].split()[0] for line in handle if line.startswith(">")}
-    assert len(names) == 20
-    assert names <= {header.split()[0] for _, header, _ in records}
+        names = [line[1:].split()[0] for line in handle if line.startswith(">")]
+    assert len(set(names)) == 20
+    records_of = {re.sub(r"/\d+-\d+$", "", name) for name in names}  # of windows, too
+    assert records_of <= {header.split()[0] for _, header, _ in records}

@@ -65,7 +65,12 @@ def test_whole_run(project):
         "cnn",
         "unigram",
     }
+    seen = pl.read_csv(out / "report/seen.csv")
+    assert seen.select("task", "against").rows() == [("domain", "pool"), ("domain", "train")]
+    bins = pl.read_csv(out / "report/results_by_identity.csv").group_by("selection", "against")
+    assert set(bins.agg(pl.col("n").sum())["n"]) == set(seen["compared"])
     page = (out / "report/report.html").read_text()
+    assert "are in its own train split at 95% identity or more" in page
     assert page.count("<svg") == 8
     assert all(list(out.glob(f"{kind}/*")) for kind in ("logs", "benchmarks"))
     assert not list(out.rglob("*.tmp"))

@@ -16,7 +16,8 @@ from coresift.report.losses import cropped_table
 from coresift.report.notes import NOTE, TRAINING, leaks_note
 from coresift.report.paper import SCALE, paper_table
 from coresift.report.scores import SHOWN, correlations, extremes, identity_line
-from coresift.report.tables import COMPARISON, RESULT, read_csv
+from coresift.report.seen import wide_by_identity
+from coresift.report.tables import BY_IDENTITY, COMPARISON, RESULT, SEEN, read_csv
 from coresift.report.template import PAGE
 from coresift.report.verdict import LEGEND, SIGNS, as_lines, marks_table, sentences
 
@@ -47,11 +48,11 @@ def read_verdict(files: Any, params: Any) -> list[str]:
     """The sentences of a run, see `verdict.sentences`.
 
     Args:
-        files: paths results and comparisons (CSV, see `report.results`).
+        files: paths results, comparisons and seen (CSV, see `report.results`).
         params: confidence.
     """
     results, comparisons = read_csv(files.results, RESULT), read_csv(files.comparisons, COMPARISON)
-    return sentences(results, comparisons, _level(params))
+    return sentences(results, comparisons, read_csv(files.seen, SEEN), _level(params))
 
 
 def verdict_text(files: Any, params: Any, page: str | Path) -> str:
@@ -100,8 +101,8 @@ def render(files: Any, plots: Sequence[str | Path], params: Any) -> str:
     """The page of a run, from the files of the other report rules.
 
     Args:
-        files: paths corpus, summary, extremes, results, comparisons, wide and beside (CSV, see
-            `report.results`), coresets; cropped, aligned with params.cropped.
+        files: paths corpus, summary, extremes, results, comparisons, wide, beside, seen and
+            by_identity (CSV, see `report.results`), coresets; cropped, aligned with params.cropped.
         plots: SVG files, aligned with params.titles.
         params: run, modality, decontaminate (see `notes.leaks_note`), composition, compute,
             confidence, titles, cropped (stage and model).
@@ -121,7 +122,7 @@ def render(files: Any, plots: Sequence[str | Path], params: Any) -> str:
             confidence=f"{params.confidence:.0%}",
             level=f"{_level(params):.0%}",
             compute=f"the same number of {same}",
-            verdict=sentences(results, comparisons, _level(params)),
+            verdict=read_verdict(files, params),
             marks=_coloured(marks_table(comparisons)),
             legend=LEGEND,
             results=pl.read_csv(files.wide, infer_schema=False),
@@ -137,6 +138,8 @@ def render(files: Any, plots: Sequence[str | Path], params: Any) -> str:
             paper=paper_table(params.modality),
             notes=read_csv(files.notes, NOTE),
             trainings=read_csv(files.trainings, TRAINING),
+            seen=read_csv(files.seen, SEEN),
+            by_identity=wide_by_identity(read_csv(files.by_identity, BY_IDENTITY)),
             beside=pl.read_csv(files.beside),
             scale=SCALE[params.modality],
             plots=shown,

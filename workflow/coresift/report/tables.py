@@ -52,6 +52,36 @@ COMPARISON: Schema = {
 }
 
 
+#: A row's primary metric on the test examples of one bin of identity (a CSV file).
+BY_IDENTITY: Schema = {
+    "task": pl.String,
+    "protocol": pl.String,  # published, quick or own
+    "selection": pl.String,
+    "metric": pl.String,
+    "against": pl.String,  # what the identity is to: pool or train
+    "bin": pl.String,  # one of `tasks.tables.BINS`
+    "n": pl.Int64,  # distinct test examples
+    "mean": pl.Float64,
+    "low": pl.Float64,  # null where there are too few examples
+    "high": pl.Float64,
+}
+
+
+#: Distinct test examples of a task by bin of identity, and those seen (a CSV file).
+SEEN: Schema = {
+    "task": pl.String,
+    "protocol": pl.String,  # published, quick or own
+    "against": pl.String,
+    "compared": pl.Int64,
+    "none": pl.Int64,  # and so on: `tasks.tables.BINS`
+    "below_50": pl.Int64,
+    "50_to_80": pl.Int64,
+    "above_80": pl.Int64,
+    "seen": pl.Int64,
+    "at": pl.Float64,  # identity from which on an example counts as seen
+}
+
+
 def read_csv(path: str | Path, schema: Schema) -> pl.DataFrame:
     """A table of the given schema from its CSV file."""
     return pl.read_csv(path, schema_overrides=dict(schema)).select(*schema)

@@ -54,6 +54,16 @@ never compared.</p>
 <p>Counted by split: dropped, cropped, read as unknown, or there more than once. Intervals count
 copies as one example.</p>
 <div class="scroll">{{ table(notes) }}</div></details>{% endif %}
+{% if seen.height %}<h2>Identity of test to pool and train</h2>
+<p>Distinct test examples by identity to the nearest sequence of the pool and of the task’s own
+train split: identical positions of a local alignment (none: nothing near). <code>seen</code> counts
+those at the identity <code>at</code> or more. The pool is this run’s, of which a coreset is a part;
+of what a checkpoint given by path was pretrained on nothing is known.</p>
+<div class="scroll">{{ table(seen) }}</div>
+<details><summary>Results by identity</summary>
+<p>Primary metric on the examples of each bin [{{ confidence }} interval, where there are enough]
+(number of examples).</p>
+<div class="scroll">{{ table(by_identity) }}</div></details>{% endif %}
 {% if trainings.height %}<details><summary>How long heads and networks were trained</summary>
 <p>Medians over seeds; the best epoch is that with the best value on valid.</p>
 <div class="scroll">{{ table(trainings) }}</div></details>{% endif %}

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from coresift.report.controls import REGIME, UNIGRAM, absent, explains, row_of, short
+from coresift.report.seen import leakage
 
 SIGNS = {"better": "+", "no different": "=", "worse": "\N{MINUS SIGN}", "unknown": "?"}
 LEGEND = "+ better than the control, = no different, \N{MINUS SIGN} worse, ? one seed: nobody knows"
@@ -215,12 +216,15 @@ def cautions(results: pl.DataFrame, comparisons: pl.DataFrame) -> list[str]:
     return lines
 
 
-def sentences(results: pl.DataFrame, comparisons: pl.DataFrame, level: float) -> list[str]:
+def sentences(
+    results: pl.DataFrame, comparisons: pl.DataFrame, seen: pl.DataFrame, level: float
+) -> list[str]:
     """All that a reader must know first, in order.
 
     Args:
         results: columns of `tables.RESULT`.
         comparisons: columns of `tables.COMPARISON`.
+        seen: columns of `tables.SEEN`.
         level: of the marks.
     """
     results, comparisons = with_protocol(results), with_protocol(comparisons)
@@ -229,5 +233,6 @@ def sentences(results: pl.DataFrame, comparisons: pl.DataFrame, level: float) ->
         *regime(comparisons),
         *resolution(comparisons, level),
         *above_unigram(results),
+        *leakage(seen),
         *cautions(results, comparisons),
     ]

@@ -95,7 +95,10 @@ def read_task(task: LabelledData, modality: str) -> Examples:
         own = frame.filter(pl.col("split") == split)
         if not own.height:
             names = ", ".join(source.files())
-            raise TaskDataError(f"{names}: no example in the {split} split")
+            raise TaskDataError(
+                f"{names}: no example in the {split} split (data.{split}, or data.split_names or "
+                "data.draw with data.path)"
+            )
         for name in _FOREIGN:
             count(notes, split, name, int(own[name].sum()))
     count_copies(frame, notes, labels=task.kind not in ("token", "pairwise"))
@@ -136,10 +139,13 @@ def _read(
     group = source.draw.group if source.draw is not None else None
     sequences = _Letters(modality, source, path)
     partners = _Letters(source.modality_b or modality, source, path)
-    for record in reader_of(path)(source, path):
+    reader = reader_of(path)
+    if source.mask is not None and reader is not table.read:
+        raise TaskDataError(f"{path}: data.mask is columns of a table, and this file is none")
+    for record in reader(source, path):
         place = f"{path}: {record.place}"
         if record.label is None or not record.label.strip():
-            raise TaskDataError(f"{place}: no label")
+            raise TaskDataError(f"{place}: no label (data.label, data.label_regex)")
         label = record.label.strip()
         found = record.split or source.default_split
         chosen = split or (names.get(found) if found else None)
@@ -152,7 +158,10 @@ def _read(
         sequence, foreign = sequences.normal(record.sequence, place)
         partner, more = partners.normal(record.partner, place) if task.two_sequences else ("", 0)
         if chosen is None and source.draw is None:
-            raise TaskDataError(f"{place}: split is {found!r}, allowed: {tuple(names)}")
+            raise TaskDataError(
+                f"{place}: split is {found!r}, allowed: {tuple(names)} (data.split_names, "
+                "data.skip_splits, data.default_split; FASTA: data.split_regex)"
+            )
         if group is not None and not record.group:
             raise TaskDataError(f"{place}: no {group} (data.draw.group: a column of a table)")
         if task.kind == "pairwise":
@@ -193,7 +202,9 @@ class _Letters:
         if not foreign:
             return normal, 0
         if self._source.foreign_letters == "error":
-            raise TaskDataError(f"{place}: letters outside the alphabet: {sorted(foreign)}")
+            raise TaskDataError(
+                f"{place}: letters outside the alphabet: {sorted(foreign)} (data.foreign_letters)"
+            )
         counts = {letter: normal.count(letter) for letter in foreign}
         self._foreign.update(counts)
         unknown = {ord(letter): self._alphabet.unknown for letter in foreign}

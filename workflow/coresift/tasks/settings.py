@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from coresift.files import read_yaml
-from coresift.settings import FilePath, Modality, Positive, Precision, Section
+from coresift.settings import FilePath, Fraction, Modality, Positive, Precision, Section
 from coresift.tasks.readers.settings import LabelledData
 
 
@@ -242,6 +242,22 @@ TRAINING = tuple(
 )
 
 
+class Identity(Section):
+    """How near test examples are to the pool and to train: results by bins, and a warning."""
+
+    enabled: bool = Field(True, description="compare them; False: no results by identity")
+    examples: Positive = Field(
+        500, description="most distinct test examples of a task that are compared, a seeded sample"
+    )
+    coverage: Fraction = Field(
+        0.8, description="an alignment counts if it spans this share of the shorter sequence"
+    )
+    seen: Fraction = Field(
+        0.95,
+        description="at this identity an example counts as seen: a warning where more than 1 % are",
+    )
+
+
 class Evaluate(Section):
     """What every evaluation shares."""
 
@@ -272,6 +288,7 @@ class Evaluate(Section):
         description="a row of a small convolutional network, trained from scratch on each task of "
         "one sequence, or on the tasks named (docs/tasks.md)",
     )
+    identity: Identity = Field(default_factory=Identity)
     bootstrap: Positive = Field(1000, description="resamples of the test set")
     confidence: float = Field(
         0.95, gt=0, lt=1, description="of intervals; 1 - it = the level of the verdict"

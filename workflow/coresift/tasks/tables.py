@@ -17,3 +17,15 @@ PREDICTION: Schema = {
     "target": pl.Float64,
     "prediction": pl.Float64,  # class id, score or value; NaN: the model did not read it
 }
+
+#: Bins of identity: nothing near, below 50 %, 50 to 80 %, above 80 %.
+BINS = ("none", "below_50", "50_to_80", "above_80")
+
+#: Identity of test examples to the nearest sequence of the pool, or of train.
+IDENTITY: Schema = {
+    "example_id": pl.String,  # the first of its copies
+    "distinct": pl.Int32,  # as in `PREDICTION`
+    "identity": pl.Float64,  # of the nearest sequence's alignment; null: none is near
+    "nearest": pl.String,  # its seq_id (pool) or example_id (train)
+    "bin": pl.String,  # one of `BINS`
+}

@@ -66,7 +66,9 @@ def _class(task: Task, examples: pl.DataFrame) -> Targets:
     rows = []
     for example, label in examples.select("example_id", "label").iter_rows():
         if label not in index:
-            raise TaskDataError(f"{example}: class {label!r} is not one of {classes}")
+            raise TaskDataError(
+                f"{example}: class {label!r} is not one of {classes} (classes, data.skip_labels)"
+            )
         rows.append(np.array([index[label]]))
     return Targets(rows, len(classes), classes)
 
@@ -80,7 +82,10 @@ def _multilabel(task: Task, examples: pl.DataFrame) -> Targets:
         digits = label.replace(",", " ").split() if not label.isdigit() else list(label)
         width = width or len(digits)
         if set(digits) - {"0", "1"} or len(digits) != width:
-            raise TaskDataError(f"{example}: {label!r} is not {width} labels of 0 or 1")
+            raise TaskDataError(
+                f"{example}: {label!r} is not {width} labels of 0 or 1 (n_labels; names need "
+                "data.label_separator)"
+            )
         rows.append(np.array([digits], dtype=np.float32))
     names = task.data.label if isinstance(task.data.label, list) else []
     return Targets(rows, int(width or 0), names)
@@ -99,7 +104,7 @@ def _named_labels(task: Task, examples: pl.DataFrame, separator: str) -> Targets
     for example, names in zip(examples["example_id"], found, strict=True):
         unknown = sorted(set(names) - set(index))
         if unknown:
-            raise TaskDataError(f"{example}: labels {unknown} are not in {classes}")
+            raise TaskDataError(f"{example}: labels {unknown} are not in {classes} (classes)")
         row = np.zeros((1, len(classes)), dtype=np.float32)
         row[0, [index[name] for name in names]] = 1
         rows.append(row)
@@ -114,7 +119,7 @@ def _scalar(task: Task, examples: pl.DataFrame) -> Targets:
         except ValueError:
             value = float("nan")
         if not np.isfinite(value):
-            raise TaskDataError(f"{example}: {label!r} is not a finite number")
+            raise TaskDataError(f"{example}: {label!r} is not a finite number (kind, data.label)")
         rows.append(np.array([value]))
     return Targets(rows, 1, [])
 
@@ -127,10 +132,11 @@ def _token(task: Task, examples: pl.DataFrame) -> Targets:
     for example, label, sequence in columns.iter_rows():
         unknown = sorted(set(label) - set(index))
         if unknown:
-            raise TaskDataError(f"{example}: labels {unknown} are not in {classes}")
+            raise TaskDataError(f"{example}: labels {unknown} are not in {classes} (classes)")
         if len(label) != len(sequence):
             raise TaskDataError(
-                f"{example}: {len(label)} labels for a sequence of {len(sequence)} residues"
+                f"{example}: {len(label)} labels for a sequence of {len(sequence)} residues "
+                "(data.label, data.sequence)"
             )
         rows.append(np.array([index[c] for c in label]))
     return Targets(rows, len(classes), classes)
@@ -143,7 +149,7 @@ def _pairwise(task: Task, examples: pl.DataFrame, modality: str) -> Targets:
         try:
             maps.check(i)
         except (OSError, ValueError) as error:
-            raise TaskDataError(f"{example}: {error}") from error
+            raise TaskDataError(f"{example}: {error} (data.label)") from error
     return Targets(maps, 1, [])
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from coresift.corpus.fasta import read_fasta
-from coresift.tasks.readers.record import Record
+from coresift.corpus.fasta import CorpusError, read_fasta
+from coresift.tasks.readers.record import Record, TaskDataError
 from coresift.tasks.readers.settings import TaskData
 
 
@@ -15,9 +15,21 @@ def _find(pattern: str | None, header: str) -> str | None:
     return match.group(1) if match else None
 
 
+def records(path: str) -> Iterator[tuple[int, str, str]]:
+    """Number, header and sequence of each record, see `read_fasta`.
+
+    Raises:
+        TaskDataError: the file is not readable FASTA.
+    """
+    try:
+        yield from read_fasta(path)
+    except CorpusError as error:
+        raise TaskDataError(str(error)) from error
+
+
 def read(source: TaskData, path: str) -> Iterator[Record]:
     """Label and split by pattern; without a pattern the whole header is the label."""
-    for number, header, sequence in read_fasta(path):
+    for number, header, sequence in records(path):
         yield Record(
             f"record {number} ({header[:60]})",
             str(number),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from coresift.corpus.fasta import read_fasta
+from coresift.tasks.readers.fasta import records
 from coresift.tasks.readers.record import Record, TaskDataError, read_lines
 from coresift.tasks.readers.settings import TaskData
 
@@ -40,7 +40,7 @@ def read(source: TaskData, path: str) -> Iterator[Record]:
 def _sequences(path: str) -> dict[str, str]:
     """Sequences by the first word of their headers."""
     found: dict[str, str] = {}
-    for number, header, sequence in read_fasta(path):
+    for number, header, sequence in records(path):
         name = (header.split(maxsplit=1) or [""])[0]
         if not name:
             raise TaskDataError(f"{path}: record {number}: no id")

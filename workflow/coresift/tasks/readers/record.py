@@ -14,6 +14,7 @@ from polars.exceptions import PanicException
 
 from coresift.tasks.readers.settings import MAP_ENDINGS
 
+_ENDING = "a file's ending says how it is read"
 #: A label that is a file: .npy map, or PDB / mmCIF with an optional chain (`1abc.cif:A`).
 FILE = re.compile(rf"(.+(?:{'|'.join(map(re.escape, MAP_ENDINGS))}))(?::(\w+))?")
 
@@ -60,7 +61,7 @@ def readable(path: str | Path, what: str) -> Iterator[None]:
         raise
     except (Exception, PanicException) as error:
         cause = str(error) or type(error).__name__
-        raise TaskDataError(f"{path}: not {what} ({cause})") from error
+        raise TaskDataError(f"{path}: not {what} ({cause}); {_ENDING}") from error
 
 
 @contextmanager
@@ -96,7 +97,9 @@ def read_lines(path: str | Path) -> Iterator[tuple[int, str]]:
                     number += 1
                     yield number, line
     except (EOFError, zlib.error, UnicodeDecodeError, OSError) as error:
-        raise TaskDataError(f"{path}: line {number + 1}: not readable text ({error})") from error
+        raise TaskDataError(
+            f"{path}: line {number + 1}: not readable text ({error}); {_ENDING}"
+        ) from error
     if number == 0:
         raise TaskDataError(f"{path}: empty file")
 

@@ -193,6 +193,7 @@ class LabelledData(Section):
             "data.coordinates": (self.data.coordinates, "pairwise"),
             "data.partners_base": (self.data.partners_base, "pairwise"),
             "data.label_separator": (self.data.label_separator, "multilabel"),
+            "data.mask": (self.data.mask, "token"),
             "a list in data.label": (isinstance(self.data.label, list) or None, "multilabel"),
         }
         for key, (value, kind) in needs.items():

@@ -29,12 +29,18 @@ def read(source: TaskData, path: str) -> Iterator[Record]:
     fields, labelled = _label_of(source)
     masks = [source.mask] if isinstance(source.mask, str) else list(source.mask or [])
     group = source.draw.group if source.draw is not None else None
-    wanted = [source.sequence, *fields, *masks, *filter(None, (source.sequence_b, group))]
+    wanted = [(source.sequence, "data.sequence"), *((name, _label_key(source)) for name in fields)]
+    wanted += [(name, "data.mask") for name in masks]
+    wanted += [(source.sequence_b, "data.sequence_b")] if source.sequence_b else []
+    wanted += [(group, "data.draw.group")] if group else []
     if source.path is not None and _needs_split(source):
-        wanted.append(source.split)
-    missing = [name for name in dict.fromkeys(wanted) if name not in columns]
+        wanted.append((source.split, "data.split (or data.draw, or a file a split)"))
+    missing = {name: key for name, key in wanted if name not in columns}
     if missing:
-        raise TaskDataError(f"{path}: columns missing: {missing}; present: {columns}")
+        raise TaskDataError(
+            f"{path}: columns missing: {[*missing]}; present: {columns}; named by "
+            f"{', '.join(dict.fromkeys(missing.values()))}"
+        )
     for number, row in rows:
         values = dict(zip(columns, row, strict=True))
         place = f"{path}: line {number}"
@@ -87,6 +93,12 @@ def _label_of(source: TaskData) -> tuple[list[str], _Label]:
         return pattern.format_map(texts) if all(texts.values()) else None
 
     return fields, filled
+
+
+def _label_key(source: TaskData) -> str:
+    """The key that names the columns of the label."""
+    given = [key for key in ("pairs", "coordinates") if getattr(source, key) is not None]
+    return f"data.{(given or ['label'])[0]}"
 
 
 def _pairs(pairs: Pairs, values: Mapping[str, Any]) -> str | None:
@@ -197,7 +209,7 @@ def _masked(label: str, mask: Any) -> str:
     try:
         known = [float(flag) != 0 for flag in flags]
     except ValueError as error:
-        raise ValueError(f"mask: {error}") from error
+        raise ValueError(f"mask: {error} (data.mask)") from error
     if len(known) != len(label):
-        raise ValueError(f"a mask of {len(known)} for {len(label)} labels")
+        raise ValueError(f"a mask of {len(known)} for {len(label)} labels (data.mask)")
     return "".join(c if keep else "-" for c, keep in zip(label, known, strict=True))
