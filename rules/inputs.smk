@@ -125,3 +125,21 @@ def held_out_sets(wildcards):
             f"validate.heldout: no held-out set {VALIDATION.heldout!r}; there is: {there}"
         )
     return out("heldout/sets.parquet")
+
+
+def tested(name):
+    """Files that say what a model, or the letters, are worth on held-out sequences."""
+    return out(f"heldout/losses/{name}.parquet")
+
+
+def measured(task, row):
+    """Figures of a row of a task."""
+    return [
+        out(f"evaluation/{task}/{row}/{file}")
+        for file in ("metrics.json", "predictions.parquet")
+    ]
+
+
+def there(paths):
+    """Whether all files are here."""
+    return all(map(os.path.exists, paths))

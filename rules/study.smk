@@ -27,24 +27,6 @@ STUDY_CELLS = {
 }
 
 
-def tested(name):
-    """Files that say what a model, or the letters, are worth on held-out sequences."""
-    return out(f"heldout/losses/{name}.parquet")
-
-
-def measured(task, row):
-    """Figures of a row of a task."""
-    return [
-        out(f"evaluation/{task}/{row}/{file}")
-        for file in ("metrics.json", "predictions.parquet")
-    ]
-
-
-def there(paths):
-    """Whether all files are here."""
-    return all(map(os.path.exists, paths))
-
-
 for round_name, models in STUDY_MODELS.items():
     for budget in map(str, CFG.study.rounds[round_name].budgets):
 

@@ -127,7 +127,7 @@ def test_a_protocol_of_some_rows_evaluates_these_only(project):
     done = project.run(config, "-n")
     text = done.stdout + done.stderr
     planned = set(re.findall(r"^(?:local)?rule (\w+):$", text, re.M)) - {"all"}
-    assert planned == {"evaluate_twin", "baseline_twin", *PAGE, *CARDS}
+    assert planned == {"evaluate_twin", "baseline_twin", "nearest", *PAGE, *CARDS}
     found = re.findall(r"evaluation/twin/([^/]+)/metrics.json$", text, re.M)
     assert len(re.findall(r"^rule evaluate_twin:$", text, re.M)) == 1, found
 
