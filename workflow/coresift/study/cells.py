@@ -26,8 +26,9 @@ def runs_of(cell: Cell, models: Sequence[str]) -> pl.DataFrame:
                 for number, value in enumerate(values[place]):
                     first = primary and number == 0
                     yield {
-                        **{"variant": "", "task": cell.task, "model": model, "metric": metric},
-                        **{"primary": primary, "eval_seed": number, "value": value},
+                        **{"variant": "", "task": cell.task, "protocol": cell.protocol},
+                        **{"model": model, "metric": metric, "primary": primary},
+                        **{"eval_seed": number, "value": value},
                         **{"drawn": cell.drawn, "n_examples": cell.n_examples},
                         "resamples": cell.resamples[place].tolist() if first else None,
                     }
@@ -57,7 +58,7 @@ def _cell(task: str, row: str, part: pl.DataFrame) -> Cell:
     first = primary.row(0, named=True)
     return Cell(
         task, row, first["metric"], metrics, np.array(resamples, np.float64),
-        first["n_examples"], first["drawn"],
+        first["n_examples"], first["drawn"], first["protocol"],
     )  # fmt: skip
 
 

@@ -139,6 +139,7 @@ def trait_runs(drift: pl.DataFrame) -> pl.DataFrame:
     return long.select(
         variant=pl.lit(""),
         task=pl.lit(CORESET_TRAITS),
+        protocol=pl.lit(None, pl.String),
         model="coreset",
         metric="metric",
         primary=pl.lit(False),

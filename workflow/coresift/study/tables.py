@@ -10,6 +10,7 @@ from coresift.tables import Schema
 RUN: Schema = {
     "variant": pl.String,  # "" = the study's own run, else a label of study.beside
     "task": pl.String,  # heldout_{set}, heldout_{set}_macro, a task, or CORESET_TRAITS
+    "protocol": pl.String,  # of a task (`Task.protocol_name`), else null
     "model": pl.String,  # coreset, baseline or untrained-s{seed}
     "metric": pl.String,
     "primary": pl.Boolean,  # the metric that is compared
