@@ -54,7 +54,7 @@ define study
 		if [ $$step = beside ]; then $(MAKE) study-beside-$(1); else \
 		$(SNAKEMAKE_STUDY) --configfile config/study_$(1).yaml $(3) --config run=$(2) -- $$step; fi; \
 		$(SNAKEMAKE_STUDY) --configfile config/study_$(1).yaml $(3) --config run=$(2) -- study; \
-		cp -r results/$(2)/study/page/. docs/study/; \
+		cp -r results/$(2)/study/page/* docs/study/; \
 	done
 endef
 

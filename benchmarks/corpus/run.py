@@ -3,14 +3,14 @@
     apt-get install seqkit vsearch ncbi-blast+ ncbi-rrna-data
     .venv/bin/python benchmarks/corpus/run.py --sizes 100000 1000000 --folder /tmp/corpus
 
-Every contender reads the same two files, in turn, in one run; the fastest of its repeats counts,
-and memory is of a further one. Prints a Markdown table.
+Every contender reads the same two files in one run. Its repeats follow each other, so that all but
+the first find the memory of the one before; the fastest counts, and memory is of a further one.
+Prints a Markdown table.
 """
 
 from __future__ import annotations
 
 import argparse
-import mmap
 import os
 import shlex
 import shutil
@@ -28,8 +28,6 @@ HERE = Path(__file__).resolve().parent
 PER_BUCKET = 150_000
 #: What coresift makes of long records; the first is what ratios are to.
 LONG = ("window", "reject")
-#: Bytes touched before each run.
-WARM = 4 << 30
 
 
 def ours(files: list[Path], out: Path, buckets: int, long: str) -> str:
@@ -55,17 +53,6 @@ def contenders(files: list[Path], out: Path, n: int) -> dict[str, str]:
             "--minseqlength 1 --maxseqlength 1000000"
         ),
     }
-
-
-def warm_memory(size: int) -> None:
-    """Touch memory and give it back, so that no contender starts cold.
-
-    A virtual machine that hands free memory back to its host gets it again page by page, slowly:
-    here writing 600 MB took 1.4 s after a pause and 0.1 s at once.
-    """
-    with mmap.mmap(-1, size) as memory:
-        for page in range(0, size, mmap.PAGESIZE):
-            memory[page] = 1
 
 
 def start(command: str, log: Path) -> subprocess.Popen[bytes]:
@@ -122,6 +109,12 @@ def inputs(folder: Path, n: int, lengths: tuple[int, int]) -> list[Path]:
     return files
 
 
+def fresh(folder: Path) -> None:
+    """Make an empty folder."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", required=True)
@@ -150,16 +143,14 @@ def main() -> None:
         }
         rows: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
         peaks: dict[str, float] = {}
-        for turn in range(options.repeats + 1):
-            for name, command in commands.items():
-                shutil.rmtree(out, ignore_errors=True)
-                out.mkdir()
-                if turn == options.repeats:
-                    peaks[name] = peak_memory(command, options.folder / "log.txt")
-                    continue
-                warm_memory(WARM)
-                rows[name].append(seconds(command, options.folder / "log.txt"))
+        log = options.folder / "log.txt"
+        for name, command in commands.items():
+            for _ in range(options.repeats):
+                fresh(out)
+                rows[name].append(seconds(command, log))
                 print(f"{n} {name}: {rows[name][-1]}", file=sys.stderr)
+            fresh(out)
+            peaks[name] = peak_memory(command, log)
         shutil.rmtree(out, ignore_errors=True)
         reference = min(next(iter(rows.values())))
         for name, found in rows.items():
