@@ -43,7 +43,8 @@ def test_given_keys_override_and_make_a_task_ones_own():
     assert preset("modif", epochs=30, rows=["cci"]).protocol_name == "published"
     assert Task(kind="class", data=DATA).protocol_name == "own"
     quick = preset("sec_struct", protocol="quick", epochs=2, sample={"train": 9})
-    assert (quick.protocol_name, quick.epochs) == ("quick", 2)
+    assert (quick.protocol_name, quick.epochs) == ("own", 2)
+    assert preset("sec_struct", protocol="quick").protocol_name == "quick"
     assert (quick.sample.train, quick.sample.valid, quick.sample.max_length) == (9, 200, 150)
     with pytest.raises(ValidationError, match="quick is a preset's"):
         Task(kind="class", data=DATA, protocol="quick")

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from coresift.files import read_yaml
 from coresift.settings import FilePath, Fraction, Modality, Positive, Precision, Section
-from coresift.tasks.readers.settings import LabelledData
+from coresift.tasks.readers.settings import LabelledData, Sampled
 
 
 class Pairwise(Section):
@@ -81,6 +81,12 @@ def task_presets() -> dict[str, dict[str, Any]]:
         name: {key: value for key, value in preset.items() if key not in (QUICK, SIZES)}
         for name, preset in task_table().items()
     }
+
+
+def _of_protocol(preset: str, protocol: str) -> dict[str, Any]:
+    """Values of `Task` that a preset gives by protocol."""
+    values = task_presets()[preset]
+    return _over(values, task_table()[preset][QUICK]) if protocol == QUICK else values
 
 
 def _over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
@@ -173,10 +179,7 @@ class Task(LabelledData):
             return values
         if name not in task_presets():
             raise ValueError(f"no task preset {name!r}; allowed: {', '.join(task_presets())}")
-        preset = task_presets()[name]
-        if quick:
-            preset = _over(preset, task_table()[name][QUICK])
-        return _over(preset, values)
+        return _over(_of_protocol(name, QUICK if quick else "published"), values)
 
     @model_validator(mode="after")
     def _check(self) -> Task:
@@ -196,21 +199,24 @@ class Task(LabelledData):
         A task without a preset is the user's own, and so is one with other training than its
         preset's: not the data, but how a model is trained on them.
         """
-        if self.protocol == QUICK:
-            return QUICK
         if self.preset is None:
             return "own"
-        preset = task_presets()[self.preset]
-        published = Task.model_construct(
-            **{**preset, "pairwise": Pairwise(**preset.get("pairwise", {}))}
+        values = _of_protocol(self.preset, self.protocol)
+        sample = values.get("sample")
+        preset = Task.model_construct(
+            **{
+                **values,
+                "pairwise": Pairwise(**values.get("pairwise", {})),
+                "sample": sample and Sampled(**sample),
+            }
         )
         memory = dict.fromkeys(PAIRWISE_MEMORY)
         mine, theirs = (
             {key: getattr(task, key) for key in TRAINING}
             | {"pairwise": task.pairwise.model_copy(update=memory)}
-            for task in (self, published)
+            for task in (self, preset)
         )
-        return "published" if mine == theirs else "own"
+        return self.protocol if mine == theirs else "own"
 
     def evaluates(self, row: str) -> bool:
         """Whether a row, by its name in `rows`, is evaluated."""
