@@ -7,7 +7,7 @@ SEED_FOLDER, SEED_NAME = ("seeds/{seeds}/", "-{seeds}") if SEED_JOBS[1:] else ("
 #: does a second task on the same files (another protocol).
 PROTECTED = {}
 for name, task in TASKS.items() if CFG.decontaminate.enabled else ():
-    reading = {"data": plain(task.data), "kind": task.kind}
+    reading = reading_of(task)
     if reading not in PROTECTED.values():
         PROTECTED[name] = reading
 PROTECTED_FILES = sorted({f for name in PROTECTED for f in TASKS[name].data.files()})
@@ -56,10 +56,7 @@ rule task_fasta:
     params:
         content=lambda w: contents(CFG.tasks[w.task]),
         modality=CFG.modality,
-        task=lambda w: {
-            "data": plain(CFG.tasks[w.task].data),
-            "kind": CFG.tasks[w.task].kind,
-        },
+        task=lambda w: reading_of(CFG.tasks[w.task]),
         code=code("task_fasta"),
     script:
         "../workflow/scripts/task_fasta.py"

@@ -17,6 +17,11 @@ def alone(task):
     return plain(task.model_copy(update={"rows": None}))
 
 
+def reading_of(task):
+    """What decides how a task's files are read, as plain data: other keys change no example."""
+    return {"data": plain(task.data), "kind": task.kind}
+
+
 def seeds_of(wildcards):
     """Seeds of a job."""
     return list(map(int, getattr(wildcards, "seeds", SEED_JOBS[0]).split("_")))

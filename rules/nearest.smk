@@ -33,10 +33,7 @@ rule nearest:
     params:
         content=lambda w: contents(CFG.tasks[w.task]),
         modality=CFG.modality,
-        task=lambda w: {
-            "data": plain(CFG.tasks[w.task].data),
-            "kind": CFG.tasks[w.task].kind,
-        },
+        task=lambda w: reading_of(CFG.tasks[w.task]),
         how=lambda w: {
             **CFG.evaluate.identity.model_dump(include={"examples", "coverage"}),
             "max_tokens": CFG.tasks[w.task].max_tokens,

@@ -80,6 +80,7 @@ rule study_runs:
         features=out("corpus/features.parquet"),
         pool_groups=out("corpus/groups.parquet"),
         corpus=out("corpus/summary.json"),
+        sources=out("corpus/sources.json"),
         validation=CHECKED.values(),
     output:
         runs=out("study/runs.parquet"),
@@ -104,7 +105,6 @@ rule study_runs:
         bootstrap=CFG.evaluate.bootstrap,
         seed=CFG.seed,
         config=CFG.model_dump(mode="json", by_alias=True),
-        sources=CFG.corpus.fasta,
         way=own_way(CFG.influence),
         damping=CFG.influence.resolved().damping,
         benchmarks={

@@ -4,6 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 from coresift.config import load_config
+from coresift.export.sources import describe_sources
 from coresift.files import write_json
 from coresift.heldout.masks import Masks
 from coresift.heldout.tables import HELD_OUT_LOSS
@@ -14,7 +15,7 @@ from coresift.settings import ConfigError
 from coresift.study.book import Book
 from coresift.study.cells import cells_of, of_round, runs_of
 from coresift.study.decide import decisions, ranking
-from coresift.study.facts import source_facts, times
+from coresift.study.facts import times
 from coresift.study.gather import held_out_runs, trait_runs
 from coresift.study.settings import Round
 from coresift.study.tables import RUN
@@ -268,7 +269,7 @@ def test_losses_of_groups_and_of_their_own_letters(tmp_path):
 
 def test_facts_of_files_and_times(tmp_path):
     (tmp_path / "a.fa").write_text(">a\nACGU\n")
-    (found,) = source_facts([str(tmp_path / "a.fa")])
+    (found,) = describe_sources({"a": tmp_path / "a.fa"}).values()
     assert (found["file"], found["bytes"]) == ("a.fa", 8)
     assert len(found["sha256"]) == 64
     for name, seconds in (("x", 2.5), ("y", 3.5)):

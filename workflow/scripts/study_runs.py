@@ -17,5 +17,6 @@ files, params, output = snakemake.input, snakemake.params, snakemake.output
 sets = read_table(files.sets, HELD_OUT)
 write_table(output.runs, all_runs(files, params, sets, Masks(**params.masks)), RUN)
 validation = dict(zip(params.validation, files.validation, strict=True))
-facts = study_facts(params, read_json(files.corpus), validation, PACKAGE.parents[1])
+described = read_json(files.corpus), read_json(files.sources)
+facts = study_facts(params, *described, validation, PACKAGE.parents[1])
 write_json(output.facts, facts)

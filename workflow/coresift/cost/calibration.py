@@ -22,6 +22,7 @@ from transformers import PreTrainedModel
 from coresift.config import Config
 from coresift.corpus.blocks import sequence_id
 from coresift.cost.operations import Flops, Load, Pass, flops, make_model
+from coresift.dag.machine import processor
 from coresift.files import read_json
 from coresift.hashing import seeded_generator
 from coresift.influence.engine import InfluenceEngine, resolve_settings
@@ -210,10 +211,7 @@ def calibrate(config: Config, works: list[Work], tokens: int) -> Calibration:
 def _device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
-    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return f"CPU {(names or [platform.processor()])[0]}"
+    return f"CPU {processor() or platform.processor()}"
 
 
 def _random_sequences(encoder: Encoder, n: int, length: int) -> pl.DataFrame:

@@ -20,7 +20,7 @@ from coresift.cost.stages import Costs, Stage
 from coresift.hashing import seeded_generator
 from coresift.tasks.cnn import CHANNELS
 from coresift.tasks.probe import Batches
-from coresift.tasks.problem import MAX_CPU_MAP_PADDING, MAX_PADDING
+from coresift.tasks.problem import max_padding
 from coresift.tasks.settings import Task
 from coresift.tasks.splits import SPLITS
 
@@ -39,7 +39,7 @@ class TaskReading:
     Args:
         found: lengths of the examples.
         tokens_per_batch: padded tokens of one forward pass (`evaluate.tokens_per_batch`).
-        max_padding: most padding in one forward pass, see `Problem.run`.
+        max_padding: most padding in one forward pass, see `problem.max_padding`.
     """
 
     def __init__(
@@ -214,11 +214,7 @@ class Evaluation(Costs):
 
     def _reading(self, task: Task, found: Examples, tuned: bool) -> TaskReading:
         """Examples cut as on this device; rows of a frozen encoder are stored and not padded."""
-        pairwise = task.kind == "pairwise"
-        if pairwise and self.device.on_host:
-            padding = MAX_CPU_MAP_PADDING
-        else:
-            padding = MAX_PADDING if pairwise or tuned else 1.0
+        padding = max_padding(task, tuned, self.device.on_host)
         return TaskReading(task, found, self.config.evaluate.tokens_per_batch, padding)
 
     def _read(self, reading: TaskReading, task: Task) -> tuple[Reading, Reading]:

@@ -33,9 +33,7 @@ class Reading:
         return Reading(self.encoder * factor, self.units * factor, self.again * factor)
 
     def __add__(self, other: Reading) -> Reading:
-        a, b = self.encoder, other.encoder
-        sums = (a.sequences + b.sequences, a.tokens + b.tokens, a.squares + b.squares)
-        load = Load(*sums, a.counted)
+        load = self.encoder + other.encoder
         return Reading(load, self.units + other.units, self.again + other.again)
 
 
@@ -80,9 +78,10 @@ def network_forward(task: Task, modality: str, read: Reading) -> float:
     A step is three times that.
     """
     block = 2 * 2 * KERNEL * CHANNELS * CHANNELS
+    shrinks = form_of(task.model_copy(update={"pooling": "mean"})) == "mean"
     share, blocks = 1.0, 0.0
     for stride in STRIDES:
-        if form_of(task.model_copy(update={"pooling": "mean"})) == "mean":
+        if shrinks:
             share /= stride
         blocks += block * share
     stem = 2 * STEM * len(ALPHABETS[modality].letters) * CHANNELS

@@ -28,6 +28,7 @@ from coresift.influence.gradients import Basis, Curvature, Forms
 from coresift.influence.settings import Influence
 from coresift.models.batching import token_budget_batches
 from coresift.models.checkpoint import build_model
+from coresift.models.precision import autocast
 from coresift.models.settings import model_presets
 from coresift.models.tokenizer import Encoder, build_tokenizer
 from coresift.tasks.heads import make_head
@@ -54,6 +55,10 @@ class Load:
     def __mul__(self, factor: float) -> Load:
         parts = (self.sequences * factor, self.tokens * factor, self.squares * factor)
         return Load(*parts, self.counted)
+
+    def __add__(self, other: Load) -> Load:
+        sums = (self.sequences + other.sequences, self.tokens + other.tokens)
+        return Load(*sums, self.squares + other.squares, self.counted)
 
 
 @dataclass(frozen=True)
@@ -219,7 +224,7 @@ def _model_bytes(
                 vars(module)["dropout"] = 0.0  # inside attention it would keep a (T, T) matrix
         ids = torch.full((max(1, budget // width), width), encoder.mask_id)
         with PeakMemory(model) as memory:
-            with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+            with autocast(torch.device("cpu"), precision):
                 logits = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits
             loss = logits.float().logsumexp(-1).sum()
             if train:

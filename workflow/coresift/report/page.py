@@ -109,6 +109,7 @@ def render(files: Any, plots: Sequence[str | Path], params: Any) -> str:
     """
     corpus, summary = read_json(files.corpus), read_json(files.summary)
     results, comparisons = read_csv(files.results, RESULT), read_csv(files.comparisons, COMPARISON)
+    seen = read_csv(files.seen, SEEN)
     same = "residues and steps" if params.compute == "equal_tokens" else "epochs"
     shown = {title: html_svg(p) for title, p in zip(params.titles, plots, strict=True)}
     return (
@@ -122,7 +123,7 @@ def render(files: Any, plots: Sequence[str | Path], params: Any) -> str:
             confidence=f"{params.confidence:.0%}",
             level=f"{_level(params):.0%}",
             compute=f"the same number of {same}",
-            verdict=read_verdict(files, params),
+            verdict=sentences(results, comparisons, seen, _level(params)),
             marks=_coloured(marks_table(comparisons)),
             legend=LEGEND,
             results=pl.read_csv(files.wide, infer_schema=False),
@@ -138,7 +139,7 @@ def render(files: Any, plots: Sequence[str | Path], params: Any) -> str:
             paper=paper_table(params.modality),
             notes=read_csv(files.notes, NOTE),
             trainings=read_csv(files.trainings, TRAINING),
-            seen=read_csv(files.seen, SEEN),
+            seen=seen,
             by_identity=wide_by_identity(read_csv(files.by_identity, BY_IDENTITY)),
             beside=pl.read_csv(files.beside),
             scale=SCALE[params.modality],

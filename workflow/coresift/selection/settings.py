@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -83,6 +84,14 @@ BudgetSetting = Annotated[
         }
     ),
 ]
+
+
+def check_distinct(section: Section, keys: Sequence[str]) -> None:
+    """Raise ValueError where a list of a section has a value twice."""
+    for key in keys:
+        values = getattr(section, key)
+        if len(set(values)) != len(values):
+            raise ValueError(f"{key} has a value twice: {', '.join(map(str, values))}")
 
 
 def with_controls(asked: list[str], controls: list[Control]) -> list[str]:
@@ -268,10 +277,7 @@ class Selection(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Selection:
-        for key in ("strategies", "budgets", "seeds", "controls"):
-            values = getattr(self, key)
-            if len(set(values)) != len(values):
-                raise ValueError(f"{key} has a value twice: {', '.join(map(str, values))}")
+        check_distinct(self, ("strategies", "budgets", "seeds", "controls"))
         seen: dict[tuple[str, str | None, str | None], str] = {}
         for name, request in self.requests().items():
             parts = parse(name)

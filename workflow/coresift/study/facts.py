@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 from collections.abc import Mapping, Sequence
@@ -11,35 +10,14 @@ from typing import Any
 
 import polars as pl
 
+from coresift.dag.machine import processor
 from coresift.dag.version import git_commit
-
-_CHUNK = 1 << 24
-
-
-def sha256(path: str | Path) -> str:
-    """Hex digest of a file's bytes."""
-    digest = hashlib.sha256()
-    with Path(path).open("rb") as handle:
-        while chunk := handle.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
-def source_facts(paths: Sequence[str]) -> list[dict[str, Any]]:
-    """Name, size and checksum of the corpus's files."""
-    return [
-        {"file": Path(path).name, "bytes": os.path.getsize(path), "sha256": sha256(path)}
-        for path in paths
-    ]
 
 
 def machine_facts() -> dict[str, Any]:
     """Processor, cores and system of this machine."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return {
-        "processor": models[0] if models else platform.machine(),
+        "processor": processor() or platform.machine(),
         "cores": os.cpu_count(),
         "system": platform.system(),
     }
@@ -69,13 +47,17 @@ def times(benchmarks: Mapping[str, Sequence[str]]) -> dict[str, dict[str, float]
 
 
 def study_facts(
-    params: Any, summary: Mapping[str, Any], validation: Mapping[str, str], root: str | Path
+    params: Any,
+    summary: Mapping[str, Any],
+    sources: Mapping[str, Any],
+    validation: Mapping[str, str],
+    root: str | Path,
 ) -> dict[str, Any]:
     """Everything that the page says of a run and its models do not.
 
     Args:
-        params: config (plain data), sources (paths), benchmarks (files by rule), way, damping.
-        summary: corpus/summary.json.
+        params: config (plain data), benchmarks (files by rule), way, damping.
+        summary: corpus/summary.json. sources: corpus/sources.json.
         validation: tables of the checks that have been made, by name (CSV).
         root: of the repository.
     """
@@ -84,7 +66,7 @@ def study_facts(
         "rounds": list(params.config["study"]["rounds"]),  # in their order, which JSON may lose
         "commit": git_commit(root),
         "machine": machine_facts(),
-        "sources": source_facts(params.sources),
+        "sources": [*sources.values()],
         "pool": {"sequences": summary["pool"], "residues": summary["residues"]},
         "times": times(params.benchmarks),
         "way": params.way,

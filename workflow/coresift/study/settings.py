@@ -7,7 +7,13 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from coresift.selection.names import coreset_name
-from coresift.selection.settings import BudgetSetting, Control, SelectionName, with_controls
+from coresift.selection.settings import (
+    BudgetSetting,
+    Control,
+    SelectionName,
+    check_distinct,
+    with_controls,
+)
 from coresift.settings import Section
 
 RoundName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
@@ -32,10 +38,7 @@ class Round(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Round:
-        for key in ("strategies", "budgets", "seeds", "tasks"):
-            values = getattr(self, key)
-            if len(set(values)) != len(values):
-                raise ValueError(f"{key} has a value twice: {', '.join(map(str, values))}")
+        check_distinct(self, ("strategies", "budgets", "seeds", "tasks"))
         return self
 
     @property

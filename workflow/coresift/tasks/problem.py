@@ -32,6 +32,18 @@ MAX_PADDING = 0.2
 MAX_CPU_MAP_PADDING = 0.05
 
 
+def max_padding(task: Task, tuned: bool, on_cpu: bool) -> float:
+    """Most padding in a forward pass of a task, as a share of its padded cost.
+
+    Args:
+        tuned: the encoder is run in the same pass; else its rows are stored.
+    """
+    if task.kind == "pairwise":
+        return MAX_CPU_MAP_PADDING if on_cpu else MAX_PADDING
+    # A head on stored rows pads nothing: smaller passes would win nothing.
+    return MAX_PADDING if tuned else 1.0
+
+
 @dataclass(frozen=True)
 class Work:
     """Where an evaluation keeps what a killed job goes on from: one file a seed.
@@ -107,12 +119,7 @@ class Problem:
         train = self.splits["train"]
         width = features(train[:1])[0].shape[1]
         head = make_head(self.task, width, self.targets.n_outputs).to(device)
-        pairwise = self.task.kind == "pairwise"
-        if pairwise and device.type == "cpu":
-            padding = MAX_CPU_MAP_PADDING
-        else:
-            # A head on stored rows pads nothing: smaller passes would win nothing.
-            padding = MAX_PADDING if pairwise or tuned is not None else 1.0
+        padding = max_padding(self.task, tuned is not None, device.type == "cpu")
         batches = Batches(self.costs, self.budget, padding)
         probe = Probe(self.task, head, tuned, features, self.scaled, batches, self.precision)
         resumable = None

@@ -37,10 +37,15 @@ def drop_test_copies(frame: pl.DataFrame, notes: Notes) -> pl.DataFrame:
     other = pl.col("split") != "test"
     same = frame.select(other & pl.col("ordered").is_in(test["ordered"].implode())).to_series()
     found = frame.select(other & pl.col("key").is_in(test["key"].implode())).to_series()
-    for name, rows in (("dropped_in_test", same), ("dropped_reversed_in_test", found & ~same)):
-        for split, n in frame.filter(rows)["split"].value_counts(sort=True).iter_rows():
-            count(notes, split, name, n)
+    _count(frame.filter(same), "dropped_in_test", notes)
+    _count(frame.filter(found & ~same), "dropped_reversed_in_test", notes)
     return frame.filter(~found)
+
+
+def _count(rows: pl.DataFrame, name: str, notes: Notes) -> None:
+    """Count examples by split."""
+    for split, n in rows["split"].value_counts(sort=True).iter_rows():
+        count(notes, split, name, n)
 
 
 def hash_valid(frame: pl.DataFrame, fraction: float) -> pl.DataFrame:
@@ -133,8 +138,7 @@ def sample_splits(frame: pl.DataFrame, sample: Sampled, notes: Notes) -> pl.Data
 
 def _keep(frame: pl.DataFrame, rows: pl.Expr, name: str, notes: Notes) -> pl.DataFrame:
     """The rows that hold; the others counted by split."""
-    for split, n in frame.filter(~rows)["split"].value_counts(sort=True).iter_rows():
-        count(notes, split, name, n)
+    _count(frame.filter(~rows), name, notes)
     return frame.filter(rows)
 
 
