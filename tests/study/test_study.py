@@ -1,5 +1,7 @@
 """Rounds, the rule of what helps, the page and what it is made from, on made-up figures."""
 
+import re
+
 import numpy as np
 import polars as pl
 import pytest
@@ -198,10 +200,18 @@ def test_finalists_by_mean_gain(book):
 
 def test_the_page_says_what_the_figures_do(book):
     page = texts(book, "toy")["toy.md"]
-    assert "what helps is cci at 1kr of 4 tested" in page
+    found = re.search(
+        r"what helps is cci at 1kr \((.*) nats below (.*), adjusted p .*\) of 4", page
+    )
+    assert found.group(2) == "random_length:cci-1kr"
+    assert float(found.group(1)) == pytest.approx(0.09, abs=0.006)
     assert "worse than a control: bottom_influence at 1kr" in page
+    assert "Learnt: at most 1 of 1 groups by source at a budget; at any, a." in page
+    assert "beat random in 1 of 1 comparisons: random_x10-1kr by 0.0" in page
+    assert re.search(r"random_length has (9|10)\d % of the gain of top_influence-1kr", page)
+    assert "of the gain of cci-1kr" not in page  # its lengths have a tenth of it
     assert "Not run: screen and shared." in page
-    assert "1kr (0.01 of the pool): 1 of 1 groups by source are learnt" in page
+    assert "1kr (1 % of the pool): 1 of 1 groups by source are learnt" in page
     assert "Fewer than 3 groups are learnt" in page
     assert "top_influence-1kr takes sequences 0.25 times as long" in page
     assert "top_influence-1kr takes 4.0 times the pool's share of low complexity" in page

@@ -63,8 +63,9 @@ class Book:
 
     @cached_property
     def rounds(self) -> dict[str, Round]:
-        """The rounds that are planned, in the order of the configuration."""
-        return {name: Round(**self.study["rounds"][name]) for name in self.own["rounds"]}
+        """The rounds that are planned, in the order of the configuration, those of tasks last."""
+        planned = {name: Round(**self.study["rounds"][name]) for name in self.own["rounds"]}
+        return dict(sorted(planned.items(), key=lambda item: bool(item[1].tasks)))
 
     @cached_property
     def coresets(self) -> dict[str, list[str]]:

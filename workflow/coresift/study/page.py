@@ -67,7 +67,7 @@ def _listed(names: list[str]) -> str:
 
 
 def _percent(book: Book, budget: str) -> str:
-    return f"{budget} ({book.share_of_pool(budget):.2g} of the pool)"
+    return f"{budget} ({100 * book.share_of_pool(budget):.2g} % of the pool)"
 
 
 def run_lines(book: Book) -> Iterator[str]:
@@ -94,9 +94,10 @@ def run_lines(book: Book) -> Iterator[str]:
         yield f"Not run: {_listed(missing)}. Nothing is said of them below.\n"
     if partial:
         yield f"Run in part: {_listed(partial)}. What is said of them may change.\n"
-    for label, run in book.study["beside"].items():
-        state = "on this page" if label in book.facts else "not run"
-        yield f"Ablation `{label}` (run {run}): {state}.\n"
+    beside = [*book.study["beside"]]
+    absent = [label for label in beside if label not in book.facts]
+    if beside:
+        yield f"Runs beside this one, not on this page: {_listed(absent)}.\n"
     facts = book.own
     pool, machine = facts["pool"], facts["machine"]
     yield (
@@ -122,19 +123,33 @@ def run_lines(book: Book) -> Iterator[str]:
 
 
 def short_lines(book: Book) -> Iterator[str]:
-    """The confirmatory decisions in a sentence each; or that there are none."""
+    """What is learnt, the regime, and the decisions that count, a sentence each."""
+    table = book.learnt()
+    if table.height:
+        counts = table.group_by("budget", maintain_order=True).agg(pl.col("learnt").sum())
+        groups = table["group"].n_unique()
+        known = table.filter("learnt")["group"].unique(maintain_order=True).to_list()
+        yield (
+            f"- Learnt: at most {counts['learnt'].max()!s} of {groups} groups by {book.group} at "
+            f"a budget; at any, {_listed(known)}."
+        )
+    yield from _regime_in_short(book)
     if FINAL not in book.started:
         yield (
-            f"The round `{FINAL}`, whose decisions count, has not been run: nothing on this page "
+            f"- The round `{FINAL}`, whose decisions count, has not been run: nothing on this page "
             "is a finding yet."
         )
         if SCREEN in book.started:
-            yield "\nThe screen below chooses what is to be tested, on seeds not used again."
+            yield "- The screen below chooses what is to be tested, on seeds not used again."
         return
     table = book.decisions.filter(pl.col("round") == FINAL)
     for (task,), rows in table.group_by("task", maintain_order=True):
-        helping = rows.filter(pl.col("decision") == "helps")
-        names = [f"{r['selection']} at {r['budget']}" for r in helping.to_dicts()]
+        helping = [r for r in rows.to_dicts() if r["decision"] == "helps"]
+        names = [
+            f"{r['selection']} at {r['budget']} ({r['gain']:.3f} nats below {r['control']}, "
+            f"adjusted p {r['p_adjusted']:.2g})"
+            for r in helping
+        ]
         tested = rows.filter(pl.col("decision") != "unknown").height
         what = f"{_listed(names)} of {tested} tested" if names else f"none of {tested} tested"
         yield f"- {title_of(str(task))}: by the rule of README.md, what helps is {what}."
@@ -142,6 +157,23 @@ def short_lines(book: Book) -> Iterator[str]:
         if worse.height:
             bad = [f"{r['selection']} at {r['budget']}" for r in worse.to_dicts()]
             yield f"- {title_of(str(task))}: worse than a control: {_listed(bad)}."
+
+
+def _regime_in_short(book: Book) -> Iterator[str]:
+    """Where more sequences at equal residues lower the loss, of all rounds."""
+    rows = _held_out(book.comparisons.filter(pl.col("role") == "regime"))
+    for task in rows["task"].unique(maintain_order=True):
+        own = rows.filter(pl.col("task") == task)
+        better = own.filter(pl.col("mark") == "better").to_dicts()
+        names = [
+            f"{r['selection']} by {r['gain']:.3f} nats (adjusted p {r['p_adjusted']:.2g}, round "
+            f"`{r['round']}`)"
+            for r in better
+        ]
+        yield (
+            f"- {title_of(task)}: more sequences at equal residues (random_x10, pool) beat random "
+            f"in {len(better)} of {own.height} comparisons: {_listed(names)}."
+        )
 
 
 def learnt_lines(book: Book) -> Iterator[str]:
@@ -251,6 +283,7 @@ def disguise_lines(book: Book) -> Iterator[str]:
             seen.add(name)
             low = complexity[name] / pool_complexity if pool_complexity else None
             ratio = length[name] / pool_length
+            recovered = _recovered(book, part, name, pair)
             rows.append(
                 {
                     "selection": name,
@@ -258,9 +291,14 @@ def disguise_lines(book: Book) -> Iterator[str]:
                     "low complexity / pool's": low,
                     "gain over random": pair["gain"],
                     "mark": pair["mark"],
-                    **_recovered(book, part, name, pair),
+                    **recovered,
                 }
             )
+            said += [
+                f"- {kind} has {100 * gain / pair['gain']:.0f} % of the gain of {name}."
+                for kind, gain in ((k.removeprefix("gain of "), g) for k, g in recovered.items())
+                if pair["mark"] == "better" and gain is not None and gain > pair["gain"] / 2
+            ]
             if ratio > _LENGTH or ratio < 1 / _LENGTH:
                 said.append(f"- {name} takes sequences {ratio:.2f} times as long as the pool's.")
             if low is not None and low > _COMPLEXITY:
