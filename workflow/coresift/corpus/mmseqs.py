@@ -3,6 +3,12 @@
 Steinegger & Soeding 2017 (search), 2018 (linclust). Only the forward strand is compared: the models
 read one strand. Results do not depend on threads, nor on how the pool is cut into buckets: each
 pool sequence is a query of its own against all examples, and the pool is clustered as a whole.
+
+Clusters are made by linclust's own steps, less two shortcuts of `mmseqs linclust`. That takes
+reverse complements of RNA for near duplicates, and it clusters in two stages and joins the two, so
+that a member need not align to its representative. Here there is one stage: every member has been
+aligned to its representative. k-mer matches of the other strand are left out, and what they leave
+alone is clustered again by itself.
 """
 
 from __future__ import annotations
@@ -32,6 +38,14 @@ _SEARCH = {
 #: From this identity on proteins are aligned only where they share k-mers, not similar ones alone:
 #: a twentieth of the time at the same finds (benchmarks/leakage).
 _EXACT_FROM = 0.8
+#: Identity and coverage decide, not the E-value, which grows with the number of sequences.
+_ANY_E_VALUE = ("-e", "1e6")
+#: Keeps k-mer matches of the strand: the scores of the other's are below zero.
+_SCORE = ("--filter-column", "2")
+_FORWARD = (*_SCORE, "--comparison-operator", "ge", "--comparison-value", "0")
+_REVERSE = (*_SCORE, "--comparison-operator", "le", "--comparison-value", "-1")
+#: k-mers of a sequence that linclust matches, beside one for every five nucleotides.
+_KMERS = "21"
 #: Examples that may pass the prefilter for one pool sequence.
 _MAX_EXAMPLES = 1000
 
@@ -103,8 +117,7 @@ def similar(
             *("easy-search", queries, targets, hits, Path(folder, "work")),
             *("--dbtype", _DBTYPE[modality], *_SEARCH[modality]),
             *("--exact-kmer-matching", str(int(identity >= _EXACT_FROM))),
-            # Identity and coverage decide, not the E-value, which grows with the examples' number.
-            *("-e", "1e6", "--min-seq-id", str(identity), "--max-seqs", str(_MAX_EXAMPLES)),
+            *(*_ANY_E_VALUE, "--min-seq-id", str(identity), "--max-seqs", str(_MAX_EXAMPLES)),
             *("--mask", "0", "--threads", str(threads)),
             *("--format-output", "query,target,fident,qcov,tcov"),
         )
@@ -139,26 +152,63 @@ def cluster(
 ) -> pl.DataFrame:
     """Clusters of the pool by linclust (columns of `CLUSTER`), in hash order.
 
-    A member aligns to its cluster's representative with at least `identity`, over at least
-    `coverage` of the member's length. Neither threads nor memory change the result.
+    A member aligns to its cluster's representative, on the forward strand, with at least
+    `identity`, over at least `coverage` of the member's length (of two of one length, of either's).
+    Two sequences that would align may be in different clusters: only those that share a k-mer with
+    a representative are compared. Neither threads nor memory change the result.
 
     Raises:
         MmseqsError: MMseqs2 failed, or lost a sequence.
     """
+    limits = ["--min-seq-id", str(identity), "-c", str(coverage), "--cov-mode", "1"]
+    workers = ["--threads", str(threads)]
+    memory = ["--split-memory-limit", f"{memory_mb * 3 // 4}M"]
+    pool = iter_pool(buckets, ["seq_id", "sequence"])
+    found, alone = _cluster_once(pool, modality, limits, workers, memory)
+    while len(alone):
+        logger.info("%d sequences matched the other strand alone: clustered again", len(alone))
+        pool = iter_pool(buckets, ["seq_id", "sequence"])
+        again = (frame.filter(pl.col("seq_id").is_in(alone.implode())) for frame in pool)
+        more, alone = _cluster_once(again, modality, limits, workers, memory)
+        found = found.update(more, on="seq_id")
+    return conform(found.sort("seq_id"), CLUSTER)
+
+
+def _cluster_once(
+    pool: Iterable[pl.DataFrame],
+    modality: str,
+    limits: Sequence[str],
+    workers: Sequence[str],
+    memory: Sequence[str],
+) -> tuple[pl.DataFrame, pl.Series]:
+    """Columns of `CLUSTER`, and who is alone after k-mer matches of the other strand were left out.
+
+    The longest sequence is never among these: it is what others are matched to.
+    """
     with tempfile.TemporaryDirectory() as folder:
         fasta, table = Path(folder, "pool.fasta"), Path(folder, "clusters.tsv")
-        database, clusters = Path(folder, "pool"), Path(folder, "clusters")
-        pool = iter_pool(buckets, ["seq_id", "sequence"])
+        names = ("pool", "matches", "forward", "aligned", "clusters")
+        database, matches, forward, aligned, clusters = (Path(folder, name) for name in names)
         n = _write_fasta(fasta, (frame.rename({"seq_id": "name"}) for frame in pool))
         if n == 0:
-            return pl.DataFrame(schema=dict(CLUSTER))
+            return pl.DataFrame(schema=dict(CLUSTER)), pl.Series(dtype=pl.String)
         mmseqs("createdb", fasta, database, "--dbtype", _DBTYPE[modality], "--shuffle", "0")
         mmseqs(
-            *("linclust", database, clusters, Path(folder, "work")),
-            *("--min-seq-id", str(identity), "-c", str(coverage), "--cov-mode", "1"),
-            *("--threads", str(threads), "--split-memory-limit", f"{memory_mb * 3 // 4}M"),
+            "kmermatcher", database, matches, *limits, "--kmer-per-seq", _KMERS, *memory, *workers
         )
-        mmseqs("createtsv", database, database, clusters, table)
+        turned = pl.Series(dtype=pl.String)
+        if modality == "rna":
+            turned = _turned(database, matches, Path(folder, "turned"), workers)
+            mmseqs("filterdb", matches, forward, *_FORWARD, *workers)
+            matches = forward
+        # Mode 3 counts identical positions, where linclust's would estimate them from the score.
+        mmseqs(
+            *("align", database, database, matches, aligned, "--alignment-mode", "3"),
+            *(*limits, *_ANY_E_VALUE, *workers),
+        )
+        # Greedily, the longest first, as linclust clusters by this coverage.
+        mmseqs("clust", database, aligned, clusters, "--cluster-mode", "3", *workers)
+        mmseqs("createtsv", database, database, clusters, table, *workers)
         found = pl.read_csv(
             table,
             separator="\t",
@@ -166,5 +216,19 @@ def cluster(
             schema={"cluster_id": pl.String, "seq_id": pl.String},
         )
     if found["seq_id"].n_unique() != n or found.height != n:
-        raise MmseqsError(f"{n} sequences went into linclust, {found.height} came out")
-    return conform(found.sort("seq_id"), CLUSTER)
+        raise MmseqsError(f"{n} sequences went into clustering, {found.height} came out")
+    alone = found.filter(pl.len().over("cluster_id") == 1, pl.col("seq_id").is_in(turned.implode()))
+    return found, alone["seq_id"]
+
+
+def _turned(database: Path, matches: Path, target: Path, workers: Sequence[str]) -> pl.Series:
+    """Names of the sequences that k-mers match on the other strand."""
+    mmseqs("filterdb", matches, target, *_REVERSE, *workers)
+    table = target.with_suffix(".tsv")
+    mmseqs("createtsv", database, database, target, table, *workers)
+    texts, numbers = ("representative", "seq_id"), ("score", "diagonal")
+    types = {**dict.fromkeys(texts, pl.String), **dict.fromkeys(numbers, pl.Int64)}
+    rows = pl.scan_csv(
+        table, separator="\t", has_header=False, schema=types, raise_if_empty=False, glob=False
+    )
+    return rows.select(pl.col("seq_id").unique()).collect(engine="streaming").to_series()

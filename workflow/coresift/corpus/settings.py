@@ -29,10 +29,14 @@ _RNA, _PROTEIN = KMER_LIMITS["rna"], KMER_LIMITS["protein"]
 
 
 class Cluster(Section):
-    """Near-duplicate clusters of the pool (MMseqs2 linclust)."""
+    """Near-duplicate clusters of the pool (MMseqs2, by linclust's steps; forward strand)."""
 
-    identity: Fraction = Field(0.9, description="identical positions, member to representative")
-    coverage: Fraction = Field(0.8, description="share of the member's residues aligned")
+    identity: Fraction = Field(
+        0.9, description="least share of identical positions, every member to its representative"
+    )
+    coverage: Fraction = Field(
+        0.8, description="least share of the member's residues in that alignment"
+    )
     threads: Positive = Field(8, description="threads; does not change any result")
 
 
