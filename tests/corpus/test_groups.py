@@ -1,5 +1,7 @@
 """Groups of sequences by source, header and table, and their merge over the pool."""
 
+import importlib
+
 import polars as pl
 import pytest
 from coresift.config import ConfigError, check_paths, load_config
@@ -115,6 +117,32 @@ def test_a_table_may_have_more_columns_and_ids_than_the_corpus(tmp_path):
     assert found == {
         sequence_id("ACGUA"): "x, y", sequence_id("ACGUC"): None, sequence_id("ACGUG"): None
     }  # fmt: skip
+
+
+def test_quotes_are_letters_where_tabs_separate(tmp_path):
+    names = ["a", "b", "c", "d"]
+    parts, _ = parts_of(
+        tmp_path, {"p": [(n, f"ACGU{i}") for n, i in zip(names, "ACGU", strict=True)]}, 1
+    )
+    groups = ['"Candidatus" X', '"x', "y", 'z"']
+    rows = [f"{name}\t{group}" for name, group in zip(names, groups, strict=True)]
+    (tmp_path / "t.tsv").write_text("\n".join(["id\tgroup", *rows]))
+    found = dict(grouped(parts, by_table(tmp_path / "t.tsv")).rows())
+    assert found == {sequence_id(f"ACGU{i}"): g for i, g in zip("ACGU", groups, strict=True)}
+
+
+@pytest.mark.parametrize(("module", "kind"), [("gzip", None), ("bz2", "bzip2"), ("lzma", "xz")])
+def test_a_compressed_table_is_read_or_refused(tmp_path, module, kind):
+    parts, _ = parts_of(tmp_path, {"p": [("a", "ACGUA")]}, 1)
+    path = tmp_path / "t.tsv"
+    path.write_bytes(importlib.import_module(module).compress(b"id\tgroup\na\tx\n"))
+    if kind is None:
+        assert grouped(parts, by_table(path))["g"].to_list() == ["x"]
+    else:
+        with pytest.raises(
+            CorpusError, match=f"t.tsv: compressed by {kind}; .* plain, gzip or zstd"
+        ):
+            by_table(path)
 
 
 def test_groupings_are_merged_over_the_pool_and_counted(tmp_path):

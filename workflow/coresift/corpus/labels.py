@@ -91,11 +91,16 @@ def by_label(paths: Mapping[str, Sequence[str | Path]]) -> Labels:
 def by_table(path: str | Path) -> Labels:
     """`Labels` from a CSV or TSV file with columns id and group, by the records' ids.
 
+    A quote is a letter like any other where tabs separate; in a CSV it encloses a value.
+
     Raises:
         CorpusError: (when called) the file is no such table, or has an id of a record twice.
     """
-    scanned = pl.scan_csv(str(path), separator=separator_of(path), infer_schema=False, glob=False)
-    table = scanned.select("id", "group")
+    separator = separator_of(path)
+    quote = None if separator == "\t" else '"'
+    table = pl.scan_csv(
+        str(path), separator=separator, quote_char=quote, infer_schema=False, glob=False
+    ).select("id", "group")
 
     def labels(source: str, bucket: int, rows: pl.DataFrame) -> pl.Series:
         ids = rows.lazy().select(pl.col("source_id").unique())

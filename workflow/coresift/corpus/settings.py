@@ -47,7 +47,9 @@ class Grouping(Section):
         None, description="found in a record's header, its one group in parentheses is the group"
     )
     table: FilePath | None = Field(
-        None, description="CSV or TSV with columns id (a record's) and group"
+        None,
+        description="CSV or TSV (plain, gzip or zstd) with columns id (a record's) and group; in a "
+        "TSV a quote is a letter like any other",
     )
 
     @model_validator(mode="after")
