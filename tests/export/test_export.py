@@ -3,21 +3,25 @@
 import gzip
 import hashlib
 import subprocess
+from typing import Annotated, get_args, get_origin
 
 import polars as pl
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from coresift.config import load_config
+from coresift.config import Config, load_config
 from coresift.corpus.subset import PoolError
 from coresift.corpus.tables import FEATURE, SEQUENCE, group_schema
 from coresift.dag.version import git_commit
-from coresift.export.card import Origin, coreset_card, corpus_card, portable, size_category
+from coresift.export.card import Origin, coreset_card, corpus_card, size_category
 from coresift.export.comparison import compare
 from coresift.export.coreset import Beside, ordered_rows, write_coreset
+from coresift.export.recipe import PATH_KEYS, portable
 from coresift.export.sources import describe_sources
+from coresift.settings import FilePath
 from coresift.tables import write_table
+from pydantic import BaseModel
 
 SEQUENCES = ["ACGUACGU", "GGGG", "ACGU", "CCCCCC", "UUUUU"]
 #: Record e/1-4 is whole; of the others with coordinates the windows are cut.
@@ -201,6 +205,56 @@ def test_the_card_of_a_coreset(tables, coreset, origin):
     again = load_config(config)
     assert again.corpus.fasta == ["x|y.fa", "z.fa"]
     assert again == load_config(portable(CONFIG))
+
+
+def test_a_recipe_loses_folders_of_paths_and_nothing_else():
+    config = {
+        "corpus": {
+            "fasta": ["/a/x.fa", "y.fa"],
+            "groups": {"rfam": {"regex": r"/(RF\d+)"}, "t": {"table": "/a/y.fa"}},
+        },
+        "tasks": {
+            "one": {"data": {"train": "/d/x/train.csv", "test": "/d/test.csv"}},
+            "two": {"data": {"train": "/d/y/train.csv", "label": "/label"}},
+        },
+        "downloads": {"/d/x/train.csv": {"url": "u1"}, "/d/y/train.csv": {"url": "/u2"}},
+        "seed": 1,
+    }
+    assert portable(config) == {
+        "corpus": {
+            "fasta": ["x.fa", "y.fa"],
+            "groups": {"rfam": {"regex": r"/(RF\d+)"}, "t": {"table": "a/y.fa"}},
+        },
+        "tasks": {
+            "one": {"data": {"train": "x/train.csv", "test": "test.csv"}},
+            "two": {"data": {"train": "y/train.csv", "label": "/label"}},
+        },
+        "downloads": {"x/train.csv": {"url": "u1"}, "y/train.csv": {"url": "/u2"}},
+        "seed": 1,
+    }
+    same = {"corpus": {"fasta": ["/x.fa", "x.fa", "/b/x.fa"]}}
+    assert portable(same) == {"corpus": {"fasta": ["/x.fa", "x.fa", "b/x.fa"]}}
+
+
+def path_keys(annotation, metadata, key):
+    """Keys of the settings that are of type `FilePath`."""
+    if any(m in FilePath.__metadata__ for m in metadata):
+        yield ".".join(key)
+    elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        for name, field in annotation.model_fields.items():
+            yield from path_keys(field.annotation, field.metadata, (*key, name))
+    else:
+        many = get_origin(annotation) in (list, dict, tuple)
+        inner = get_args(annotation)[:1] if get_origin(annotation) is Annotated else None
+        for part in inner or get_args(annotation):
+            kept = part.__metadata__ if get_origin(part) is Annotated else ()
+            yield from path_keys(part, kept, (*key, "*") if many else key)
+
+
+def test_every_path_of_the_settings_is_known_to_recipes():
+    found = set(path_keys(Config, (), ()))
+    assert {"corpus.fasta.*", "tasks.*.data.train"} <= found
+    assert set(PATH_KEYS) == found | {f"{s}.preset" for s in ("base", "pretrain", "validate")}
 
 
 def test_the_card_of_a_pool_names_its_tables(tables, origin):

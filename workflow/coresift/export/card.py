@@ -7,7 +7,6 @@ The head is documented at huggingface.co/docs/hub/datasets-cards and, for `confi
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any
 import yaml
 
 from coresift.alphabet import ALPHABETS
+from coresift.export.recipe import portable
 
 #: The hub's size classes: the number of rows that each ends at, and its name.
 _SIZES = (
@@ -247,7 +247,8 @@ def _history(origin: Origin, made: Iterable[tuple[str, int, int]]) -> str:
                 _table(("step", "sequences", "residues"), [*_steps(origin.summary), *made]),
                 "## How to make it again\n",
                 "With coresift's code as below, this configuration as `config.yaml`, and what it "
-                "names by an absolute path put beside it (only the names are kept here):\n",
+                "names by an absolute path put beside it (of these paths only as much is kept here "
+                "as tells them apart):\n",
                 f"    snakemake --cores all {target} --configfile config.yaml\n",
                 "<details><summary>config.yaml</summary>\n",
                 f"```yaml\n{_yaml(portable(origin.config))}```\n",
@@ -291,15 +292,6 @@ def _steps(summary: Mapping[str, Any]) -> list[tuple[str, int, int | str]]:
         ("held out", held_out["sequences"], held_out["residues"]),
         ("pool", summary["pool"], summary["residues"]),
     ]
-
-
-def portable(value: Any) -> Any:
-    """Plain data without the folders of absolute paths, which say nothing elsewhere."""
-    if isinstance(value, Mapping):
-        return {portable(key): portable(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [portable(item) for item in value]
-    return Path(value).name if isinstance(value, str) and os.path.isabs(value) else value
 
 
 def _yaml(values: Mapping[str, Any]) -> str:
