@@ -121,13 +121,10 @@ def test_nearest_equals_brute_force(tmp_path_factory, held_out, others, k):
     wanted = rows_of(held_out)
     found = nearest(wanted, buckets_of(folder, rows_of(others)), k)
     assert found["seq_id"].to_list() == wanted["seq_id"].to_list()
-    for sequence, near, in_pool in zip(
-        wanted["sequence"], found["nearest"], found["in_pool"], strict=True
-    ):
+    for sequence, near in zip(wanted["sequence"], found["nearest"], strict=True):
         own = words(sequence, k)
         expected = max(len(own & words(other, k)) / len(own) for other in others) if own else None
         assert near == expected
-        assert in_pool == (sequence in others)
 
 
 def test_sets_are_samples_without_what_the_pool_has(tmp_path, pool):
@@ -144,19 +141,23 @@ def test_sets_are_samples_without_what_the_pool_has(tmp_path, pool):
     lines = [*new, new[0].lower(), pool["sequence"][0], pool["sequence"][5], "ACG", "ACGU!"]
     fasta = tmp_path / "mine.fa"
     fasta.write_text("".join(f">r{i}\n{s}\n" for i, s in enumerate(lines)))
-    mine, report = file_set(fasta, "rna", LIMITS, 1000, 3)
+    buckets = buckets_of(tmp_path, pool)
+    mine, report = file_set(fasta, "rna", LIMITS, 1000, 3, buckets)
     assert (report["records"], report["rejected"]) == (35, {"letters": 1, "too_short": 1})
-    assert set(mine["sequence"]) == {*new, pool["sequence"][0], pool["sequence"][5]}
-    few, _ = file_set(fasta, "rna", LIMITS, 7, 3)
+    assert set(mine["sequence"]) == set(new)
+    few, _ = file_set(fasta, "rna", LIMITS, 7, 3, buckets)
     assert few.height == 7
     assert set(few["seq_id"]) < set(mine["seq_id"])
-    found = held_out_sets({"pool": one, "mine": mine}, buckets_of(tmp_path, pool), 8)
+    # A sample of what is new: the pool's own 400 take no places of it.
+    fasta.write_text("".join(f">r{i}\n{s}\n" for i, s in enumerate([*pool["sequence"], *new])))
+    assert file_set(fasta, "rna", LIMITS, 7, 3, buckets)[0].equals(few)
+    found = held_out_sets({"pool": one, "mine": mine}, buckets, 8)
     assert found.columns == list(HELD_OUT)
     assert found.select("set", "seq_id").is_sorted("set")
     assert set(found.filter(set="mine")["sequence"]) == set(new)
     assert found.filter(set="pool").select(one.columns).equals(one)
     assert found["nearest"].is_between(0, 1).all()
-    empty = held_out_sets({}, buckets_of(tmp_path, pool), 8)
+    empty = held_out_sets({}, buckets, 8)
     assert (empty.columns, empty.height) == (list(HELD_OUT), 0)
 
 
@@ -166,9 +167,10 @@ def test_a_set_that_is_no_test_is_an_error(tmp_path, pool):
     buckets = buckets_of(tmp_path, pool)
     fasta = tmp_path / "mine.fa"
     fasta.write_text(f">a\n{pool['sequence'][3]}\n")
-    known, _ = file_set(fasta, "rna", LIMITS, 10, 0)
-    with pytest.raises(CorpusError, match=r"heldout\.files\.mine: the pool has all 1 sequences"):
-        held_out_sets({"mine": known}, buckets, 8)
+    with pytest.raises(
+        CorpusError, match=r"mine.fa: the pool has all 1 sequences of this held-out"
+    ):
+        file_set(fasta, "rna", LIMITS, 10, 0, buckets)
     for text, message in [
         ("", "mine.fa: empty file"),
         (">a\nACG\n", "0 of 1 records accepted, rejected: 1 too_short; a held-out set needs one"),
@@ -176,7 +178,7 @@ def test_a_set_that_is_no_test_is_an_error(tmp_path, pool):
     ]:
         fasta.write_text(text)
         with pytest.raises(CorpusError, match=message):
-            file_set(fasta, "rna", LIMITS, 10, 0)
+            file_set(fasta, "rna", LIMITS, 10, 0, buckets)
 
 
 def test_groups_of_the_sets(tmp_path):

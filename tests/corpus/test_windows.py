@@ -273,7 +273,7 @@ def test_a_window_is_in_its_record_s_group(tmp_path):
 
 def test_a_held_out_file_is_cut_as_the_corpus(tmp_path):
     (tmp_path / "h.fa").write_text(">a\nACGUACGUACGGUUC\n>b\nGGUUC\n")
-    found, report = file_set(tmp_path / "h.fa", "rna", limits(), 9, 0)
+    found, report = file_set(tmp_path / "h.fa", "rna", limits(), 9, 0, [])
     assert sorted(found["sequence"]) == ["ACGUACGUAC", "GGUUC"]
     assert (report["items"], report["accepted"]) == (3, 3)
 

@@ -16,7 +16,9 @@ if files.heldout:
     sets[POOL] = pool_set(files.heldout, params.size, params.seed)
 for name, path in zip(params.names, files.fasta, strict=True):
     limits = Limits.of(params.corpus)
-    sets[name], reports[name] = file_set(path, params.modality, limits, params.size, params.seed)
+    sets[name], reports[name] = file_set(
+        path, params.modality, limits, params.size, params.seed, files.pool
+    )
 found = held_out_sets(sets, files.pool, params.k)
 write_json(snakemake.output.report, reports)
 write_table(snakemake.output.sets, found, HELD_OUT)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,27 +50,56 @@ def pool_set(buckets: Sequence[str | Path], size: int, seed: int) -> pl.DataFram
 
 
 def file_set(
-    path: str | Path, modality: str, limits: Limits, size: int, seed: int
+    path: str | Path,
+    modality: str,
+    limits: Limits,
+    size: int,
+    seed: int,
+    pool: Sequence[str | Path],
 ) -> tuple[pl.DataFrame, dict[str, Any]]:
     """At most `size` distinct sequences of a FASTA file, by seeded hash, and the file's counts.
 
-    Records are normalised, judged and counted as those of the corpus. Memory is that of a sample.
+    Records are normalised, judged and counted as those of the corpus. What the pool has letter by
+    letter is left out before the sample is drawn. Memory is that of the ids of the file.
+
+    Args:
+        pool: buckets of the pool proper.
 
     Raises:
-        CorpusError: see `ingest`; or no record is accepted.
+        CorpusError: see `ingest`; or no record is accepted, or the pool has all of them.
     """
+    ids = pl.concat(frame["seq_id"] for frame in _accepted(path, Judge("", modality, limits)))
+    ids = ids.unique()
+    shared = _shared(ids, pool)
     judge = Judge("", modality, limits)
-
-    def frames() -> Any:
-        for block in read_blocks(path):
-            yield judge.accept(block).distinct()
-            judge.rejects.clear()
-
-    found = sample_distinct(frames(), _ROW, size, seed, "heldout size")
+    new = (
+        frame.filter(~pl.col("seq_id").is_in(shared.implode())) for frame in _accepted(path, judge)
+    )
+    found = sample_distinct(new, _ROW, size, seed, "heldout size")
     report = judge.report(path, judge.problems(path))
-    if not found.height:
+    if not len(ids):
         raise CorpusError(f"{path}: {counts_text(report)}; a held-out set needs one")
+    logger.info("%s: %d distinct sequences, %d of them in the pool", path, len(ids), len(shared))
+    if not found.height:
+        raise CorpusError(
+            f"{path}: the pool has all {len(ids)} sequences of this held-out file; what a model "
+            "learns from is no test of it"
+        )
     return found, report
+
+
+def _accepted(path: str | Path, judge: Judge) -> Iterator[pl.DataFrame]:
+    """Columns seq_id, sequence and length of the accepted records of a file."""
+    for block in read_blocks(path):
+        yield judge.accept(block).distinct()
+        judge.rejects.clear()
+
+
+def _shared(ids: pl.Series, pool: Sequence[str | Path]) -> pl.Series:
+    """The distinct ids that the pool has."""
+    wanted, empty = ids.implode(), ids.clear()
+    frames = iter_pool(pool, ["seq_id"])
+    return pl.concat([empty, *(f["seq_id"].filter(f["seq_id"].is_in(wanted)) for f in frames)])
 
 
 def nearest(held_out: pl.DataFrame, pool: Sequence[str | Path], k: int) -> pl.DataFrame:
@@ -83,55 +112,34 @@ def nearest(held_out: pl.DataFrame, pool: Sequence[str | Path], k: int) -> pl.Da
 
     Returns:
         Columns seq_id; nearest, the largest share of its distinct k-mers that one sequence of the
-        pool has, null for a sequence shorter than k; in_pool, whether the pool has the sequence.
+        pool has, null for a sequence shorter than k.
     """
     index = KmerIndex(held_out["sequence"].to_list(), k)
     most = np.zeros(held_out.height, np.int64)
-    present: list[str] = []
     start, done = time.monotonic(), 0
-    for number, frame in enumerate(iter_pool(pool, ["seq_id", "sequence"]), start=1):
-        present += frame.join(held_out, on="seq_id", how="semi")["seq_id"].to_list()
+    for number, frame in enumerate(iter_pool(pool, ["sequence"]), start=1):
         for _, _, shared in index.counts(frame["sequence"].to_list()):
             np.maximum(most, shared.max(axis=0), out=most)
         done += frame.height
         rate = done / max(time.monotonic() - start, 1e-9)
         logger.info("bucket %d of %d: %d sequences, %.0f/s", number, len(pool), done, rate)
     share = pl.Series(most / np.maximum(index.sizes, 1), dtype=pl.Float64)
-    return held_out.select(
-        "seq_id",
-        nearest=pl.when(pl.Series(index.sizes) > 0).then(share),
-        in_pool=pl.col("seq_id").is_in(present),
-    )
+    return held_out.select("seq_id", nearest=pl.when(pl.Series(index.sizes) > 0).then(share))
 
 
 def held_out_sets(
     sets: Mapping[str, pl.DataFrame], pool: Sequence[str | Path], k: int
 ) -> pl.DataFrame:
-    """All held-out sets (columns of `HELD_OUT`), without sequences that the pool proper has.
+    """All held-out sets (columns of `HELD_OUT`).
 
     Args:
-        sets: seq_id, sequence, length of each set, by name.
-
-    Raises:
-        CorpusError: the pool has every sequence of a set.
+        sets: seq_id, sequence, length of each set, by name; nothing that the pool proper has.
     """
     empty = pl.DataFrame(schema={"set": pl.String, **_ROW})
     named = [frame.select(pl.lit(name).alias("set"), *_ROW) for name, frame in sets.items()]
     rows = pl.concat([empty, *named]).sort("set", "seq_id")
     found = nearest(rows.unique("seq_id", maintain_order=True), pool, k)
-    whole = rows.join(found, on="seq_id", how="left", maintain_order="left")
-    kept = whole.filter(~pl.col("in_pool"))
-    for name, frame in sets.items():
-        left = kept.filter(pl.col("set") == name).height
-        logger.info(
-            "set %s: %d sequences, %d of them in the pool", name, frame.height, frame.height - left
-        )
-        if not left:
-            raise CorpusError(
-                f"heldout.files.{name}: the pool has all {frame.height} sequences of the set; what "
-                "a model learns from is no test of it"
-            )
-    return conform(kept, HELD_OUT)
+    return conform(rows.join(found, on="seq_id", how="left", maintain_order="left"), HELD_OUT)
 
 
 def held_out_groups(
