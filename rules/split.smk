@@ -1,5 +1,8 @@
 """What is held out of the pool, and the sets on which every checkpoint is tested."""
 
+#: Names of the held-out files, in an order that is not the config's.
+HELD_OUT_FILES = sorted(CFG.heldout.files)
+
 
 rule split:
     input:
@@ -38,7 +41,7 @@ rule heldout_sets:
             bucket=BUCKETS if CFG.heldout.share else [],
         ),
         pool=expand(out("corpus/pool/corpus/{bucket}.parquet"), bucket=BUCKETS),
-        fasta=[given(path) for path in CFG.heldout.files.values()],
+        fasta=[given(CFG.heldout.files[name]) for name in HELD_OUT_FILES],
     output:
         sets=out("heldout/sets.parquet"),
         report=out("heldout/files.json"),
@@ -53,10 +56,15 @@ rule heldout_sets:
         mem_mb=memory(8000),
         runtime=runtime(120),
     params:
-        content=[fingerprint(path) for path in CFG.heldout.files.values()],
-        names=list(CFG.heldout.files),
+        content=[fingerprint(CFG.heldout.files[name]) for name in HELD_OUT_FILES],
+        names=HELD_OUT_FILES,
         modality=CFG.modality,
-        corpus=INGEST if CFG.heldout.files else None,
+        # Neither the units of batching nor the bound of memory change what a file gives.
+        corpus=(
+            {k: v for k, v in INGEST.items() if k not in ("blocks", "chunk_bytes")}
+            if HELD_OUT_FILES
+            else None
+        ),
         size=CFG.heldout.size,
         k=KMERS.k,
         seed=CFG.seed,
