@@ -83,6 +83,16 @@ def test_blocks_equal_records(tmp_path_factory, lines, newline, last, size, moda
         assert outcome(ingested, path, folder, modality) == expected
 
 
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
+def test_a_file_is_cut_whatever_ends_its_lines(tmp_path, monkeypatch, newline):
+    monkeypatch.setattr(module, "BLOCK_BYTES", 1000)
+    path = tmp_path / "x.fa"
+    path.write_text(f">a{newline}ACGU{newline}" * 1000, newline="")
+    sizes = [len(block.text) for block in read_blocks(path)]
+    assert len(sizes) >= 8
+    assert max(sizes) < 2000
+
+
 @pytest.mark.parametrize(
     ("text", "reads_records"),
     [

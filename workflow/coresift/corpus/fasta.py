@@ -177,7 +177,7 @@ def _texts(path: str | Path) -> Iterator[bytearray]:
     """A file's bytes, cut before headers."""
     held = bytearray()
     for chunk in _chunks(path):
-        cut = chunk.rfind(b"\n>") + 1
+        cut = chunk.rfind(b"\n>") + 1 or chunk.rfind(b"\r>") + 1
         if cut:
             view = memoryview(chunk)
             held += view[:cut]
