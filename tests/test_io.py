@@ -7,12 +7,14 @@ from itertools import pairwise
 import polars as pl
 import pyarrow as pa
 import pytest
+from coresift import tables
 from coresift.files import read_yaml, write_json, write_tensors
 from coresift.report.tables import EMBEDDING
 from coresift.selection.tables import CORESET
 from coresift.tables import (
     TableWriter,
     conform,
+    join_tables,
     read_arrow,
     read_table,
     to_arrow,
@@ -136,3 +138,21 @@ def test_yaml_is_read_or_refused(tmp_path, text, expected):
             read_yaml(path)
     else:
         assert read_yaml(path) == expected
+
+
+def test_joined_tables_are_their_rows_however_they_are_read(tmp_path, monkeypatch):
+    for name, rows in (("a", FRAME[:30]), ("b", FRAME[:0]), ("c", FRAME[30:])):
+        write_table(tmp_path / name, rows, CORESET)
+    parts = [tmp_path / name for name in "abc"]
+    assert join_tables(tmp_path / "one", parts, CORESET) == 50
+    monkeypatch.setattr(tables, "_ROWS_READ", 7)
+    join_tables(tmp_path / "two", parts, CORESET)
+    assert read_table(tmp_path / "one", CORESET).equals(conform(FRAME, CORESET))
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+    assert (
+        join_tables(tmp_path / "none", [], CORESET) == read_table(tmp_path / "none", CORESET).height
+    )
+    (tmp_path / "b").write_text("PAR1")
+    with pytest.raises(ValueError, match="b: "):
+        join_tables(tmp_path / "three", parts, CORESET)
+    assert not (tmp_path / "three").exists()

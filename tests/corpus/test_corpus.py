@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import random
 
 import numpy as np
 import polars as pl
@@ -259,6 +260,21 @@ def test_duplicate_ids_and_summary_add_up(tmp_path):
     assert (summary["distinct"], summary["duplicates"], summary["pool"]) == (3, 1, 3)
     with pytest.raises(ValueError, match="rows lost"):
         summarise(reports, distinct(buckets[:1]), buckets, [], 0, 0)
+
+
+def test_duplicate_ids_are_the_same_however_many_are_held(tmp_path):
+    rng = random.Random(0)
+    records = [(f"r{rng.randrange(60)}", "ACGU" * 2 + "".join(rng.choices("ACGU", k=3)))
+               for _ in range(90)]  # fmt: skip
+    fasta = write_fasta(tmp_path / "x.fa", records)
+    buckets, _ = run_corpus(tmp_path / "o", [fasta])
+    of = {}
+    for name, sequence in records:
+        of.setdefault(name, set()).add(sequence)
+    expected = sorted((name, len(found)) for name, found in of.items() if len(found) > 1)
+    assert expected
+    for n_at_once in (1, 7, 1000):
+        assert duplicate_ids(distinct(buckets), n_at_once).rows() == expected
 
 
 def naive_kmers(sequence, k):

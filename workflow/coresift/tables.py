@@ -20,6 +20,9 @@ from coresift.files import atomic_path
 
 Schema = Mapping[str, pl.DataType | type[pl.DataType]]
 
+#: Rows of a table read at a time.
+_ROWS_READ = 1 << 16
+
 
 def conform(frame: pl.DataFrame, schema: Schema) -> pl.DataFrame:
     """Return `frame` with exactly the columns of `schema`, in order and cast strictly.
@@ -221,3 +224,22 @@ def read_tables(paths: Sequence[str | Path], schema: Schema) -> pl.DataFrame:
     """Read and concatenate tables of one schema."""
     frames = [read_table(path, schema) for path in paths]
     return pl.concat(frames) if frames else pl.DataFrame(schema=dict(schema))
+
+
+def join_tables(path: str | Path, parts: Sequence[str | Path], schema: Schema) -> int:
+    """Write tables of one schema as one, atomically, a few rows at a time; returns their number.
+
+    Raises:
+        ValueError: a part is not Parquet, or a column is missing or of the wrong type.
+    """
+    n = 0
+    with TableWriter(path, schema) as writer:
+        for part in parts:
+            try:
+                with pq.ParquetFile(part) as file:
+                    for batch in file.iter_batches(_ROWS_READ):
+                        writer.append(pl.DataFrame(pl.from_arrow(batch)))
+                        n += batch.num_rows
+            except (ValueError, pa.ArrowException, pl.exceptions.PolarsError) as error:
+                raise ValueError(f"{part}: {error}") from error
+    return n

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from coresift.corpus.dedup import iter_pool
@@ -36,21 +37,42 @@ def _by_reason(reports: Sequence[Mapping[str, Any]]) -> dict[str, int]:
     return dict(counts)
 
 
-def duplicate_ids(buckets: Sequence[str | Path]) -> pl.DataFrame:
+def duplicate_ids(buckets: Sequence[str | Path], n_at_once: int = 1 << 22) -> pl.DataFrame:
     """Source ids that stand for different sequences: columns source_id, n_sequences.
 
-    Ids are labels here, not keys: nothing is lost, but the user should know.
+    Ids are labels here, not keys: nothing is lost, but the user should know. Memory is that of
+    about `n_at_once` ids' hashes, and of those ids that are found.
     """
-    return (
-        pl.scan_ipc(_paths(buckets), glob=False)
-        .select(pl.col("source_ids").list.unique().alias("source_id"))
-        .explode("source_id")
-        .group_by("source_id")
-        .len("n_sequences")
-        .filter(pl.col("n_sequences") > 1)
-        .sort("source_id")
-        .collect(engine="streaming")
+    copies = pl.scan_ipc(_paths(buckets), glob=False).select(
+        pl.col("n_copies").cast(pl.Int64).sum()
     )
+    n_parts = max(1, -(-(copies.collect().item() or 0) // n_at_once))
+    found = [pl.DataFrame(schema={"source_id": pl.String, "n_sequences": pl.UInt32})]
+    for part in range(n_parts):
+        own = pl.col("hash") % n_parts == part
+        pieces = _ids(buckets, own, "hash")
+        hashes = np.concatenate([np.empty(0, np.uint64), *(piece.to_numpy() for piece in pieces)])
+        hashes.sort()
+        twice = pl.Series(np.unique(hashes[1:][hashes[1:] == hashes[:-1]]), dtype=pl.UInt64)
+        if not len(twice):
+            continue
+        # Of equal hashes the ids may still differ.
+        ids = pl.concat(_ids(buckets, pl.col("hash").is_in(twice.implode()), "source_id"))
+        counts = ids.to_frame().group_by("source_id").len("n_sequences")
+        found.append(counts.filter(pl.col("n_sequences") > 1))
+    return pl.concat(found).sort("source_id")
+
+
+def _ids(buckets: Sequence[str | Path], wanted: pl.Expr, column: str) -> Iterator[pl.Series]:
+    """Some source ids (source_id), or their hashes (hash), of each bucket, once a sequence."""
+    for path in _paths(buckets):
+        ids = (
+            pl.scan_ipc(path, glob=False)
+            .select(pl.col("source_ids").list.unique().alias("source_id"))
+            .explode("source_id")
+            .with_columns(hash=pl.col("source_id").hash())
+        )
+        yield ids.filter(wanted).select(column).collect(engine="streaming").to_series()
 
 
 def summarise(
