@@ -13,8 +13,8 @@ def cells_of(rows):
 
 
 def alone(task):
-    """A task as plain data, without what says which other rows there are."""
-    return plain(task.model_copy(update={"rows": None}))
+    """A task as plain data, without what says which other rows and tasks there are."""
+    return plain(task.model_copy(update={"rows": None, "optional": None}))
 
 
 def reading_of(task):

@@ -125,7 +125,11 @@ class Problem:
         resumable = None
         if work is not None:
             trained = nn.ModuleList([head] if tuned is None else [head, tuned])
-            run = {**machine(device), "weights": model_hash(trained), "examples": self.digest}
+            run = {
+                **machine(device, __file__),
+                "weights": model_hash(trained),
+                "examples": self.digest,
+            }
             resumable = work.resumable(seed, run)
         fitted = probe.fit(train, self.splits["valid"], seed, resumable)
         return Run(probe.sample(self.splits["test"]), asdict(fitted))
