@@ -14,7 +14,7 @@ def cells_of(rows):
 
 def alone(task):
     """A task as plain data, without what says which other rows and tasks there are."""
-    return plain(task.model_copy(update={"rows": None, "optional": None}))
+    return plain(task.model_copy(update={"rows": None, "optional": False}))
 
 
 def reading_of(task):
@@ -61,6 +61,40 @@ def drawn(selection):
     if request["strategy"] == "pool":  # as much as training can see
         request["options"] = CFG.pretrain.seen
     return request
+
+
+def score_of(selection):
+    """The column of the scores that a selection ranks by, None of one that reads none."""
+    return drawn(selection)["score"]
+
+
+def behind_score(column):
+    """The files that a score hangs on beside the pool: what made them is in their times."""
+    if column is None:
+        return []
+    targets = dict(zip(CFG.influence.target_columns(), CFG.influence.targets))
+    own = [targets[column]] if column in targets else []
+    return [
+        out("influence/finetuned"),
+        *(out(f"influence/targets/{name}.safetensors") for name in own),
+    ]
+
+
+def scored(column):
+    """What decides a score beside those files: its own settings, and the code from sums to scores."""
+    if column is None:
+        return None
+    sections = CFG.influence.scores()
+    return {
+        "influence": sections.get(column, sections["influence"]).model_dump(
+            mode="json", exclude={"variants", "targets", "shards", "fisher_shards"}
+        ),
+        "modality": CFG.modality,
+        "blocks": CFG.corpus.blocks,
+        "seed": CFG.seed,
+        "device": CFG.device,
+        "code": [code(name) for name in ("fisher_part", "fisher", "score", "merge")],
+    }
 
 
 def reference_coreset(wildcards):

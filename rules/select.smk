@@ -37,7 +37,13 @@ rule check_budgets:
 
 rule select:
     input:
-        scores=out("influence/scores.parquet"),
+        pool=expand(out("corpus/pool/corpus/{bucket}.parquet"), bucket=BUCKETS),
+        # Its own score alone counts (`scored` and `hangs_on`): another column, or other shards, write
+        # the table anew and draw nothing.
+        scores=lambda w: (
+            [ancient(out("influence/scores.parquet"))] if score_of(w.selection) else []
+        ),
+        hangs_on=lambda w: behind_score(score_of(w.selection)),
         groups=lambda w: (
             [out("corpus/groups.parquet")] if drawn(w.selection)["by"] else []
         ),
@@ -59,6 +65,7 @@ rule select:
         runtime=runtime(lambda w: 240 if reads_states(w.selection) else 30),
     params:
         request=lambda w: drawn(w.selection),
+        scored=lambda w: scored(score_of(w.selection)),
         code=code("select"),
     script:
         "../workflow/scripts/select.py"

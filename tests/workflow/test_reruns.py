@@ -10,6 +10,11 @@ from project import small_config
 
 pytestmark = pytest.mark.workflow
 
+PAGE = {"results", "make_report"}
+TRAINED = {"pretrain", "heldout", "evaluate_domain", *PAGE}
+#: What is written for others has the config in it, but for what evaluation and report are told.
+CARDS = {"corpus_card", "export_coreset"}
+
 
 def test_nothing_reruns_without_a_change(project):
     assert project.planned(small_config()) == set()
@@ -18,6 +23,61 @@ def test_nothing_reruns_without_a_change(project):
 def test_a_touched_fasta_reruns_nothing(project):
     (project.folder / "a.fasta").touch()
     assert project.planned(small_config()) == set()
+
+
+def test_a_touched_script_or_checkout_reruns_nothing(project):
+    for path in (project.folder / "workflow").rglob("*.py"):
+        path.touch()
+    assert project.planned(small_config()) == set()
+
+
+def test_memory_and_how_often_a_state_is_kept_rerun_nothing(project):
+    config = small_config()
+    config["corpus"]["chunk_bytes"] = 1 << 20
+    for section in ("finetune", "pretrain", "evaluate"):
+        config[section] |= {"checkpoint_steps": 7}
+    config["tasks"]["domain"]["optional"] = True
+    assert project.planned(config) == set()
+
+
+#: What is written of scores for people, and what is told of the run.
+SCORES_SHOWN = {"merge", "describe_scores", "describe_coresets", "embed", *CARDS, *PAGE}
+
+
+def test_another_cut_of_the_scoring_draws_and_trains_nothing(project):
+    config = small_config()
+    config["influence"]["shards"] = 4
+    assert project.planned(config) == {"score", *SCORES_SHOWN}
+    config["influence"] |= {"shards": 2, "variants": {"plain": {"curvature": "identity"}}}
+    assert project.planned(config) == {"score", *SCORES_SHOWN}
+
+
+def test_a_selection_by_another_score_draws_its_own(project):
+    config = small_config()
+    config["selection"]["strategies"].append("random")
+    target = "results/small/coresets/random-40-s0/coreset.parquet"
+    project.run(config, target)
+    config["influence"]["damping"] = 0.5
+    assert project.planned(config, target) == set()  # random reads no score
+
+
+def test_an_equal_table_of_scores_keeps_every_coreset(own_project):
+    config = small_config()
+    before = own_project.digests("small", ["coresets/*/coreset.parquet"])
+    config["influence"]["variants"] = {"plain": {"curvature": "identity"}}
+    own_project.run(config, "scores", "coreset")
+    assert own_project.planned(config) <= {*SCORES_SHOWN, "export_coreset"}
+    config["influence"]["damping"] = 0.5
+    own_project.run(config, "coreset")
+    after = own_project.digests("small", ["coresets/*/coreset.parquet"])
+    assert before.keys() == after.keys()
+    assert before != after  # scored first, then drawn
+    scores = pl.read_parquet(own_project.folder / "results/small/influence/scores.parquet")
+    first = pl.read_parquet(
+        own_project.folder / "results/small/coresets/top_influence-40-s0/coreset.parquet"
+    )
+    best = scores.sort("influence", descending=True)["seq_id"].head(40)
+    assert set(first["seq_id"]) == set(best)
 
 
 SCORING = {"ingest", "subset", "base", "finetune", "fisher_part", "fisher", "score", "merge"}
@@ -132,6 +192,14 @@ def test_a_protocol_of_some_rows_evaluates_these_only(project):
     assert len(re.findall(r"^rule evaluate_twin:$", text, re.M)) == 1, found
 
 
+def test_a_task_s_name_and_place_change_no_pool(project):
+    config = small_config()
+    domain = config["tasks"]["domain"]
+    config["tasks"] = {"a_twin": domain, "domain": domain}
+    planned = project.planned(config)
+    assert planned == {"evaluate_a_twin", "baseline_a_twin", "cnn_a_twin", "nearest", *PAGE, *CARDS}
+
+
 def test_a_changed_map_beside_its_table_reruns_what_reads_it(project):
     (project.folder / "maps/npy").mkdir(parents=True)
     rows = [("train", "ACGU"), ("train", "GGCC"), ("valid", "AACC"), ("test", "GCAU")]
@@ -170,10 +238,6 @@ def test_a_new_target_needs_its_own_gradient_only(project):
     assert not planned & {"subset", "base", "finetune", "fisher_part", "fisher", "identity"}
 
 
-PAGE = {"results", "make_report"}
-TRAINED = {"pretrain", "heldout", "evaluate_domain", *PAGE}
-#: What is written for others has the config in it, but for what evaluation and report are told.
-CARDS = {"corpus_card", "export_coreset"}
 DRAWN = {"select", "export_coreset", "describe_coresets", "embed", *TRAINED}
 SCORED = {"score", "merge", "describe_scores", *DRAWN}
 TUNED = {"finetune", "fisher_part", "fisher", "identity", *SCORED}
