@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
@@ -120,6 +121,35 @@ class Batch:
             return pinned.to(device, non_blocking=True)
 
         return Batch(**{name: move(value) for name, value in vars(self).items()})
+
+
+class _Calls:
+    """Shows a visitor the layers of a pass, each once.
+
+    The gradient of a layer that a pass calls several times (ALBERT shares one among its depths) is
+    the sum over its calls: that of their tokens in one row.
+
+    Attributes:
+        count: calls in the forward pass, by layer.
+    """
+
+    def __init__(self, visitor: Visitor) -> None:
+        self.visitor = visitor
+        self.count: Counter[str] = Counter()
+        self._parts: dict[str, list[tuple[torch.Tensor, ...]]] = defaultdict(list)
+
+    def visit(self, layer: str, *part: torch.Tensor) -> None:
+        """Take one call's x, dy and tokens, as `Visitor.visit` does."""
+        if self.count[layer] == 1:
+            self.visitor.visit(layer, *part)
+        else:
+            self._parts[layer].append(part)
+
+    def finish(self) -> None:
+        """Show the layers of several calls; the backward pass is over."""
+        for layer, parts in self._parts.items():
+            x, dy, tokens = (torch.cat(tensors, dim=1) for tensors in zip(*parts, strict=True))
+            self.visitor.visit(layer, x, dy, tokens)
 
 
 class InfluenceEngine:
@@ -263,7 +293,8 @@ class InfluenceEngine:
         Returns:
             Mean loss, mean error norm and token count of each sequence, (B,).
         """
-        with torch.enable_grad(), self._hooks(batch, visitor):
+        calls = _Calls(visitor)
+        with torch.enable_grad(), self._hooks(batch, calls):
             logits = self._logits(batch)
         with torch.no_grad():
             labels = batch.labels[..., None]
@@ -274,6 +305,7 @@ class InfluenceEngine:
             error_norm = (torch.linalg.vector_norm(error, dim=-1) * batch.weights).sum(1)
             error *= batch.weights[..., None]
         logits.backward(error)
+        calls.finish()
         return loss, error_norm, batch.counts
 
     def _logits(self, batch: Batch) -> torch.Tensor:
@@ -290,7 +322,7 @@ class InfluenceEngine:
         return logits.to(self.dtype)
 
     @contextmanager
-    def _hooks(self, batch: Batch, visitor: Visitor) -> Iterator[None]:
+    def _hooks(self, batch: Batch, calls: _Calls) -> Iterator[None]:
         n = len(batch.labels)
         attended, counted = batch.attention.bool().view(n, -1), batch.weights != 0
 
@@ -301,12 +333,13 @@ class InfluenceEngine:
 
             def forward(_: nn.Module, inputs: tuple[torch.Tensor], output: torch.Tensor) -> Any:
                 x = inputs[0].detach()
+                calls.count[name] += 1
                 # Parameters are frozen, so the graph begins at the first scored layer:
                 # nothing before it is kept for backward.
                 y = output if output.requires_grad else output.detach().requires_grad_()
 
                 def backward(dy: torch.Tensor) -> None:
-                    visitor.visit(
+                    calls.visit(
                         name,
                         x.reshape(n, -1, x.shape[-1]).to(self.dtype),
                         dy.reshape(n, -1, dy.shape[-1]).to(self.dtype),
@@ -325,7 +358,7 @@ class InfluenceEngine:
                     lambda _, inputs: (choose(inputs[0], batch), *inputs[1:])
                 )
             )
-        for name in sorted(visitor.layers):
+        for name in sorted(calls.visitor.layers):
             handles.append(self.model.get_submodule(name).register_forward_hook(hook(name)))
         try:
             yield
