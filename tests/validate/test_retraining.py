@@ -159,8 +159,8 @@ def test_subsets_are_of_one_size_and_do_not_depend_on_their_number():
     assert residues_of(rows, 3, 0.5) == round(1.5 * rows["length"].sum())
 
 
-def predictions(model, encoder, of, rows, target, **ways):
-    influence = Influence(precision="float64", tokens_per_batch=200)
+def predictions(model, encoder, of, rows, target, influence=None, **ways):
+    influence = Influence(precision="float64", tokens_per_batch=200, **(influence or {}))
     return predict(model, encoder, influence, Ways(**(WAYS | ways)), 7, CPU, of, rows, target)
 
 
@@ -213,6 +213,25 @@ def test_influence_on_oneself_is_self_influence_by_every_way():
     both = averaged("pool", [found, found.with_columns(pl.col("self") * 3)])
     np.testing.assert_allclose(both["self"], 2 * found["self"])
     np.testing.assert_allclose(both["target"], found["target"])
+
+
+def test_an_encoder_is_compiled_where_every_way_is_of_the_head(monkeypatch):
+    model, encoder = model_and_encoder()
+    rows, compiled, original = pool(4), [], torch.nn.Module.compile
+
+    def traced(self, **options):  # without the minute that code generation takes
+        compiled.append(type(self).__name__)
+        original(self, backend="eager", **options)
+
+    monkeypatch.setattr(torch.nn.Module, "compile", traced)
+    ways = {"curvatures": ["identity"], "parameters": ["head", "linear"]}
+    plain = predictions(model, encoder, rows, rows, rows, **ways)
+    asked = predictions(model, encoder, rows, rows, rows, {"compile": True}, **ways)
+    assert asked.equals(plain)
+    assert not compiled
+    ways["parameters"] = ["head"]
+    predictions(model, encoder, rows, rows, rows, {"compile": True}, **ways)
+    assert compiled == ["EsmModel"]
 
 
 def test_scores_of_a_setting_are_the_engines(tmp_path):

@@ -84,6 +84,8 @@ class Ways:
     ) -> Iterator[tuple[dict[str, Any], Influence]]:
         """Columns of `WAY` but model, and the influence section, of each way with one loss."""
         main = influence.resolved().model_copy(update={"preset": None, "variants": {}})
+        # A loss's ways share an engine, and compiled code does not see hooks inside the encoder.
+        all_head = all(parameters == "head" for parameters in self.parameters)
         for parameters in self.parameters:
             for curvature in self.curvatures:
                 for damping in self.damping if curvature != "identity" else [None]:
@@ -92,7 +94,7 @@ class Ways:
                         "parameters": parameters,
                         "curvature": curvature,
                         "damping_mode": "relative",
-                        "compile": main.compile and parameters == "head",
+                        "compile": main.compile and all_head,
                         **({} if damping is None else {"damping": damping}),
                     }
                     shown = parameters_text(parameters)
