@@ -3,7 +3,7 @@
 #: The identity holds for the diagonal Fisher of the main score's loss.
 IDENTITY = (
     [out("influence/identity.json")]
-    if CFG.influence.resolved().curvature == "diag_fisher"
+    if CFG.influence.curvature == "diag_fisher"
     else []
 )
 
@@ -12,7 +12,7 @@ rule identity:
     input:
         checkpoint=out("influence/finetuned"),
         fisher=out(
-            f"influence/fisher/{CFG.influence.resolved().loss}/diagonal.safetensors"
+            f"influence/fisher/{CFG.influence.loss}/diagonal.safetensors"
         ),
         subset=out("influence/subset.parquet"),
     output:

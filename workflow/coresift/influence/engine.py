@@ -70,7 +70,6 @@ def resolve_settings(influence: Influence, seed: int) -> Settings:
     counted in the loss; `settings.REFERENCE` is what else it fixes.
     """
     reference = influence.preset == "reference"
-    influence = influence.resolved()
     parameters = influence.parameters
     return Settings(
         parameters=parameters if isinstance(parameters, str) else tuple(parameters),

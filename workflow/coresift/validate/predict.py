@@ -83,7 +83,6 @@ class Ways:
         self, influence: Influence, loss: str
     ) -> Iterator[tuple[dict[str, Any], Influence]]:
         """Columns of `WAY` but model, and the influence section, of each way with one loss."""
-        main = influence.resolved().model_copy(update={"preset": None, "variants": {}})
         # A loss's ways share an engine, and compiled code does not see hooks inside the encoder.
         all_head = all(parameters == "head" for parameters in self.parameters)
         for parameters in self.parameters:
@@ -94,12 +93,12 @@ class Ways:
                         "parameters": parameters,
                         "curvature": curvature,
                         "damping_mode": "relative",
-                        "compile": main.compile and all_head,
+                        "compile": influence.compile and all_head,
                         **({} if damping is None else {"damping": damping}),
                     }
                     shown = parameters_text(parameters)
                     way = {"loss": loss, "parameters": shown, "curvature": curvature}
-                    yield {**way, "damping": damping}, main.model_copy(update=changes)
+                    yield {**way, "damping": damping}, influence.model_copy(update=changes)
 
 
 def predict(
