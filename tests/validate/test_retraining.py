@@ -5,6 +5,9 @@ import polars as pl
 import pytest
 import torch
 from coresift.heldout.masks import Masks
+from coresift.influence.engine import InfluenceEngine, mask_patterns, resolve_settings
+from coresift.influence.fisher import Fisher, inverse_curvature
+from coresift.influence.scoring import score_frame
 from coresift.influence.settings import Influence
 from coresift.models.checkpoint import build_model, model_hash
 from coresift.models.settings import architecture, widened
@@ -246,6 +249,48 @@ def test_scores_of_a_setting_are_the_engines(tmp_path):
     np.testing.assert_allclose(scores["residue"], plain["self"] * plain["n_tokens"])
     np.testing.assert_allclose(scores["masked"], masked["self"])
     assert scores["length"].equals(rows["length"])
+
+
+def test_the_run_s_own_scores_under_the_reference_preset_are_its_own(tmp_path):
+    model, encoder = model_and_encoder()
+    rows = pool(4)
+    influence = Influence(preset="reference", precision="float64", tokens_per_batch=8192)
+    settings = resolve_settings(influence, 7)
+    engine = InfluenceEngine(model, encoder, settings, CPU)
+    sums = Fisher(engine.fisher_sums(rows[:3]), 3, {})
+    own = score_frame(engine, {"": inverse_curvature(sums, settings, CPU)}, rows)[""]
+    scores = setting_scores(model, encoder, influence, 7, CPU, rows[:3], rows, tmp_path)
+    np.testing.assert_allclose(scores["influence"], own["influence"], rtol=1e-9)
+    np.testing.assert_allclose(scores["residue"], own["influence"] * 1024, rtol=1e-9)
+
+
+@pytest.mark.parametrize("loss", ["unmasked", "masked"])
+def test_every_way_pads_as_the_reference_preset_does(loss):
+    model, encoder = model_and_encoder()
+    rows, own = pool(2), {"preset": "reference", "n_masks": 2}
+    ways = {"losses": [loss], "curvatures": ["identity"], "parameters": ["head"]}
+    found = predictions(model, encoder, rows, rows, rows, own, **ways)
+    settings = resolve_settings(Influence(**own).model_copy(update={"loss": loss}), 7)
+    weight = model.double().lm_head.dense.weight.requires_grad_()
+    for row, (seq_id, sequence) in zip(
+        found.iter_rows(named=True), rows.select("seq_id", "sequence").rows(), strict=True
+    ):
+        tokens = torch.from_numpy(encoder.encode(sequence))
+        ids = torch.full((1024,), encoder.pad_id)
+        ids[: len(tokens)] = tokens
+        patterns = [np.zeros(len(sequence), dtype=bool)]
+        if loss == "masked":
+            patterns = mask_patterns(np.ones(len(sequence), dtype=bool), seq_id, settings)
+        losses = []
+        for pattern in patterns:
+            masked = torch.zeros(1024, dtype=torch.bool)
+            masked[1 : len(sequence) + 1] = torch.from_numpy(pattern)
+            given = ids.masked_fill(masked, encoder.mask_id)
+            asked = masked if loss == "masked" else torch.ones_like(masked)  # padding counts
+            logits = model(input_ids=given[None], attention_mask=torch.ones(1, 1024)).logits[0]
+            losses.append(torch.nn.functional.cross_entropy(logits[asked], ids[asked]))
+        (gradient,) = torch.autograd.grad(torch.stack(losses).mean(), weight)
+        assert row["self"] == pytest.approx(float(gradient.square().sum()), rel=1e-9)
 
 
 @pytest.mark.parametrize(("preset", "factor", "width"), [("tiny", 0.5, 32), ("rna-fm", 2, 1280)])

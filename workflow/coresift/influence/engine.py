@@ -207,11 +207,8 @@ class InfluenceEngine:
         """Token ids, labels and masks of a batch, on the device."""
         settings, encoder = self.settings, self.encoder
         rows = [encoder.encode(s[: self._max_tokens - 2]) for s in sequences]
-        if settings.pad_to:
-            rows.append(np.full(settings.pad_to, encoder.pad_id))
-        ids, attention = pad(rows, encoder.pad_id)
-        if settings.pad_to:
-            ids, attention = ids[:-1], attention[:-1]
+        width = [np.full(settings.pad_to, encoder.pad_id)] if settings.pad_to else []
+        ids, attention = (t[: len(rows)] for t in pad([*rows, *width], encoder.pad_id))
         chosen = None
         if settings.loss == "masked":
             ids, attention, labels, weights, chosen = self._mask(rows, seq_ids, ids, attention)

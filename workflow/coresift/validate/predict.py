@@ -115,7 +115,7 @@ def predict(
     """Influence on a target set and self-influence of every sequence by every way.
 
     Args:
-        influence: what `ways` leaves open: precision, batches, masks.
+        influence: what `ways` leaves open: precision, batches, masks, the preset's padding.
         of: the sequences that the curvature is of. pool: those scored. target: V. Columns seq_id,
             sequence, length.
 

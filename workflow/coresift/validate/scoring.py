@@ -33,7 +33,8 @@ def setting_scores(
 
     Args:
         model: the setting's, fine-tuned on `subset`.
-        influence: the run's own; its variants and targets are not looked at.
+        influence: the run's own; its variants and targets are not looked at. Of the masked loss,
+            too, inputs are padded and attended to as it says.
         sample: `SEQUENCE`, the sequences scored.
         cache: of finished blocks, see `score_shard`.
     """
