@@ -371,6 +371,14 @@ def test_a_killed_target_goes_on(tmp_path, monkeypatch, parameters):
     assert (tmp_path / "sums").read_bytes() == (tmp_path / "whole").read_bytes()
 
 
+@pytest.mark.parametrize(("loss", "keys"), [("unmasked", 1), ("masked", 4)])
+def test_unmasked_scores_belong_to_no_masks(loss, keys):
+    changes = ({}, {"n_masks": 8}, {"mask_fraction": 0.3}, {"seed": 8})
+    engines = [engine_for(tiny(), **{"loss": loss, **change}) for change in changes]
+    curvature = Curvature({"lm_head.dense.weight": None})
+    assert len({score_key(engine, curvature) for engine in engines}) == keys
+
+
 @pytest.mark.parametrize("loss", ["unmasked", "masked"])
 @pytest.mark.parametrize("parameters", ["head", "linear"])
 def test_identity_of_fisher_and_scores_is_exact(tmp_path, caplog, loss, parameters):

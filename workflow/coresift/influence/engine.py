@@ -64,25 +64,25 @@ class Settings:
 
 
 def resolve_settings(influence: Influence, seed: int) -> Settings:
-    """Settings of a config section.
+    """Settings of a config section; those of masks, the seed too, are fixed where none are made.
 
     The reference preset (FACTS.md) pads every row to 1024 tokens, which are both attended to and
     counted in the loss; `settings.REFERENCE` is what else it fixes.
     """
-    reference = influence.preset == "reference"
+    reference, masked = influence.preset == "reference", influence.loss == "masked"
     parameters = influence.parameters
     return Settings(
         parameters=parameters if isinstance(parameters, str) else tuple(parameters),
         loss=influence.loss,
-        n_masks=influence.n_masks if influence.loss == "masked" else 1,
-        mask_fraction=influence.mask_fraction,
+        n_masks=influence.n_masks if masked else 1,
+        mask_fraction=influence.mask_fraction if masked else 0.0,
         curvature=influence.curvature,
         damping=influence.damping,
         damping_mode=influence.damping_mode,
         max_tokens=influence.max_tokens,
         precision=influence.precision,
         tokens_per_batch=influence.tokens_per_batch,
-        seed=seed,
+        seed=seed if masked else 0,
         compile=influence.compile,
         pad_to=influence.max_tokens if reference else None,
         attend_padding=reference,
