@@ -305,3 +305,13 @@ def test_widened_bases_keep_their_heads(preset, factor, width):
     assert values["hidden_size"] % (2 * values["num_attention_heads"]) == 0
     assert widened(own, 1) == own
     assert widened(own, 1e-9)["hidden_size"] == 2 * own["num_attention_heads"]
+
+
+def test_what_cannot_be_widened_is_named():
+    odd = {"hidden_size": 100, "num_attention_heads": 4, "intermediate_size": 200}
+    assert widened(odd, 1.0) == odd
+    other = {"model_type": "distilbert", "dim": 64, "n_heads": 4, "hidden_dim": 128}
+    assert widened(other, 1.0) == other
+    missing = "hidden_size, intermediate_size, num_attention_heads"
+    with pytest.raises(ValueError, match=rf"validate\.stability\.widths: .*distilbert.*{missing}"):
+        widened(other, 0.5)
