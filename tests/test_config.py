@@ -64,6 +64,15 @@ def test_defaults_are_valid():
                 ("ambiguous", "skip"),
             )
         ),
+        *(
+            (f"{key}.max_tokens", 2, [f"{key}.max_tokens: ", "greater than or equal to 3"])
+            for key in ("finetune", "pretrain", "influence", "validate.training", "heldout")
+        ),
+        (
+            "tasks.t",
+            {"kind": "class", "max_tokens": 2, "data": {"path": "x"}},
+            ["tasks.t.max_tokens: ", "greater than or equal to 3"],
+        ),
         ("selection.budgets", [10, 10], ["selection", "twice"]),
         ("selection.budgets", ["1M residues", "1000k residues"], ["twice: 1Mr, 1Mr"]),
         (
