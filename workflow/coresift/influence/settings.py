@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from coresift.settings import FilePath, Positive, Section
 
-Parameters = Literal["head", "linear"] | list[str]
+Parameters = Literal["head", "linear"] | Annotated[list[str], Field(min_length=1)]
 
 
 Loss = Literal["masked", "unmasked"]
