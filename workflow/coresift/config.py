@@ -339,9 +339,9 @@ def check_architectures(config: Config) -> None:
         from coresift.influence.parameters import resolve_layers  # as above
         from coresift.models.checkpoint import skeleton
 
-        for name, preset in models:
+        for name, from_preset in models:
             try:
-                resolve_layers(skeleton(name, config.modality, preset), patterns)
+                resolve_layers(skeleton(name, config.modality, from_preset), patterns)
             except ValueError as error:
                 cause = str(error).removeprefix("influence.parameters: ")
                 raise ConfigError(f"{key}, of {name}: {cause}") from None
