@@ -13,13 +13,18 @@ def cells_of(rows):
 
 
 def alone(task):
-    """A task as plain data, without what says which other rows there are."""
-    return plain(task.model_copy(update={"rows": None}))
+    """A task as plain data, without what says which other rows and tasks there are."""
+    return plain(task.model_copy(update={"rows": None, "optional": None}))
 
 
 def reading_of(task):
     """What decides how a task's files are read, as plain data: other keys change no example."""
     return {"data": plain(task.data), "kind": task.kind}
+
+
+def sampled(task):
+    """Its `sample` as plain data, None of one that takes all examples."""
+    return None if task.sample is None else plain(task.sample)
 
 
 def seeds_of(wildcards):

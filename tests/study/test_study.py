@@ -18,7 +18,7 @@ from coresift.study.book import Book
 from coresift.study.cells import cells_of, of_round, runs_of
 from coresift.study.decide import decisions, ranking
 from coresift.study.facts import times
-from coresift.study.gather import held_out_runs, trait_runs
+from coresift.study.gather import group_names, held_out_runs, trait_runs
 from coresift.study.settings import Round
 from coresift.study.tables import RUN
 from coresift.study.write import read_book, texts, write_raw, write_study
@@ -245,6 +245,12 @@ def test_committed_pages_are_those_of_their_figures(root):
         assert (folder / "runs.parquet").stat().st_size < 2_000_000
         for path, text in texts(read_book(folder), folder.name).items():
             assert (folder.parent / path).read_text() == text, path
+
+
+def test_the_rest_is_called_as_no_source_is():
+    labels = pl.Series(["big", "other", "a", "b", None])
+    assert group_names(labels, np.array([0, 1, 2, 2, 2])) == ["big", "other", "other_"]
+    assert group_names(labels[[0, 2, 3]], np.array([0, 1, 1])) == ["big", "other"]
 
 
 def test_losses_of_groups_and_of_their_own_letters(tmp_path):

@@ -9,7 +9,7 @@ with one line per problem that names the key, the value and what is allowed.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import UnionType
 from typing import Annotated, Any, get_args
 
@@ -29,14 +29,16 @@ from coresift.settings import ConfigError, Modality, Section, plain
 from coresift.study.settings import Study
 from coresift.tasks.readers.settings import MAP_ENDINGS
 from coresift.tasks.settings import Evaluate, Task
-from coresift.training.settings import Base, Finetune, Optimisation, Pretrain
+from coresift.training.settings import INERT, Base, Finetune, Optimisation, Pretrain
 from coresift.validate.settings import Validate
 
 __all__ = [
+    "INERT",
     "MAP_ENDINGS",
     "Config",
     "ConfigError",
     "Optimisation",
+    "check_downloads",
     "check_paths",
     "load_config",
     "plain",
@@ -315,6 +317,33 @@ def check_paths(config: Config) -> None:
     if lines:
         raise ConfigError(f"wrong paths, seen from {os.getcwd()}:\n" + "\n".join(lines))
     check_architectures(config)
+
+
+def check_downloads(config: Config, digest: Callable[[str, str], str]) -> None:
+    """Hold files that `downloads` names, and that are here, to their size and checksum.
+
+    Args:
+        digest: (path, name of the checksum) -> hex digits.
+
+    Raises:
+        ConfigError: one line a file that is not what its entry says.
+    """
+    lines = []
+    for path, source in config.downloads.items():
+        if not os.path.isfile(path):
+            continue
+        size = os.path.getsize(path)
+        if source.size not in (None, size):
+            lines.append(f"  downloads.{path}.size: the file has {size} bytes, not {source.size}")
+        elif source.checksum is not None:
+            name, expected = source.checksum.split(":")
+            if (found := digest(path, name)) != expected:
+                lines.append(f"  downloads.{path}.checksum: the file's is {name}:{found}")
+    if lines:
+        raise ConfigError(
+            "not the files that the config means (remove one to fetch it again):\n"
+            + "\n".join(lines)
+        )
 
 
 def check_architectures(config: Config) -> None:

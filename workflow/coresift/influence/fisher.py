@@ -29,6 +29,8 @@ from coresift.models.checkpoint import machine
 
 logger = logging.getLogger(__name__)
 
+#: The module that, with what it imports, has the code of all kinds of sums.
+CODE = Path(__file__).with_name("scoring.py")
 #: Leaves of the tree; more parts than this would have nothing to do.
 CHUNKS = 64
 #: Seconds between two checkpoints of a part.
@@ -211,7 +213,7 @@ def compute_part(
     subset = subset.sort("seq_id")
     low, high = bounds(part, n_parts, CHUNKS)
     metadata = {**metadata, "count": subset.height}
-    sums = Part(low, high, checkpoint, metadata, machine(engine.device))
+    sums = Part(low, high, checkpoint, metadata, machine(engine.device, CODE))
 
     def leaf(chunk: int) -> Sums:
         start, stop = bounds(chunk, CHUNKS, subset.height)

@@ -24,6 +24,7 @@ from transformers import (
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
 from coresift.alphabet import ALPHABETS
+from coresift.dag.provenance import code_digest
 from coresift.files import atomic_directory
 from coresift.hashing import content_hash
 from coresift.models.settings import architecture
@@ -341,9 +342,15 @@ def origin(model: torch.nn.Module, encoder: Encoder) -> dict[str, str]:
     }
 
 
-def machine(device: torch.device) -> dict[str, Any]:
-    """What else decides the bits of a result: kind of device, threads, and the library."""
+def machine(device: torch.device, module: str | Path) -> dict[str, Any]:
+    """What else decides the bits of a result: kind of device, threads, torch, and our own code.
+
+    Args:
+        module: file whose code, with all that it imports, computes the result: what an older
+            version kept is not gone on from, nor taken for this one's.
+    """
     return {
+        "code": code_digest(module),
         "device": device.type,
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
