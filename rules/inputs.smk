@@ -118,7 +118,11 @@ def subset_of(wildcards):
 
 
 def base_sequences_of(wildcards):
-    """What the base of a setting is made from: its D_sub, or with it up to base.size."""
+    """What the base of a setting is made from: its D_sub, or with it up to base.size.
+
+    A base that cannot be made in the setting's width is refused here, before any job.
+    """
+    widened(architecture(CFG.base.preset), float(wildcards.width))
     if CFG.base.size is None:
         return subset_of(wildcards)
     size = max(CFG.base.size, int(wildcards.size))

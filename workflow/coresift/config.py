@@ -9,7 +9,7 @@ with one line per problem that names the key, the value and what is allowed.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import UnionType
 from typing import Annotated, Any, get_args
 
@@ -347,7 +347,8 @@ def check_downloads(config: Config, digest: Callable[[str, str], str]) -> None:
 
 
 def check_architectures(config: Config) -> None:
-    """Hold an architecture that a config.json gives to what can be built; presets are tested.
+    """Hold an architecture that a config.json gives to what can be built, and patterns of
+    parameters to the layers that there are; presets are tested.
 
     Raises:
         ConfigError: it names the key and the cause.
@@ -363,6 +364,32 @@ def check_architectures(config: Config) -> None:
                 check_architecture(preset, config.modality)
             except ValueError as error:
                 raise ConfigError(f"{key}: {error}") from None
+    for key, patterns, models in _patterns(config):
+        from coresift.influence.parameters import resolve_layers  # as above
+        from coresift.models.checkpoint import skeleton
+
+        for name, from_preset in models:
+            try:
+                resolve_layers(skeleton(name, config.modality, from_preset), patterns)
+            except ValueError as error:
+                cause = str(error).removeprefix("influence.parameters: ")
+                raise ConfigError(f"{key}, of {name}: {cause}") from None
+
+
+def _patterns(config: Config) -> Iterator[tuple[str, list[str], set[tuple[str, bool]]]]:
+    """Key and value of each list of parameters, and the models, each a preset or not, it is for."""
+    base, validation = config.base, config.validation
+    scored = (base.checkpoint or base.preset, base.checkpoint is None)
+    retrained = (validation.training.preset, True)
+    for name, score in config.influence.scores().items():
+        if isinstance(score.parameters, list):
+            of = "" if name == "influence" else f"variants.{name}."
+            yield f"influence.{of}parameters", score.parameters, {scored}
+    models = {"finetuned": scored, "pool": retrained}
+    for i, parameters in enumerate(validation.parameters if validation.retrained() else []):
+        if isinstance(parameters, list):
+            found = {models[model] for model in validation.models}
+            yield f"validate.parameters.{i}", parameters, found
 
 
 def _nearest(location: tuple[int | str, ...]) -> str:

@@ -9,6 +9,7 @@ most log2(CHUNKS) + 1 sums at once.
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -118,7 +119,8 @@ class Part:
         except ValueError as error:
             logger.warning("starting afresh: %s", error)
             return {}
-        expected = self._metadata | self._machine
+        # As it would have been written: JSON has no tuples.
+        expected = json.loads(json.dumps(self._metadata | self._machine))
         if found != expected:
             changed = (
                 name for name in sorted(found | expected) if found.get(name) != expected.get(name)

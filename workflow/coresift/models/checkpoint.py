@@ -98,6 +98,21 @@ def check_architecture(preset: str, modality: str) -> None:
         raise CheckpointError(f"{preset}: no room for a residue between <cls> and <eos>")
 
 
+def skeleton(name: str, modality: str, preset: bool) -> PreTrainedModel:
+    """The model of a preset, or of a checkpoint's folder, without weights.
+
+    Raises:
+        ValueError: see `build_model`, `load_model`.
+    """
+    with torch.device("meta"):
+        if preset:
+            return build_model(name, modality, 0)[0]
+        config = _read_config(Path(name))
+        with named(name, "no model can be made from config.json"):
+            kind: Any = MODEL_FOR_MASKED_LM_MAPPING[type(config)]
+            return cast(PreTrainedModel, kind(config))
+
+
 def _config_of(preset: str, given: Mapping[str, Any], modality: str) -> PreTrainedConfig:
     values = dict(given)
     vocabulary = ALPHABETS[modality].vocabulary
