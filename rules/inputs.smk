@@ -69,9 +69,7 @@ def score_of(selection):
 
 
 def behind_score(column):
-    """The files that a score hangs on beside the pool: what made them is in their times."""
-    if column is None:
-        return []
+    """The files that a score hangs on beside the pool: their times tell of all that is behind them."""
     targets = dict(zip(CFG.influence.target_columns(), CFG.influence.targets))
     own = [targets[column]] if column in targets else []
     return [
@@ -80,10 +78,8 @@ def behind_score(column):
     ]
 
 
-def scored(column):
+def made_of(column):
     """What decides a score beside those files: its own settings, and the code from sums to scores."""
-    if column is None:
-        return None
     sections = CFG.influence.scores()
     return {
         "influence": sections.get(column, sections["influence"]).model_dump(

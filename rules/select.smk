@@ -35,15 +35,42 @@ rule check_budgets:
         "../workflow/scripts/check_budgets.py"
 
 
+# The table of scores is written anew by every score that is added, and by other shards. So a selection
+# by one hangs on this file of that score's own, and not on the table's time.
+rule made_of:
+    input:
+        lambda w: behind_score(w.score),
+    output:
+        out("influence/made_of/{score}.json"),
+    log:
+        log_of("made_of-{score}"),
+    benchmark:
+        bench("made_of-{score}")
+    localrule: True
+    conda:
+        "../envs/corpus.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(1000),
+        runtime=runtime(10),
+    params:
+        made_of=lambda w: made_of(w.score),
+        code=code("made_of"),
+    script:
+        "../workflow/scripts/made_of.py"
+
+
 rule select:
     input:
         pool=expand(out("corpus/pool/corpus/{bucket}.parquet"), bucket=BUCKETS),
-        # Its own score alone counts (`scored` and `hangs_on`): another column, or other shards, write
-        # the table anew and draw nothing.
         scores=lambda w: (
             [ancient(out("influence/scores.parquet"))] if score_of(w.selection) else []
         ),
-        hangs_on=lambda w: behind_score(score_of(w.selection)),
+        made_of=lambda w: (
+            [out(f"influence/made_of/{score_of(w.selection)}.json")]
+            if score_of(w.selection)
+            else []
+        ),
         groups=lambda w: (
             [out("corpus/groups.parquet")] if drawn(w.selection)["by"] else []
         ),
@@ -65,7 +92,6 @@ rule select:
         runtime=runtime(lambda w: 240 if reads_states(w.selection) else 30),
     params:
         request=lambda w: drawn(w.selection),
-        scored=lambda w: scored(score_of(w.selection)),
         code=code("select"),
     script:
         "../workflow/scripts/select.py"

@@ -37,47 +37,36 @@ def test_memory_and_how_often_a_state_is_kept_rerun_nothing(project):
     for section in ("finetune", "pretrain", "evaluate"):
         config[section] |= {"checkpoint_steps": 7}
     config["tasks"]["domain"]["optional"] = True
-    assert project.planned(config) == set()
+    assert project.planned(config) <= CARDS  # they have the configuration in them
 
 
-#: What is written of scores for people, and what is told of the run.
-SCORES_SHOWN = {"merge", "describe_scores", "describe_coresets", "embed", *CARDS, *PAGE}
+#: What is written of scores, and of coresets, for people.
+SHOWN = {"merge", "describe_scores", "describe_coresets", "make_report", *CARDS}
 
 
-def test_another_cut_of_the_scoring_draws_and_trains_nothing(project):
+def test_scores_that_are_added_or_cut_otherwise_draw_and_train_nothing(own_project):
     config = small_config()
     config["influence"]["shards"] = 4
-    assert project.planned(config) == {"score", *SCORES_SHOWN}
+    assert own_project.planned(config) <= {"score", *SHOWN}
     config["influence"] |= {"shards": 2, "variants": {"plain": {"curvature": "identity"}}}
-    assert project.planned(config) == {"score", *SCORES_SHOWN}
-
-
-def test_a_selection_by_another_score_draws_its_own(project):
-    config = small_config()
-    config["selection"]["strategies"].append("random")
-    target = "results/small/coresets/random-40-s0/coreset.parquet"
-    project.run(config, target)
-    config["influence"]["damping"] = 0.5
-    assert project.planned(config, target) == set()  # random reads no score
-
-
-def test_an_equal_table_of_scores_keeps_every_coreset(own_project):
-    config = small_config()
-    before = own_project.digests("small", ["coresets/*/coreset.parquet"])
-    config["influence"]["variants"] = {"plain": {"curvature": "identity"}}
+    assert {"score", "merge"} <= own_project.planned(config) <= {"score", *SHOWN}
     own_project.run(config, "scores", "coreset")
-    assert own_project.planned(config) <= {*SCORES_SHOWN, "export_coreset"}
+    assert own_project.planned(config) <= SHOWN
+    config["selection"]["strategies"] += ["top_influence.plain", "random"]
+    draws = [f"results/small/coresets/{name}-40-s0/coreset.parquet"
+             for name in ("top_influence.plain", "random")]  # fmt: skip
+    own_project.run(config, *draws)
+    # Another damping of the main score is none of theirs.
+    config["influence"]["variants"]["plain"]["damping"] = config["influence"]["damping"] = 0.1
+    assert own_project.planned(config, *draws) <= {"score", "merge"}
     config["influence"]["damping"] = 0.5
-    own_project.run(config, "coreset")
-    after = own_project.digests("small", ["coresets/*/coreset.parquet"])
-    assert before.keys() == after.keys()
-    assert before != after  # scored first, then drawn
+    assert own_project.planned(config, *draws) <= {"score", "merge"}
+    main = "results/small/coresets/top_influence-40-s0/coreset.parquet"
+    own_project.run(config, main)  # scored first, then drawn
     scores = pl.read_parquet(own_project.folder / "results/small/influence/scores.parquet")
-    first = pl.read_parquet(
-        own_project.folder / "results/small/coresets/top_influence-40-s0/coreset.parquet"
-    )
-    best = scores.sort("influence", descending=True)["seq_id"].head(40)
-    assert set(first["seq_id"]) == set(best)
+    first = pl.read_parquet(own_project.folder / main)
+    by_score = first.join(scores, on="seq_id").sort("rank")
+    assert by_score["influence"].to_list() == sorted(scores["influence"], reverse=True)[:40]
 
 
 SCORING = {"ingest", "subset", "base", "finetune", "fisher_part", "fisher", "score", "merge"}
@@ -239,7 +228,7 @@ def test_a_new_target_needs_its_own_gradient_only(project):
 
 
 DRAWN = {"select", "export_coreset", "describe_coresets", "embed", *TRAINED}
-SCORED = {"score", "merge", "describe_scores", *DRAWN}
+SCORED = {"score", "merge", "made_of", "describe_scores", *DRAWN}
 TUNED = {"finetune", "fisher_part", "fisher", "identity", *SCORED}
 #: Rows from sequence alone.
 ALONE = {"baseline_domain", "cnn_domain"}

@@ -16,7 +16,8 @@ from coresift.selection.settings import (
 )
 from coresift.settings import Section
 
-RoundName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+#: `runs` would be the rule study_runs.
+RoundName = Annotated[str, Field(pattern=r"^(?!runs$)[a-z][a-z0-9_]*$")]
 
 
 class Round(Section):

@@ -273,7 +273,7 @@ class Evaluate(Section):
     seeds_per_job: Positive = Field(
         1,
         description="seeds that share a job and its start: more for tasks of seconds; no result "
-        "depends on it",
+        "depends on it, though another number of jobs evaluates again",
     )
     checkpoint_steps: Positive = Field(
         500,
