@@ -137,6 +137,11 @@ def test_a_wrong_round_is_refused_by_key(change, expected):
     assert expected in str(error.value)
 
 
+def test_a_round_has_no_rule_s_name():
+    with pytest.raises(ConfigError, match=r"study: .*rounds.runs: this name is taken"):
+        config({"runs": ROUND})
+
+
 def test_what_a_round_draws_is_held_to_the_pool_with_the_rest():
     requests = config({"r": ROUND}).requests()
     assert {"cci", "random", "random_length:loss"} <= set(requests)
