@@ -1,5 +1,6 @@
 """Validated config and the helpers every rule file uses."""
 
+import json
 import os
 import re
 import sys
@@ -11,8 +12,10 @@ sys.path.insert(0, LIBRARY)
 from coresift.alphabet import ALPHABETS
 from coresift.config import (
     MAP_ENDINGS,
+    INERT,
     ConfigError,
     Optimisation,
+    check_downloads,
     check_paths,
     load_config,
     plain,
@@ -101,11 +104,14 @@ def given(path):
 
 
 def fingerprint(path):
-    """What an input holds: a download's entry in the config (it may not be here yet), or a hash."""
+    """What an input holds: a download's address (it may not be here yet), or a hash.
+
+    Size and checksum, given later, say of the same file what it must be (`check_downloads`).
+    """
     source = CFG.downloads.get(path)
     if path.startswith(out("")):
         return None
-    return hashed(path) if source is None else plain(source)
+    return hashed(path) if source is None else source.url
 
 
 def contents(task):
@@ -141,6 +147,11 @@ def on_gpu():
 
 
 hashed = Fingerprints(out("fingerprints.json"))
+if workflow.is_main_process:
+    try:
+        check_downloads(CFG, lambda path, name: hashed(path, algorithm=name))
+    except ConfigError as error:
+        raise WorkflowError(str(error)) from None
 GPU = on_gpu()
 SOURCES = {source_name(path): path for path in CFG.corpus.fasta}
 BASE_SOURCES = [source_name(path) for path in CFG.subset.fasta or CFG.corpus.fasta]

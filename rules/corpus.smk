@@ -16,7 +16,9 @@ DECONTAMINATE = CFG.decontaminate.model_dump(
 #: What decides what becomes of a record.
 INGEST = CFG.corpus.model_dump(
     exclude={
-        **dict.fromkeys(("fasta", "buckets", "sample", "cluster", "groups"), True),
+        **dict.fromkeys(
+            ("fasta", "buckets", "chunk_bytes", "sample", "cluster", "groups"), True
+        ),
         "low_complexity": (
             {"share"} if CFG.corpus.low_complexity.action == "keep" else {}
         ),
@@ -41,6 +43,7 @@ rule ingest:
     resources:
         mem_mb=memory(2000),
         runtime=runtime(30),
+        chunk_bytes=CFG.corpus.chunk_bytes,
     params:
         content=lambda w: fingerprint(SOURCES[w.source]),
         modality=CFG.modality,

@@ -2,18 +2,14 @@
 
 #: The identity holds for the diagonal Fisher of the main score's loss.
 IDENTITY = (
-    [out("influence/identity.json")]
-    if CFG.influence.resolved().curvature == "diag_fisher"
-    else []
+    [out("influence/identity.json")] if CFG.influence.curvature == "diag_fisher" else []
 )
 
 
 rule identity:
     input:
         checkpoint=out("influence/finetuned"),
-        fisher=out(
-            f"influence/fisher/{CFG.influence.resolved().loss}/diagonal.safetensors"
-        ),
+        fisher=out(f"influence/fisher/{CFG.influence.loss}/diagonal.safetensors"),
         subset=out("influence/subset.parquet"),
     output:
         out("influence/identity.json"),

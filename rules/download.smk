@@ -6,6 +6,7 @@ if CFG.downloads:
         download,
 
     # No code digest: an edited library fetches nothing again; the checksum says what the file is.
+    # Nor size and checksum: those of the log, put into the config, fetch nothing again.
     rule download:
         output:
             "{file}",
@@ -22,6 +23,6 @@ if CFG.downloads:
             mem_mb=memory(1000),
             runtime=runtime(1440),
         params:
-            source=lambda w: plain(CFG.downloads[w.file]),
+            url=lambda w: CFG.downloads[w.file].url,
         script:
             "../workflow/scripts/download.py"

@@ -34,7 +34,7 @@ rule embeddings:
         modality=CFG.modality,
         shards=CFG.influence.shards,
         blocks=CFG.corpus.blocks,
-        max_tokens=CFG.influence.resolved().max_tokens,
+        max_tokens=CFG.influence.max_tokens,
         tokens_per_batch=CFG.influence.tokens_per_batch,
         device=CFG.device,
         cache=out("work/embedded"),

@@ -3,14 +3,21 @@
 #: Seeds of each job of a row, as they stand in its path where there are several (rows.smk).
 SEED_JOBS = ["_".join(map(str, seeds)) for seeds in CFG.evaluate.seed_jobs()]
 SEED_FOLDER, SEED_NAME = ("seeds/{seeds}/", "-{seeds}") if SEED_JOBS[1:] else ("", "")
-#: What decides how a task's files are read: other keys of a task change no held-out example, nor
-#: does a second task on the same files (another protocol).
-PROTECTED = {}
-for name, task in TASKS.items() if CFG.decontaminate.enabled else ():
-    reading = reading_of(task)
-    if reading not in PROTECTED.values():
-        PROTECTED[name] = reading
-PROTECTED_FILES = sorted({f for name in PROTECTED for f in TASKS[name].data.files()})
+#: What decides how a task's files are read, in an order of its own: other keys of a task change no
+#: held-out example, nor do its name, its place in the config, and a second task on the same files.
+PROTECTED = sorted(
+    {
+        json.dumps(reading_of(task), sort_keys=True)
+        for task in (TASKS.values() if CFG.decontaminate.enabled else ())
+    }
+)
+PROTECTED_FILES = sorted(
+    {
+        f
+        for task in (TASKS.values() if CFG.decontaminate.enabled else ())
+        for f in task.data.files()
+    }
+)
 
 
 rule protected:
@@ -31,7 +38,7 @@ rule protected:
     params:
         content=[fingerprint(path) for path in PROTECTED_FILES],
         modality=CFG.modality,
-        tasks=PROTECTED,
+        readings=PROTECTED,
         splits=CFG.decontaminate.splits,
         code=code("protected"),
     script:
@@ -90,6 +97,7 @@ for task_name, task in TASKS.items():
             **GPU,
             mem_mb=memory(8000),
             runtime=runtime(240),
+            checkpoint_steps=CFG.evaluate.checkpoint_steps,
         params:
             content=contents(task),
             checkpoint=content_of,
@@ -101,7 +109,6 @@ for task_name, task in TASKS.items():
             device=CFG.device,
             store=out("work/embeddings"),
             work=out(f"work/evaluation/{task_name}/{{name}}"),
-            checkpoint_steps=CFG.evaluate.checkpoint_steps,
             code=code("evaluate"),
         script:
             "../workflow/scripts/evaluate.py"
@@ -155,6 +162,7 @@ for task_name, task in TASKS.items():
                 **GPU,
                 mem_mb=memory(8000),
                 runtime=runtime(240),
+                checkpoint_steps=CFG.evaluate.checkpoint_steps,
             params:
                 content=contents(task),
                 modality=CFG.modality,
@@ -164,7 +172,6 @@ for task_name, task in TASKS.items():
                 precision=CFG.evaluate.precision,
                 device=CFG.device,
                 work=out(f"work/evaluation/{task_name}/cnn"),
-                checkpoint_steps=CFG.evaluate.checkpoint_steps,
                 code=code("cnn"),
             script:
                 "../workflow/scripts/cnn.py"

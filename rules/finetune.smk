@@ -27,7 +27,7 @@ rule subset:
 
 
 #: A base made from scratch shares these with fine-tuning.
-BASE_OPTIONS = set(Optimisation.model_fields) - {"learning_rate"}
+BASE_OPTIONS = set(Optimisation.model_fields) - {"learning_rate", *INERT}
 if CFG.base.checkpoint is None:
     BASE_CHECKPOINT = out("influence/base")
     BASE_SEQUENCES = rules.subset.output[0]
@@ -66,6 +66,7 @@ if CFG.base.checkpoint is None:
             **GPU,
             mem_mb=memory(8000),
             runtime=runtime(240),
+            checkpoint_steps=CFG.finetune.checkpoint_steps,
         params:
             modality=CFG.modality,
             base=plain(CFG.base),
@@ -101,12 +102,13 @@ rule finetune:
         **GPU,
         mem_mb=memory(8000),
         runtime=runtime(240),
+        checkpoint_steps=CFG.finetune.checkpoint_steps,
     params:
         content=(
             None if CFG.base.checkpoint is None else fingerprint(CFG.base.checkpoint)
         ),
         modality=CFG.modality,
-        options=plain(CFG.finetune),
+        options=CFG.finetune.model_dump(exclude=INERT),
         seed=CFG.seed,
         device=CFG.device,
         work=out("work/finetune"),

@@ -13,13 +13,18 @@ def cells_of(rows):
 
 
 def alone(task):
-    """A task as plain data, without what says which other rows there are."""
-    return plain(task.model_copy(update={"rows": None}))
+    """A task as plain data, without what says which other rows and tasks there are."""
+    return plain(task.model_copy(update={"rows": None, "optional": False}))
 
 
 def reading_of(task):
     """What decides how a task's files are read, as plain data: other keys change no example."""
     return {"data": plain(task.data), "kind": task.kind}
+
+
+def sampled(task):
+    """Its `sample` as plain data, None of one that takes all examples."""
+    return None if task.sample is None else plain(task.sample)
 
 
 def seeds_of(wildcards):
@@ -58,6 +63,36 @@ def drawn(selection):
     return request
 
 
+def score_of(selection):
+    """The column of the scores that a selection ranks by, None of one that reads none."""
+    return drawn(selection)["score"]
+
+
+def behind_score(column):
+    """The files that a score hangs on beside the pool: their times tell of all that is behind them."""
+    targets = dict(zip(CFG.influence.target_columns(), CFG.influence.targets))
+    own = [targets[column]] if column in targets else []
+    return [
+        out("influence/finetuned"),
+        *(out(f"influence/targets/{name}.safetensors") for name in own),
+    ]
+
+
+def made_of(column):
+    """What decides a score beside those files: its own settings, and the code from sums to scores."""
+    sections = CFG.influence.scores()
+    return {
+        "influence": sections.get(column, sections["influence"]).model_dump(
+            mode="json", exclude={"variants", "targets", "shards", "fisher_shards"}
+        ),
+        "modality": CFG.modality,
+        "blocks": CFG.corpus.blocks,
+        "seed": CFG.seed,
+        "device": CFG.device,
+        "code": [code(name) for name in ("fisher_part", "fisher", "score", "merge")],
+    }
+
+
 def reference_coreset(wildcards):
     """The coreset a matched selection is matched to: of the same budget and seed."""
     reference = CFG.selection.request(wildcards.selection).reference
@@ -79,7 +114,11 @@ def subset_of(wildcards):
 
 
 def base_sequences_of(wildcards):
-    """What the base of a setting is made from: its D_sub, or with it up to base.size."""
+    """What the base of a setting is made from: its D_sub, or with it up to base.size.
+
+    A base that cannot be made in the setting's width is refused here, before any job.
+    """
+    widened(architecture(CFG.base.preset), float(wildcards.width))
     if CFG.base.size is None:
         return subset_of(wildcards)
     size = max(CFG.base.size, int(wildcards.size))

@@ -33,7 +33,10 @@ rule nearest:
     params:
         content=lambda w: contents(CFG.tasks[w.task]),
         modality=CFG.modality,
-        task=lambda w: reading_of(CFG.tasks[w.task]),
+        task=lambda w: {
+            **reading_of(CFG.tasks[w.task]),
+            "sample": sampled(CFG.tasks[w.task]),
+        },
         how=lambda w: {
             **CFG.evaluate.identity.model_dump(include={"examples", "coverage"}),
             "max_tokens": CFG.tasks[w.task].max_tokens,

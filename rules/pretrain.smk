@@ -31,9 +31,10 @@ rule pretrain:
         **GPU,
         mem_mb=memory(16000),
         runtime=runtime(1440),
+        checkpoint_steps=CFG.pretrain.checkpoint_steps,
     params:
         modality=CFG.modality,
-        options=CFG.pretrain.model_dump(exclude={"compute"}),
+        options=CFG.pretrain.model_dump(exclude={"compute", *INERT}),
         compute=lambda w: (
             "equal_tokens"
             if parse_coreset(w.name)[0] in EQUAL_RESIDUES

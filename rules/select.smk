@@ -35,9 +35,42 @@ rule check_budgets:
         "../workflow/scripts/check_budgets.py"
 
 
+# The table of scores is written anew by every score that is added, and by other shards. So a selection
+# by one hangs on this file of that score's own, and not on the table's time.
+rule made_of:
+    input:
+        lambda w: behind_score(w.score),
+    output:
+        out("influence/made_of/{score}.json"),
+    log:
+        log_of("made_of-{score}"),
+    benchmark:
+        bench("made_of-{score}")
+    localrule: True
+    conda:
+        "../envs/corpus.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(1000),
+        runtime=runtime(10),
+    params:
+        made_of=lambda w: made_of(w.score),
+        code=code("made_of"),
+    script:
+        "../workflow/scripts/made_of.py"
+
+
 rule select:
     input:
-        scores=out("influence/scores.parquet"),
+        pool=expand(out("corpus/pool/corpus/{bucket}.parquet"), bucket=BUCKETS),
+        scores=lambda w: (
+            [ancient(out("influence/scores.parquet"))] if score_of(w.selection) else []
+        ),
+        made_of=lambda w: (
+            [out(f"influence/made_of/{score_of(w.selection)}.json")]
+            if score_of(w.selection)
+            else []
+        ),
         groups=lambda w: (
             [out("corpus/groups.parquet")] if drawn(w.selection)["by"] else []
         ),

@@ -81,7 +81,10 @@ use rule finetune as validate_finetune with:
             None if CFG.base.checkpoint is None else fingerprint(CFG.base.checkpoint)
         ),
         modality=CFG.modality,
-        options=lambda w: {**plain(CFG.finetune), "epochs": float(w.epochs)},
+        options=lambda w: {
+            **CFG.finetune.model_dump(exclude=INERT),
+            "epochs": float(w.epochs),
+        },
         seed=lambda w: int(w.seed),
         device=CFG.device,
         work=out("work/validate/finetune-s{seed}-n{size}-w{width}-e{epochs}"),

@@ -106,7 +106,7 @@ rule study_runs:
         seed=CFG.seed,
         config=CFG.model_dump(mode="json", by_alias=True),
         way=own_way(CFG.influence),
-        damping=CFG.influence.resolved().damping,
+        damping=CFG.influence.damping,
         benchmarks={
             "pretrain": [bench(f"pretrain-{name}") for name in STUDIED],
             "heldout": [bench(f"heldout-{name}") for name in TESTED],

@@ -122,7 +122,7 @@ rule validate_page:
         run=CFG.run,
         confidence=VALIDATION.confidence,
         way=own_way(CFG.influence),
-        damping=CFG.influence.resolved().damping,
+        damping=CFG.influence.damping,
         tables=list(VALIDATION_TABLES),
         plots=list(VALIDATION_PLOTS),
         code=code("validate_page"),

@@ -3,6 +3,7 @@
 import pytest
 from coresift.config import check_paths, load_config
 from coresift.corpus.settings import source_name
+from coresift.influence.settings import REFERENCE, Influence
 from coresift.selection.request import Request
 from coresift.settings import ConfigError, plain
 from coresift.tasks.settings import METRIC_NAMES, Task, task_presets
@@ -50,6 +51,28 @@ def test_defaults_are_valid():
         ("selection.controls", ["random"], ["selection.controls.0", "'random_length'"]),
         ("influence.damping", 0, ["influence.damping", "greater than 0"]),
         ("influence.dampening", 1, ["influence.dampening: unknown key", "damping_mode"]),
+        *(
+            ("influence", {"preset": "reference", key: value}, ["influence: ", f"fixes {key}: "])
+            for key, value in (
+                ("parameters", "linear"),
+                ("loss", "masked"),
+                ("curvature", "kfac"),
+                ("damping", 0.1),
+                ("damping_mode", "relative"),
+                ("max_tokens", 512),
+                ("per", "residue"),
+                ("ambiguous", "skip"),
+            )
+        ),
+        *(
+            (f"{key}.max_tokens", 2, [f"{key}.max_tokens: ", "greater than or equal to 3"])
+            for key in ("finetune", "pretrain", "influence", "validate.training", "heldout")
+        ),
+        (
+            "tasks.t",
+            {"kind": "class", "max_tokens": 2, "data": {"path": "x"}},
+            ["tasks.t.max_tokens: ", "greater than or equal to 3"],
+        ),
         ("selection.budgets", [10, 10], ["selection", "twice"]),
         ("selection.budgets", ["1M residues", "1000k residues"], ["twice: 1Mr, 1Mr"]),
         (
@@ -108,6 +131,15 @@ def test_errors_name_key_and_allowed_values(path, value, expected):
         load_config(changed(path, value))
     for text in expected:
         assert text in str(caught.value)
+
+
+def test_the_reference_preset_s_own_values_may_be_given_and_load_again():
+    given = {"preset": "reference", "damping": "1e-8", "max_tokens": 1024, "n_masks": 2}
+    influence = load_config({**GOOD, "influence": given}).influence
+    assert influence.model_dump() == influence.model_dump() | REFERENCE
+    # As a rule hands it to a script, and a card to a reader.
+    assert load_config({**GOOD, "influence": plain(influence)}).influence == influence
+    assert Influence(**influence.model_dump(exclude={"loss", "max_tokens"})) == influence
 
 
 def test_what_is_not_given_is_missing():

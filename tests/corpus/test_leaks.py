@@ -47,7 +47,7 @@ def test_all_planted_leaks_are_removed(root, demo, monkeypatch, method):
     assert leaks.n_unique() == 60
     found = distinct.explode("source_ids").filter(pl.col("source_ids").is_in(leaks.implode()))
     assert set(leaks) - set(found["source_ids"]) <= rejected
-    tasks = {name: task for name, task in config.tasks.items() if not task.optional}
+    tasks = [task for task in config.tasks.values() if not task.optional]
     options = config.decontaminate
     examples = protected_examples(tasks, options.splits, config.modality)
     if method == "kmer":

@@ -172,11 +172,7 @@ def test_bad_entries_are_named():
 def test_the_rule_makes_a_named_fasta(server, tmp_path, run_rules):
     server.body = b"".join(b">r%d\n%s\n" % (i, b"ACGU" * (10 + i)) for i in range(20))
     server.steps = ["cut", "ok"]
-    entry = {
-        "url": server.url,
-        "size": len(server.body),
-        "checksum": "md5:" + hashlib.md5(server.body).hexdigest(),
-    }
+    entry = {"url": server.url}
     config = {
         "run": "r",
         "modality": "rna",
@@ -191,6 +187,16 @@ def test_the_rule_makes_a_named_fasta(server, tmp_path, run_rules):
     assert len(server.asked) == 2
     again = run_rules(config, target, "-n")
     assert "Nothing to be done" in again.stdout + again.stderr
+    # What the log says, put into the config, fetches nothing again ...
+    entry["size"] = len(server.body)
+    entry["checksum"] = "md5:" + hashlib.md5(server.body).hexdigest()
+    again = run_rules(config, target, "-n")
+    assert "Nothing to be done" in again.stdout + again.stderr
+    # ... and another file than it says stops the run before any job.
+    wrong = run_rules(config | {"downloads": {"data/x.fa": entry | {"checksum": "md5:00"}}}, target)
+    assert "downloads.data/x.fa.checksum: the file's is md5:" in wrong.stdout + wrong.stderr
+    wrong = run_rules(config | {"downloads": {"data/x.fa": entry | {"size": 7}}}, target, "-n")
+    assert f"has {len(server.body)} bytes, not 7" in wrong.stdout + wrong.stderr
     entry["url"] += "?version=2"  # another file by the same name: what reads it reruns, too
     changed = run_rules(config, target, "-n")
     planned = re.findall(r"rule (\w+):$", changed.stdout + changed.stderr, re.M)

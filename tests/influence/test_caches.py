@@ -158,7 +158,10 @@ def test_scores_belong_to_tokenizer_architecture_and_machine(engine, curvature, 
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     keys.append(score_key(engine, curvature))
     monkeypatch.undo()
-    assert len(set(keys)) == 5
+    monkeypatch.setattr("coresift.models.checkpoint.code_digest", lambda module: "edited")
+    keys.append(score_key(engine, curvature))
+    monkeypatch.undo()
+    assert len(set(keys)) == 6
     assert score_key(engine, curvature) == keys[0]
 
 

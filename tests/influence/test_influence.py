@@ -26,7 +26,7 @@ from coresift.influence.fisher import (
     merge_parts,
     subtrees,
 )
-from coresift.influence.gradients import Curvature
+from coresift.influence.gradients import Curvature, GradientSums
 from coresift.influence.kronecker import Kronecker, eigenbases
 from coresift.influence.merge import merge_scores
 from coresift.influence.parameters import resolve_layers
@@ -40,7 +40,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.func import functional_call, jacrev, vmap
 from torch.nn import functional as F
-from transformers import EsmConfig, EsmForMaskedLM
+from transformers import AlbertConfig, AlbertForMaskedLM, EsmConfig, EsmForMaskedLM
 
 CPU = torch.device("cpu")
 
@@ -150,6 +150,42 @@ def test_scores_equal_brute_force_in_every_layer(position, loss, parameters):
     np.testing.assert_allclose(scores["influence"], quadratic, rtol=1e-4)
     np.testing.assert_allclose(scores["grad_norm"], norms, rtol=1e-4)
     np.testing.assert_allclose(scores["loss"], [value for value, _ in expected], rtol=1e-6)
+
+
+def albert():
+    """Three depths of one shared layer."""
+    config = AlbertConfig(
+        vocab_size=25, embedding_size=16, hidden_size=16, num_hidden_layers=3,
+        num_attention_heads=2, intermediate_size=32, max_position_embeddings=128,
+        hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    model = AlbertForMaskedLM(config)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    return model
+
+
+@pytest.mark.parametrize("loss", ["unmasked", "masked"])
+@pytest.mark.parametrize(
+    "parameters", ["head", "linear", ["*query.weight", "*ffn.*", "*mapping_in.weight"]]
+)
+def test_a_layer_that_is_called_several_times_has_one_gradient(loss, parameters):
+    engine = engine_for(albert(), parameters=parameters, loss=loss, n_masks=2)
+    frame = sequences(4)
+    names = list(engine.shapes())
+    expected = [brute_force(engine, *row, names)[1] for row in zip(*columns(frame), strict=True)]
+    sums = engine.fisher_sums(frame)
+    total = engine.sums(frame, lambda: GradientSums(engine.shapes(), CPU, engine.dtype))
+    for i, name in enumerate(names):
+        torch.testing.assert_close(
+            sums[name], sum(g[i].square() for g in expected), rtol=1e-9, atol=1e-12
+        )
+        exact = sum(g[i] for g in expected)
+        torch.testing.assert_close(total[name], exact, rtol=1e-9, atol=1e-12)
+    got = score_rows(engine, frame, Curvature(dict.fromkeys(names)))["influence"]
+    norms = [float(sum(g.square().sum() for g in gradients)) for gradients in expected]
+    np.testing.assert_allclose(got, norms, rtol=1e-9)
 
 
 def test_error_norm_is_mean_norm_of_softmax_minus_onehot():

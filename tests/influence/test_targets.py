@@ -346,6 +346,39 @@ def _context_free(engine):
         model.lm_head.bias.sub_(torch.where(bias == 0, own, 0))
 
 
+@pytest.mark.parametrize("parameters", ["head", ["lm_head.dense.weight", "*.query.*"]])
+def test_a_killed_target_goes_on(tmp_path, monkeypatch, parameters):
+    monkeypatch.setattr("coresift.influence.fisher.CHECKPOINT_SECONDS", -1.0)
+    engine, frame = engine_for(tiny(), parameters=parameters), sequences(70)
+    metadata = {"parameters": engine.settings.parameters, "settings": engine.settings.of_pass()}
+    original, done = InfluenceEngine.sums, []
+
+    def counting(self, rows, make):
+        if len(done) == stop:
+            raise KeyboardInterrupt
+        done.append(rows.height)
+        return original(self, rows, make)
+
+    monkeypatch.setattr(InfluenceEngine, "sums", counting)
+    stop = None
+    target_sums(engine, frame, metadata, tmp_path / "whole", tmp_path / "work")
+    stop = len(done) + 13
+    with pytest.raises(KeyboardInterrupt):
+        target_sums(engine, frame, metadata, tmp_path / "sums", tmp_path / "work")
+    stop = None
+    target_sums(engine, frame, metadata, tmp_path / "sums", tmp_path / "work")
+    assert len(done) == 2 * 64
+    assert (tmp_path / "sums").read_bytes() == (tmp_path / "whole").read_bytes()
+
+
+@pytest.mark.parametrize(("loss", "keys"), [("unmasked", 1), ("masked", 4)])
+def test_unmasked_scores_belong_to_no_masks(loss, keys):
+    changes = ({}, {"n_masks": 8}, {"mask_fraction": 0.3}, {"seed": 8})
+    engines = [engine_for(tiny(), **{"loss": loss, **change}) for change in changes]
+    curvature = Curvature({"lm_head.dense.weight": None})
+    assert len({score_key(engine, curvature) for engine in engines}) == keys
+
+
 @pytest.mark.parametrize("loss", ["unmasked", "masked"])
 @pytest.mark.parametrize("parameters", ["head", "linear"])
 def test_identity_of_fisher_and_scores_is_exact(tmp_path, caplog, loss, parameters):

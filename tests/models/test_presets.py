@@ -83,6 +83,48 @@ def test_an_architecture_that_does_not_fit_fails_before_any_job(tmp_path, change
         check_architectures(load_config(config | {"base": {"preset": preset}}))
 
 
+LISTED = {"lm_head.dense.weight": None, "*.query.*": None, "*.qury.*": "matches no parameter",
+          "*LayerNorm*": "only linear layers"}  # fmt: skip
+
+
+@pytest.mark.parametrize(("pattern", "cause"), LISTED.items())
+@pytest.mark.parametrize("checkpoint", [True, False])
+@pytest.mark.parametrize("key", ["influence", "variant", "validate"])
+def test_patterns_of_parameters_are_held_to_the_base_before_any_job(
+    tmp_path, key, checkpoint, pattern, cause
+):
+    parameters = {"parameters": [pattern]}
+    section = {
+        "influence": {"influence": parameters},
+        "variant": {"influence": {"variants": {"v": parameters}}},
+        "validate": {"validate": {"parameters": ["head", [pattern]], "models": ["finetuned"]}},
+    }[key]
+    name = {"influence": "influence", "variant": "influence.variants.v", "validate": "validate"}
+    base = {"preset": config_file(tmp_path, "esm")}
+    if checkpoint:
+        base = {"checkpoint": str(tmp_path)}
+    config = {"run": "r", "modality": "protein", "corpus": {"fasta": ["a.fasta"]}, "base": base}
+    loaded = load_config(config | section)
+    if cause is None:
+        check_architectures(loaded)
+        return
+    with pytest.raises(ConfigError, match=rf"^{name[key]}\.parameters.*{tmp_path}.*{cause}"):
+        check_architectures(loaded)
+
+
+def test_patterns_of_validation_are_held_to_the_small_models_too(tmp_path):
+    config = {"run": "r", "modality": "protein", "corpus": {"fasta": ["a.fasta"]}}
+    config["base"] = {"preset": config_file(tmp_path, "modernbert")}
+    own = {"validate": {"parameters": [["head.dense.weight"]]}}
+    with pytest.raises(ConfigError, match=r"^validate\.parameters\.0, of tiny: .*no parameter"):
+        check_architectures(load_config(config | own))
+    own["validate"]["models"] = ["finetuned"]
+    check_architectures(load_config(config | own))
+    for section in ({"influence": {"parameters": []}}, {"validate": {"parameters": [[]]}}):
+        with pytest.raises(ConfigError, match=r"parameters\..*at least 1 item"):
+            load_config(config | section)
+
+
 @pytest.mark.parametrize(
     ("text", "cause"),
     [

@@ -87,3 +87,20 @@ def test_holm_by_hand():
     assert holm(np.array([0.01, 0.04, 0.03])) == pytest.approx([0.03, 0.06, 0.06])
     assert holm(np.array([0.9, 0.8])) == pytest.approx([1.0, 1.0])
     assert len(holm(np.array([]))) == 0
+
+
+@pytest.mark.parametrize("n_seeds", [5, 7, 9, 10, 12])
+def test_equal_figures_differ_by_no_rounding(n_seeds):
+    for k in range(1, 997, 7):
+        a, b = fixed([k / 997] * n_seeds), fixed([k / 997], drawn=False)
+        found = difference(a, b, LEVEL)
+        assert (found.value, found.p, found.low, found.high) == (0.0, 1.0, 0.0, 0.0)
+    assert difference(fixed([1e-9, 1.1e-9]), fixed([2e-9, 2.1e-9]), LEVEL).value != 0
+
+
+def test_what_has_no_figure_is_not_judged():
+    nothing = Figure(np.array([np.nan]), np.full(400, np.nan), 9, False)
+    for a, b in ((nothing, fixed([1.0, 1.2])), (fixed([1.0, 1.2]), nothing)):
+        found = difference(a, b, LEVEL)
+        assert np.isnan(found.value)
+        assert (found.p, found.low, found.high, found.detectable) == (None, None, None, None)

@@ -1,6 +1,7 @@
 """Rows, outcomes and comparisons from the files of a run."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,12 +9,12 @@ import polars as pl
 import pytest
 from coresift.heldout.tables import HELD_OUT_LOSS
 from coresift.report.cells import task_cells
-from coresift.report.comparisons import corrected
+from coresift.report.comparisons import comparisons_table, corrected
 from coresift.report.controls import absent, comparisons, row_of, short
 from coresift.report.notes import NOTE, TRAINING
 from coresift.report.results import read_cells, write_results
 from coresift.report.tables import COMPARISON, RESULT, SEEN, read_csv
-from coresift.report.verdict import marks_table, sentences
+from coresift.report.verdict import above_unigram, marks_table, sentences
 from coresift.tables import read_table
 
 
@@ -103,6 +104,37 @@ def test_correction_leaves_unknown_what_has_no_p():
     found = corrected(rows, 0.05)
     assert [row["p_adjusted"] for row in found] == [0.02, None, 0.04]
     assert [row["mark"] for row in found] == ["better", "unknown", "better"]
+
+
+def test_a_trained_head_of_one_seed_is_not_known(written):
+    """The network's and a given checkpoint's weights are drawn; a k-mer fit is not."""
+    (kmer,) = (c for c in read_cells(written.files, written.params) if c.selection == "kmer")
+    assert kmer.figure().known
+    network = replace(kmer, selection="cnn")
+    assert not network.figure().known
+    several = replace(network, metrics={"accuracy": [[0.7, 0.8]]})
+    assert several.figure().known
+    assert several.figure().values.tolist() == [0.7, 0.8]
+    given = replace(kmer, selection="rnafm", task="heldout_pool")
+    assert given.figure().known
+
+
+def test_a_model_without_a_loss_is_not_judged_and_costs_others_nothing(written):
+    cells = [c for c in read_cells(written.files, written.params) if c.task == "heldout_pool"]
+    before = comparisons_table(cells, 0.05)
+    nothing = [[float("nan")]]
+    lost = replace(
+        cells[-1], selection="headless", metrics={"loss": nothing, "accuracy": nothing},
+        resamples=np.full((1, cells[0].resamples.shape[1]), np.nan), drawn=False,
+    )  # fmt: skip
+    after = comparisons_table([*cells, lost], 0.05)
+    own = after.filter(selection="headless")
+    assert own.height
+    assert own["mark"].unique().to_list() == ["unknown"]
+    assert after.filter(pl.col("selection") != "headless").equals(before)
+    row = {"task": "heldout_pool", "metric": "loss", "selection": "headless", "mean": float("nan")}
+    results = pl.DataFrame([row, {**row, "selection": "unigram", "mean": 1.38}])
+    assert above_unigram(results) == []
 
 
 def test_rows_of_other_examples_are_refused(written, tmp_path):

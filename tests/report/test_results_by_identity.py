@@ -1,10 +1,12 @@
 """Results by identity: each bin's figures are those of its examples; who is warned."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
 import pytest
+from coresift.report.identity import write_by_identity
 from coresift.report.seen import leakage, wide_by_identity
 from coresift.report.tables import BY_IDENTITY, SEEN, read_csv
 from coresift.tasks.tables import BINS
@@ -60,3 +62,13 @@ def test_the_wide_table_has_every_bin_in_order(written):
     assert row["below_50"] == ""
     assert row["50_to_80"].endswith("00 (5)")
     assert "] (60)" in row["none"]
+
+
+def test_identities_of_other_examples_are_refused(written, tmp_path):
+    table = pl.read_parquet(written.files.identities[0])
+    moved = table.with_columns(example_id=pl.col("example_id").shift(-1, fill_value="0"))
+    moved.write_parquet(tmp_path / "moved.parquet")
+    files = SimpleNamespace(**vars(written.files))
+    files.identities = [tmp_path / "moved.parquet", written.files.identities[1]]
+    with pytest.raises(ValueError, match=r"'2' has an identity and the number 0, which is '0'"):
+        write_by_identity(files, written.params, written.out)

@@ -15,6 +15,7 @@ from coresift.selection.budgets import (
     check_budgets,
     least_residues,
     length_counts,
+    n_pruned,
 )
 from coresift.selection.cci import PRUNED, kept_by, pool_strata, scaled
 from coresift.selection.diagnostics import (
@@ -41,7 +42,7 @@ from coresift.selection.names import (
 from coresift.selection.request import Request
 from coresift.selection.settings import Selection
 from coresift.selection.strategies import DRAWS, select
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -377,6 +378,22 @@ def strata_of(values, n_strata, scale, strata, lengths=None, groups=None, prune_
     return (
         pool_strata(pool, prune_hard, n_strata, scale, strata).sort("seq_id")["stratum"].to_list()
     )
+
+
+@given(st.integers(0, 999), st.integers(1, 3 * 10**7))
+@example(290, 100)
+@settings(max_examples=300, deadline=None)
+def test_a_share_is_pruned_exactly(thousandths, n):
+    assert n_pruned(n, thousandths / 1000) == thousandths * n // 1000
+
+
+@pytest.mark.parametrize("groups", [None, [0] * 100 + [1] * 50])
+@pytest.mark.parametrize("hundredths", [7, 28, 29, 57, 58])
+def test_strata_drop_what_budgets_expect(hundredths, groups):
+    sizes = [150] if groups is None else [100, 50]
+    strata = strata_of(range(150), 3, "raw", "equal_width", None, groups, hundredths / 100)
+    assert strata.count(PRUNED) == sum(hundredths * n // 100 for n in sizes)
+    assert strata.count(PRUNED) == sum(n_pruned(n, hundredths / 100) for n in sizes)
 
 
 def test_strata_scales():

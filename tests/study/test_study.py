@@ -18,7 +18,7 @@ from coresift.study.book import Book
 from coresift.study.cells import cells_of, of_round, runs_of
 from coresift.study.decide import decisions, ranking
 from coresift.study.facts import times
-from coresift.study.gather import held_out_runs, trait_runs
+from coresift.study.gather import group_names, held_out_runs, trait_runs
 from coresift.study.settings import Round
 from coresift.study.tables import RUN
 from coresift.study.write import read_book, texts, write_raw, write_study
@@ -137,6 +137,11 @@ def test_a_wrong_round_is_refused_by_key(change, expected):
     assert expected in str(error.value)
 
 
+def test_a_round_has_no_rule_s_name():
+    with pytest.raises(ConfigError, match=r"study: .*rounds.runs: this name is taken"):
+        config({"runs": ROUND})
+
+
 def test_what_a_round_draws_is_held_to_the_pool_with_the_rest():
     requests = config({"r": ROUND}).requests()
     assert {"cci", "random", "random_length:loss"} <= set(requests)
@@ -245,6 +250,12 @@ def test_committed_pages_are_those_of_their_figures(root):
         assert (folder / "runs.parquet").stat().st_size < 2_000_000
         for path, text in texts(read_book(folder), folder.name).items():
             assert (folder.parent / path).read_text() == text, path
+
+
+def test_the_rest_is_called_as_no_source_is():
+    labels = pl.Series(["big", "other", "a", "b", None])
+    assert group_names(labels, np.array([0, 1, 2, 2, 2])) == ["big", "other", "other_"]
+    assert group_names(labels[[0, 2, 3]], np.array([0, 1, 1])) == ["big", "other"]
 
 
 def test_losses_of_groups_and_of_their_own_letters(tmp_path):

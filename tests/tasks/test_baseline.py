@@ -180,3 +180,11 @@ def test_conjoint_triads():
     # A, I, L, K are of classes 0, 1, 1, 4: the triads 011 and 114.
     assert {int(i): float(rows[0, i]) for i in np.flatnonzero(rows[0])} == {8: 0.5, 60: 0.5}
     assert not rows[1].any()
+
+
+def test_one_label_of_several_is_one_probability(tmp_path):
+    rows = [(s, i // 3 % 2, SPLITS[i % 3]) for i, s in enumerate(DISTINCT)]
+    task = Task(kind="multilabel", data=write_task(tmp_path / "m.csv", rows))
+    _, predictions = baseline(task, "rna")
+    assert predictions.height == sum(split == "test" for _, _, split in rows)
+    assert predictions["prediction"].is_between(0, 1).all()

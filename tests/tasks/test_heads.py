@@ -117,3 +117,9 @@ def test_row_heads(head, layers):
     net = make_head(Task(kind="class", head=head, **TASK), 8, 3)
     assert sum(isinstance(m, torch.nn.Linear) for m in net.modules()) == layers
     assert [tuple(o.shape) for o in net([torch.randn(1, 8), torch.randn(4, 8)])] == [(1, 3), (4, 3)]
+
+
+def test_peers_hidden_layer_is_as_wide_as_one_sequences_states():
+    net = make_head(Task(kind="scalar", head="mlp", **TASK), 128, 1, columns=2)
+    layers = [m for m in net.modules() if isinstance(m, torch.nn.Linear)]
+    assert [(m.in_features, m.out_features) for m in layers] == [(128, 64), (64, 1)]

@@ -3,7 +3,9 @@
 import numpy as np
 import polars as pl
 import pytest
+from coresift.tasks.data import read_task
 from coresift.tasks.identity import Comparison, binned, identities
+from coresift.tasks.readers.settings import Sampled
 from coresift.tasks.settings import Task
 from coresift.tasks.tables import BINS
 
@@ -113,3 +115,14 @@ def test_bins_have_their_borders():
     none, low, middle, high = BINS
     found = values.select(binned(pl.col("x"))).to_series().to_list()
     assert found == [none, low, low, middle, middle, high, high]
+
+
+def test_a_sampled_task_has_the_numbers_of_its_predictions(tmp_path):
+    sequences = random_sequences(30, 40)
+    rows = [(s, i % 2, ("train", "valid", "test")[i % 3]) for i, s in enumerate(sequences)]
+    task = task_of(tmp_path, rows).model_copy(update={"sample": Sampled(train=4, test=6)})
+    frame = read_task(task, "rna").frame.filter(pl.col("split") == "test")
+    table = identities(task, "rna", HOW, None)
+    assert table.select("distinct", "example_id").rows() == [
+        *frame.select("distinct", "example_id").rows()
+    ]

@@ -262,3 +262,29 @@ def test_the_network_gives_the_same_twice_and_counts_what_it_does_not_read(tmp_p
     }  # fmt: skip
     assert predictions["position"].max() == 19
     assert conform(predictions, PREDICTION).equals(predictions)
+
+
+def test_a_training_that_diverges_is_no_result(monkeypatch):
+    probe = probe_of("class", "float32")
+    task = probe.task.model_copy(update={"stop_on": "metric", "patience": 2, "epochs": 5})
+    probe.task = task
+    monkeypatch.setattr(
+        probe.head, "forward", lambda rows: [torch.full((len(r), 3), torch.nan) for r in rows]
+    )
+    monkeypatch.setattr(Probe, "_step", lambda *_: None)
+    assert probe.fit(np.arange(N), np.arange(N), 0) == Fit(2, 0, "patience")
+    with pytest.raises(FloatingPointError, match="example 0 is not finite; lower learning_rate"):
+        [*probe.predict(np.arange(N))]
+
+
+def test_before_a_pair_is_found_the_loss_says_what_is_better(monkeypatch):
+    probe = probe_of("contact", "float32")
+    probe.task = probe.task.model_copy(update={"stop_on": "metric"})
+    found = {"metric": 0.0}
+    monkeypatch.setitem(
+        METRICS[probe.task.metrics], probe.task.primary, lambda sample: found["metric"]
+    )
+    nothing = probe._valid_value(np.arange(N))
+    assert nothing == probe.mean_loss(np.arange(N)) > 0
+    found["metric"] = 0.01
+    assert probe._valid_value(np.arange(N)) == -0.01

@@ -97,7 +97,7 @@ def test_the_pool_is_held_apart_from_what_is_not_in_the_sample_too(table):
     """Rule protected gives data and kind only: another protocol changes no pool."""
     task = Task(kind="class", data=table, sample={"test": 5})
     read = Task(kind=task.kind, data=plain(task.data))
-    held = protected_examples({"t": read}, ["test"], "rna")
+    held = protected_examples([read], ["test"], "rna")
     assert len(held) > read_task(task, "rna").split("test").height
 
 

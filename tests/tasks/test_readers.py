@@ -170,7 +170,7 @@ def test_rbp_finds_which_partner_comes_first(tmp_path):
     assert examples.frame["partner"].to_list() == ["MKV", "MMWX", "MMWX", "MKV"]
     found = [notes.get("sequences_with_foreign_letters", 0) for notes in examples.notes.values()]
     assert sum(found) == 2  # the I of GGIAC, twice
-    held = protected_examples({"rbp": rbp(tmp_path)}, ["train", "valid", "test"], "rna")
+    held = protected_examples([rbp(tmp_path)], ["train", "valid", "test"], "rna")
     assert set(held["sequence"]) == {"GGNAC", "CCAUU"}  # no protein in an RNA pool
 
 

@@ -37,9 +37,23 @@ def test_a_pair_and_its_reverse_are_one(tmp_path):
     assert examples.frame["distinct"].to_list() == [0, 0, 1, 1, 1, 2, 2]
     assert examples.notes == {
         "train": {"dropped_reversed_in_test": 1},
-        "valid": {"dropped_in_test": 1, "copies": 1, "with_several_labels": 1},
+        "valid": {
+            "dropped_in_test": 1,
+            "copies": 1,
+            "also_in_train": 2,
+            "with_several_labels": 1,
+        },
         "test": {"copies": 2, "with_several_labels": 1},
     }
+
+
+def test_valid_examples_in_train_stay_and_are_counted(tmp_path):
+    rows = ["AAA,0,train", "CCC,0,train", "CCC,1,valid", "CCC,0,valid", "GGG,0,valid", "UUU,1,test"]
+    (tmp_path / "t.csv").write_text("\n".join(["sequence,label,split", *rows]))
+    task = Task(kind="class", data={"path": str(tmp_path / "t.csv")})
+    examples = read_task(task, "rna")
+    assert examples.split("valid").height == 3
+    assert examples.notes == {"valid": {"copies": 1, "also_in_train": 2, "with_several_labels": 1}}
 
 
 def test_partners_of_two_kinds_are_not_reversed(tmp_path):

@@ -11,7 +11,7 @@ from coresift.models.checkpoint import build_model, model_hash
 from coresift.models.tokenizer import Encoder
 from coresift.settings import plain
 from coresift.training import mlm
-from coresift.training.mlm import train_mlm
+from coresift.training.mlm import packed, records_text, train_mlm, unpacked
 from coresift.training.settings import Optimisation
 from transformers import EsmForMaskedLM
 
@@ -144,8 +144,8 @@ def test_a_state_that_does_not_fit_is_not_used(tmp_path, state, expected, caplog
         (lambda m: m["run"].update(torch="1.0"), "torch"),
         (lambda m: m["run"].update(new=1), "new"),
         (lambda m: m["run"].update(validation="0"), "validation"),
-        (lambda m: m.update(run=None), "architecture, device, left_out, model, .*"),
-        (lambda m: m.pop("run"), "architecture, device, left_out, model, .*"),
+        (lambda m: m.update(run=None), "architecture, code, device, left_out, model, .*"),
+        (lambda m: m.pop("run"), "architecture, code, device, left_out, model, .*"),
     ],
 )
 def test_a_state_of_another_machine_or_version_is_not_used(
@@ -167,3 +167,26 @@ def test_its_own_run_goes_on_from_it(tmp_path, state, expected, monkeypatch):
     put(tmp_path / "work", state)
     assert train(tmp_path / "work") == expected
     assert steps == [4]
+
+
+def test_a_state_of_other_code_is_not_used(tmp_path, state, caplog, monkeypatch):
+    put(tmp_path / "work", state)
+    monkeypatch.setattr("coresift.models.checkpoint.code_digest", lambda module: "edited")
+    train(tmp_path / "work")
+    assert "of another run (code)" in caplog.text
+
+
+def test_states_may_be_written_more_often(tmp_path, state, expected, caplog):
+    put(tmp_path / "work", state)
+    assert train(tmp_path / "work", options={"checkpoint_steps": 1}) == expected
+    assert "starting afresh" not in caplog.text
+
+
+def test_records_are_the_same_packed():
+    known = {"step": 3, "loss": None, "objective": 0.1, "learning_rate": 1e-4, "residues": 2**40}
+    records = [
+        {**known, "targets": 7, "masked": 0},
+        {**known, "loss": 1 / 3, "targets": 7, "masked": 1, "validation_loss": 0.7},
+    ]
+    back = unpacked(packed(records))
+    assert records_text(back) == records_text(records)

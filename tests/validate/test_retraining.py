@@ -5,6 +5,9 @@ import polars as pl
 import pytest
 import torch
 from coresift.heldout.masks import Masks
+from coresift.influence.engine import InfluenceEngine, mask_patterns, resolve_settings
+from coresift.influence.fisher import Fisher, inverse_curvature
+from coresift.influence.scoring import score_frame
 from coresift.influence.settings import Influence
 from coresift.models.checkpoint import build_model, model_hash
 from coresift.models.settings import architecture, widened
@@ -159,8 +162,8 @@ def test_subsets_are_of_one_size_and_do_not_depend_on_their_number():
     assert residues_of(rows, 3, 0.5) == round(1.5 * rows["length"].sum())
 
 
-def predictions(model, encoder, of, rows, target, **ways):
-    influence = Influence(precision="float64", tokens_per_batch=200)
+def predictions(model, encoder, of, rows, target, influence=None, **ways):
+    influence = Influence(precision="float64", tokens_per_batch=200, **(influence or {}))
     return predict(model, encoder, influence, Ways(**(WAYS | ways)), 7, CPU, of, rows, target)
 
 
@@ -215,6 +218,25 @@ def test_influence_on_oneself_is_self_influence_by_every_way():
     np.testing.assert_allclose(both["target"], found["target"])
 
 
+def test_an_encoder_is_compiled_where_every_way_is_of_the_head(monkeypatch):
+    model, encoder = model_and_encoder()
+    rows, compiled, original = pool(4), [], torch.nn.Module.compile
+
+    def traced(self, **options):  # without the minute that code generation takes
+        compiled.append(type(self).__name__)
+        original(self, backend="eager", **options)
+
+    monkeypatch.setattr(torch.nn.Module, "compile", traced)
+    ways = {"curvatures": ["identity"], "parameters": ["head", "linear"]}
+    plain = predictions(model, encoder, rows, rows, rows, **ways)
+    asked = predictions(model, encoder, rows, rows, rows, {"compile": True}, **ways)
+    assert asked.equals(plain)
+    assert not compiled
+    ways["parameters"] = ["head"]
+    predictions(model, encoder, rows, rows, rows, {"compile": True}, **ways)
+    assert compiled == ["EsmModel"]
+
+
 def test_scores_of_a_setting_are_the_engines(tmp_path):
     model, encoder = model_and_encoder()
     rows = pool(6)
@@ -229,6 +251,48 @@ def test_scores_of_a_setting_are_the_engines(tmp_path):
     assert scores["length"].equals(rows["length"])
 
 
+def test_the_run_s_own_scores_under_the_reference_preset_are_its_own(tmp_path):
+    model, encoder = model_and_encoder()
+    rows = pool(4)
+    influence = Influence(preset="reference", precision="float64", tokens_per_batch=8192)
+    settings = resolve_settings(influence, 7)
+    engine = InfluenceEngine(model, encoder, settings, CPU)
+    sums = Fisher(engine.fisher_sums(rows[:3]), 3, {})
+    own = score_frame(engine, {"": inverse_curvature(sums, settings, CPU)}, rows)[""]
+    scores = setting_scores(model, encoder, influence, 7, CPU, rows[:3], rows, tmp_path)
+    np.testing.assert_allclose(scores["influence"], own["influence"], rtol=1e-9)
+    np.testing.assert_allclose(scores["residue"], own["influence"] * 1024, rtol=1e-9)
+
+
+@pytest.mark.parametrize("loss", ["unmasked", "masked"])
+def test_every_way_pads_as_the_reference_preset_does(loss):
+    model, encoder = model_and_encoder()
+    rows, own = pool(2), {"preset": "reference", "n_masks": 2}
+    ways = {"losses": [loss], "curvatures": ["identity"], "parameters": ["head"]}
+    found = predictions(model, encoder, rows, rows, rows, own, **ways)
+    settings = resolve_settings(Influence(**own).model_copy(update={"loss": loss}), 7)
+    weight = model.double().lm_head.dense.weight.requires_grad_()
+    for row, (seq_id, sequence) in zip(
+        found.iter_rows(named=True), rows.select("seq_id", "sequence").rows(), strict=True
+    ):
+        tokens = torch.from_numpy(encoder.encode(sequence))
+        ids = torch.full((1024,), encoder.pad_id)
+        ids[: len(tokens)] = tokens
+        patterns = [np.zeros(len(sequence), dtype=bool)]
+        if loss == "masked":
+            patterns = mask_patterns(np.ones(len(sequence), dtype=bool), seq_id, settings)
+        losses = []
+        for pattern in patterns:
+            masked = torch.zeros(1024, dtype=torch.bool)
+            masked[1 : len(sequence) + 1] = torch.from_numpy(pattern)
+            given = ids.masked_fill(masked, encoder.mask_id)
+            asked = masked if loss == "masked" else torch.ones_like(masked)  # padding counts
+            logits = model(input_ids=given[None], attention_mask=torch.ones(1, 1024)).logits[0]
+            losses.append(torch.nn.functional.cross_entropy(logits[asked], ids[asked]))
+        (gradient,) = torch.autograd.grad(torch.stack(losses).mean(), weight)
+        assert row["self"] == pytest.approx(float(gradient.square().sum()), rel=1e-9)
+
+
 @pytest.mark.parametrize(("preset", "factor", "width"), [("tiny", 0.5, 32), ("rna-fm", 2, 1280)])
 def test_widened_bases_keep_their_heads(preset, factor, width):
     own = architecture(preset)
@@ -241,3 +305,13 @@ def test_widened_bases_keep_their_heads(preset, factor, width):
     assert values["hidden_size"] % (2 * values["num_attention_heads"]) == 0
     assert widened(own, 1) == own
     assert widened(own, 1e-9)["hidden_size"] == 2 * own["num_attention_heads"]
+
+
+def test_what_cannot_be_widened_is_named():
+    odd = {"hidden_size": 100, "num_attention_heads": 4, "intermediate_size": 200}
+    assert widened(odd, 1.0) == odd
+    other = {"model_type": "distilbert", "dim": 64, "n_heads": 4, "hidden_dim": 128}
+    assert widened(other, 1.0) == other
+    missing = "hidden_size, intermediate_size, num_attention_heads"
+    with pytest.raises(ValueError, match=rf"validate\.stability\.widths: .*distilbert.*{missing}"):
+        widened(other, 0.5)

@@ -10,6 +10,11 @@ from project import small_config
 
 pytestmark = pytest.mark.workflow
 
+PAGE = {"results", "make_report"}
+TRAINED = {"pretrain", "heldout", "evaluate_domain", *PAGE}
+#: What is written for others has the config in it, but for what evaluation and report are told.
+CARDS = {"corpus_card", "export_coreset"}
+
 
 def test_nothing_reruns_without_a_change(project):
     assert project.planned(small_config()) == set()
@@ -18,6 +23,50 @@ def test_nothing_reruns_without_a_change(project):
 def test_a_touched_fasta_reruns_nothing(project):
     (project.folder / "a.fasta").touch()
     assert project.planned(small_config()) == set()
+
+
+def test_a_touched_script_or_checkout_reruns_nothing(project):
+    for path in (project.folder / "workflow").rglob("*.py"):
+        path.touch()
+    assert project.planned(small_config()) == set()
+
+
+def test_memory_and_how_often_a_state_is_kept_rerun_nothing(project):
+    config = small_config()
+    config["corpus"]["chunk_bytes"] = 1 << 20
+    for section in ("finetune", "pretrain", "evaluate"):
+        config[section] |= {"checkpoint_steps": 7}
+    config["tasks"]["domain"]["optional"] = True
+    assert project.planned(config) <= CARDS  # they have the configuration in them
+
+
+#: What is written of scores, and of coresets, for people.
+SHOWN = {"merge", "describe_scores", "describe_coresets", "make_report", *CARDS}
+
+
+def test_scores_that_are_added_or_cut_otherwise_draw_and_train_nothing(own_project):
+    config = small_config()
+    config["influence"]["shards"] = 4
+    assert own_project.planned(config) <= {"score", *SHOWN}
+    config["influence"] |= {"shards": 2, "variants": {"plain": {"curvature": "identity"}}}
+    assert {"score", "merge"} <= own_project.planned(config) <= {"score", *SHOWN}
+    own_project.run(config, "scores", "coreset")
+    assert own_project.planned(config) <= SHOWN
+    config["selection"]["strategies"] += ["top_influence.plain", "random"]
+    draws = [f"results/small/coresets/{name}-40-s0/coreset.parquet"
+             for name in ("top_influence.plain", "random")]  # fmt: skip
+    own_project.run(config, *draws)
+    # Another damping of the main score is none of theirs.
+    config["influence"]["variants"]["plain"]["damping"] = config["influence"]["damping"] = 0.1
+    assert own_project.planned(config, *draws) <= {"score", "merge"}
+    config["influence"]["damping"] = 0.5
+    assert own_project.planned(config, *draws) <= {"score", "merge"}
+    main = "results/small/coresets/top_influence-40-s0/coreset.parquet"
+    own_project.run(config, main)  # scored first, then drawn
+    scores = pl.read_parquet(own_project.folder / "results/small/influence/scores.parquet")
+    first = pl.read_parquet(own_project.folder / main)
+    by_score = first.join(scores, on="seq_id").sort("rank")
+    assert by_score["influence"].to_list() == sorted(scores["influence"], reverse=True)[:40]
 
 
 SCORING = {"ingest", "subset", "base", "finetune", "fisher_part", "fisher", "score", "merge"}
@@ -132,6 +181,14 @@ def test_a_protocol_of_some_rows_evaluates_these_only(project):
     assert len(re.findall(r"^rule evaluate_twin:$", text, re.M)) == 1, found
 
 
+def test_a_task_s_name_and_place_change_no_pool(project):
+    config = small_config()
+    domain = config["tasks"]["domain"]
+    config["tasks"] = {"a_twin": domain, "domain": domain}
+    planned = project.planned(config)
+    assert planned == {"evaluate_a_twin", "baseline_a_twin", "cnn_a_twin", "nearest", *PAGE, *CARDS}
+
+
 def test_a_changed_map_beside_its_table_reruns_what_reads_it(project):
     (project.folder / "maps/npy").mkdir(parents=True)
     rows = [("train", "ACGU"), ("train", "GGCC"), ("valid", "AACC"), ("test", "GCAU")]
@@ -170,12 +227,8 @@ def test_a_new_target_needs_its_own_gradient_only(project):
     assert not planned & {"subset", "base", "finetune", "fisher_part", "fisher", "identity"}
 
 
-PAGE = {"results", "make_report"}
-TRAINED = {"pretrain", "heldout", "evaluate_domain", *PAGE}
-#: What is written for others has the config in it, but for what evaluation and report are told.
-CARDS = {"corpus_card", "export_coreset"}
 DRAWN = {"select", "export_coreset", "describe_coresets", "embed", *TRAINED}
-SCORED = {"score", "merge", "describe_scores", *DRAWN}
+SCORED = {"score", "merge", "made_of", "describe_scores", *DRAWN}
 TUNED = {"finetune", "fisher_part", "fisher", "identity", *SCORED}
 #: Rows from sequence alone.
 ALONE = {"baseline_domain", "cnn_domain"}

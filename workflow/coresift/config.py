@@ -9,6 +9,7 @@ with one line per problem that names the key, the value and what is allowed.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
 from types import UnionType
 from typing import Annotated, Any, get_args
 
@@ -28,14 +29,16 @@ from coresift.settings import ConfigError, Modality, Section, plain
 from coresift.study.settings import Study
 from coresift.tasks.readers.settings import MAP_ENDINGS
 from coresift.tasks.settings import Evaluate, Task
-from coresift.training.settings import Base, Finetune, Optimisation, Pretrain
+from coresift.training.settings import INERT, Base, Finetune, Optimisation, Pretrain
 from coresift.validate.settings import Validate
 
 __all__ = [
+    "INERT",
     "MAP_ENDINGS",
     "Config",
     "ConfigError",
     "Optimisation",
+    "check_downloads",
     "check_paths",
     "load_config",
     "plain",
@@ -316,8 +319,36 @@ def check_paths(config: Config) -> None:
     check_architectures(config)
 
 
+def check_downloads(config: Config, digest: Callable[[str, str], str]) -> None:
+    """Hold files that `downloads` names, and that are here, to their size and checksum.
+
+    Args:
+        digest: (path, name of the checksum) -> hex digits.
+
+    Raises:
+        ConfigError: one line a file that is not what its entry says.
+    """
+    lines = []
+    for path, source in config.downloads.items():
+        if not os.path.isfile(path):
+            continue
+        size = os.path.getsize(path)
+        if source.size not in (None, size):
+            lines.append(f"  downloads.{path}.size: the file has {size} bytes, not {source.size}")
+        elif source.checksum is not None:
+            name, expected = source.checksum.split(":")
+            if (found := digest(path, name)) != expected:
+                lines.append(f"  downloads.{path}.checksum: the file's is {name}:{found}")
+    if lines:
+        raise ConfigError(
+            "not the files that the config means (remove one to fetch it again):\n"
+            + "\n".join(lines)
+        )
+
+
 def check_architectures(config: Config) -> None:
-    """Hold an architecture that a config.json gives to what can be built; presets are tested.
+    """Hold an architecture that a config.json gives to what can be built, and patterns of
+    parameters to the layers that there are; presets are tested.
 
     Raises:
         ConfigError: it names the key and the cause.
@@ -333,6 +364,32 @@ def check_architectures(config: Config) -> None:
                 check_architecture(preset, config.modality)
             except ValueError as error:
                 raise ConfigError(f"{key}: {error}") from None
+    for key, patterns, models in _patterns(config):
+        from coresift.influence.parameters import resolve_layers  # as above
+        from coresift.models.checkpoint import skeleton
+
+        for name, from_preset in models:
+            try:
+                resolve_layers(skeleton(name, config.modality, from_preset), patterns)
+            except ValueError as error:
+                cause = str(error).removeprefix("influence.parameters: ")
+                raise ConfigError(f"{key}, of {name}: {cause}") from None
+
+
+def _patterns(config: Config) -> Iterator[tuple[str, list[str], set[tuple[str, bool]]]]:
+    """Key and value of each list of parameters, and the models, each a preset or not, it is for."""
+    base, validation = config.base, config.validation
+    scored = (base.checkpoint or base.preset, base.checkpoint is None)
+    retrained = (validation.training.preset, True)
+    for name, score in config.influence.scores().items():
+        if isinstance(score.parameters, list):
+            of = "" if name == "influence" else f"variants.{name}."
+            yield f"influence.{of}parameters", score.parameters, {scored}
+    models = {"finetuned": scored, "pool": retrained}
+    for i, parameters in enumerate(validation.parameters if validation.retrained() else []):
+        if isinstance(parameters, list):
+            found = {models[model] for model in validation.models}
+            yield f"validate.parameters.{i}", parameters, found
 
 
 def _nearest(location: tuple[int | str, ...]) -> str:

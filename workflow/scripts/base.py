@@ -20,7 +20,11 @@ cut = pretrain(
     params.modality,
     rows,
     round(base["warmup_epochs"] * int(rows["length"].cast(pl.Int64).sum())),
-    {**params.options, "learning_rate": base["warmup_learning_rate"]},
+    {
+        **params.options,
+        "learning_rate": base["warmup_learning_rate"],
+        "checkpoint_steps": snakemake.resources.checkpoint_steps,
+    },
     params.seed,
     choose_device(params.device),
     snakemake.output.checkpoint,

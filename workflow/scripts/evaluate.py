@@ -16,7 +16,7 @@ from coresift.tasks.settings import Task
 from coresift.tasks.tables import PREDICTION
 
 params = snakemake.params
-work = Work(Path(params.work), params.checkpoint_steps, {"content": params.content})
+work = Work(Path(params.work), snakemake.resources.checkpoint_steps, {"content": params.content})
 configure_torch(snakemake.threads)
 with naming(snakemake.rule.removeprefix("evaluate_")):
     metrics, predictions = evaluate_task(

@@ -11,7 +11,7 @@ from coresift.tables import read_table
 from coresift.training.runs import finetune
 
 params = snakemake.params
-options = dict(params.options)
+options = {**params.options, "checkpoint_steps": snakemake.resources.checkpoint_steps}
 epochs, precision = options.pop("epochs"), options.pop("precision")
 configure_torch(options["threads"])
 cut = finetune(

@@ -17,6 +17,6 @@ report = ingest(
     snakemake.params.modality,
     Limits.of(options),
     options["blocks"],
-    options["chunk_bytes"],
+    snakemake.resources.chunk_bytes,
 )
 write_json(snakemake.output.report, report)

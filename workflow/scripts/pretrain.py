@@ -16,7 +16,7 @@ from coresift.tables import read_table
 from coresift.training.runs import pretrain, training_residues
 
 params = snakemake.params
-options = dict(params.options)
+options = {**params.options, "checkpoint_steps": snakemake.resources.checkpoint_steps}
 preset, precision = options.pop("preset"), options.pop("precision")
 epochs, residues = options.pop("epochs"), options.pop("residues")
 points, size = options.pop("validation_points"), options.pop("validation_sequences")

@@ -23,7 +23,7 @@ model, _, encoder = load_model(snakemake.input.checkpoint, params.modality, infl
 shard = read_shard(
     snakemake.input.pool, int(snakemake.wildcards.shard), influence.shards, params.blocks
 )
-room = room_of(encoder, influence.resolved().max_tokens)
+room = room_of(encoder, influence.max_tokens)
 cropped = count_cropped(shard["length"].to_numpy(), room)
 fishers = {}
 for path in map(Path, snakemake.input.fisher):

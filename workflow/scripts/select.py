@@ -7,15 +7,14 @@ start(snakemake.log[0])
 from coresift.files import map_tensor
 from coresift.selection.names import budget_of
 from coresift.selection.request import Request
-from coresift.selection.strategies import select
+from coresift.selection.strategies import ranked_pool, select
 from coresift.selection.tables import CORESET
 from coresift.tables import read_columns, read_table, write_table
 
 files, wildcards = snakemake.input, snakemake.wildcards
 request = Request(**snakemake.params.request)
-scored = [] if request.score is None else [request.score]
 coreset = select(
-    read_columns(files.scores, ["seq_id", "length", *scored]),
+    ranked_pool(files.pool, files.scores, request.score),
     request,
     budget_of(wildcards.budget),
     int(wildcards.seed),

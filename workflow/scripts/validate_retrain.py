@@ -4,8 +4,6 @@ from coresift.dag.logs import start
 
 start(snakemake.log[0])
 
-from pathlib import Path
-
 from coresift.corpus.tables import HELD_OUT, SEQUENCE
 from coresift.heldout.masks import Masks
 from coresift.models.checkpoint import choose_device, configure_torch
@@ -22,11 +20,11 @@ bench = Bench(
     pool,
     asked_of(wildcards.check, read_table(files.target, HELD_OUT), pool),
     Masks(**params.masks),
-    params.options,
+    {**params.options, "checkpoint_steps": snakemake.resources.checkpoint_steps},
     residues_of(pool, params.check["epochs"], params.check.get("share", 1.0)),
     choose_device(params.device),
 )
 runs = runs_of(wildcards.check, pool.height, params.check, params.masks["seed"])
 part = part_of_runs(runs, int(wildcards.job), params.jobs)
-losses = bench.retrain(part, Path(params.work) / params.code)
+losses = bench.retrain(part, params.work)
 write_table(snakemake.output[0], losses, RETRAINED)

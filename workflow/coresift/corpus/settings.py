@@ -172,7 +172,9 @@ class Decontaminate(Section):
         0.5, description="mmseqs2: ... over this fraction of the shorter sequence"
     )
     splits: list[Literal["train", "valid", "test"]] = Field(
-        ["valid", "test"], description="the task splits held out from pretraining"
+        ["valid", "test"],
+        min_length=1,
+        description="the task splits held out from pretraining",
     )
 
     def kmer_limits(self, modality: Modality) -> KmerLimits:

@@ -90,7 +90,7 @@ def group_schema(names: Iterable[str]) -> Schema:
 
 #: A held-out example of a task, which the pool must not resemble; the tasks' stage fills it.
 PROTECTED: Schema = {
-    "task": pl.String,
+    "task": pl.String,  # the names of its files
     "task_id": pl.String,
     "sequence": pl.String,
 }

@@ -98,13 +98,12 @@ class Estimator(Costs):
                 hours = self.hours(score_work(config, sets), load, *SUMS[kind])
                 host = self.host_gb(n)
                 stages.append(Stage(f"fisher {loss} {kind}", parts, hours / parts, memory, host))
-        main = influence.resolved()
         passes = {f"target {name}": target.size for name, target in influence.targets.items()}
-        if main.curvature == "diag_fisher":
+        if influence.curvature == "diag_fisher":
             passes["identity"] = n
         for name, size in passes.items():
-            load = score_load(config, self.corpus, size, main.loss)
-            hours = self.hours(score_work(config, [main.parameters]), load)
+            load = score_load(config, self.corpus, size, influence.loss)
+            hours = self.hours(score_work(config, [influence.parameters]), load)
             stages.append(Stage(name, 1, hours, memory, self.host_gb(size)))
         n = round(self.corpus.sequences / influence.shards)
         hours = 0.0
@@ -127,7 +126,7 @@ class Estimator(Costs):
         model = config.base.checkpoint or config.base.preset
         n = round(self.corpus.sequences / influence.shards)
         size = max(1, min(n, round(self.corpus.sequences / config.corpus.blocks)))
-        most = influence.resolved().max_tokens
+        most = influence.max_tokens
         tokens = self.corpus.tokens(size, most)
         load = batched_load(tokens, influence.tokens_per_batch) * (n / size)
         hours = self.hours(Work(model, "forward", "float32", influence.threads), load)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import json
 import os
 import time
@@ -121,11 +122,14 @@ class Fingerprints:
         self._kept: dict[str, list[str]] = kept if isinstance(kept, dict) else {}
         self._known = dict(self._kept)
 
-    def __call__(self, path: str | Path, endings: tuple[str, ...] = ("",)) -> str:
-        """xxh3-128 of a file's bytes, or of a folder's names and bytes, or 'missing'.
+    def __call__(
+        self, path: str | Path, endings: tuple[str, ...] = ("",), algorithm: str = "xxh3_128"
+    ) -> str:
+        """Hash of a file's bytes, or of a folder's names and bytes, or 'missing'.
 
         Args:
             endings: of a folder, only files whose names end so count.
+            algorithm: xxh3_128, or any name that hashlib knows.
         """
         root = Path(path)
         if not root.exists():
@@ -136,11 +140,12 @@ class Fingerprints:
         state = content_hash(
             [[name, s.st_size, s.st_ino, s.st_mtime_ns, s.st_ctime_ns] for name, s in stats]
         )
-        key = "|".join([str(path), *endings])
+        fast = algorithm == "xxh3_128"
+        key = "|".join([str(path), *endings, *([] if fast else [algorithm])])
         known = self._known.get(key)
         if known is not None and known[0] == state:
             return known[1]
-        digest = xxhash.xxh3_128()
+        digest = xxhash.xxh3_128() if fast else hashlib.new(algorithm)
         for file, (name, stat) in zip(files, stats, strict=True):
             if root.is_dir():
                 digest.update(f"{name}\0{stat.st_size}\0".encode())

@@ -25,7 +25,9 @@ def embedding_key(states: EncoderStates, tokens_per_batch: int) -> str:
     """Hash of all that decides an embedding's bits: model, input length, batches, machine."""
     device = next(states.parameters()).device
     known = origin(states.model, states.encoder)
-    return content_hash([known, states.form, states.room, tokens_per_batch, machine(device)])
+    return content_hash(
+        [known, states.form, states.room, tokens_per_batch, machine(device, __file__)]
+    )
 
 
 @torch.no_grad()

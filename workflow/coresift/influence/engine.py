@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
@@ -63,26 +64,25 @@ class Settings:
 
 
 def resolve_settings(influence: Influence, seed: int) -> Settings:
-    """Settings of a config section.
+    """Settings of a config section; those of masks, the seed too, are fixed where none are made.
 
     The reference preset (FACTS.md) pads every row to 1024 tokens, which are both attended to and
     counted in the loss; `settings.REFERENCE` is what else it fixes.
     """
-    reference = influence.preset == "reference"
-    influence = influence.resolved()
+    reference, masked = influence.preset == "reference", influence.loss == "masked"
     parameters = influence.parameters
     return Settings(
         parameters=parameters if isinstance(parameters, str) else tuple(parameters),
         loss=influence.loss,
-        n_masks=influence.n_masks if influence.loss == "masked" else 1,
-        mask_fraction=influence.mask_fraction,
+        n_masks=influence.n_masks if masked else 1,
+        mask_fraction=influence.mask_fraction if masked else 0.0,
         curvature=influence.curvature,
         damping=influence.damping,
         damping_mode=influence.damping_mode,
         max_tokens=influence.max_tokens,
         precision=influence.precision,
         tokens_per_batch=influence.tokens_per_batch,
-        seed=seed,
+        seed=seed if masked else 0,
         compile=influence.compile,
         pad_to=influence.max_tokens if reference else None,
         attend_padding=reference,
@@ -120,6 +120,35 @@ class Batch:
             return pinned.to(device, non_blocking=True)
 
         return Batch(**{name: move(value) for name, value in vars(self).items()})
+
+
+class _Calls:
+    """Shows a visitor the layers of a pass, each once.
+
+    The gradient of a layer that a pass calls several times (ALBERT shares one among its depths) is
+    the sum over its calls: that of their tokens in one row.
+
+    Attributes:
+        count: calls in the forward pass, by layer.
+    """
+
+    def __init__(self, visitor: Visitor) -> None:
+        self.visitor = visitor
+        self.count: Counter[str] = Counter()
+        self._parts: dict[str, list[tuple[torch.Tensor, ...]]] = defaultdict(list)
+
+    def visit(self, layer: str, *part: torch.Tensor) -> None:
+        """Take one call's x, dy and tokens, as `Visitor.visit` does."""
+        if self.count[layer] == 1:
+            self.visitor.visit(layer, *part)
+        else:
+            self._parts[layer].append(part)
+
+    def finish(self) -> None:
+        """Show the layers of several calls; the backward pass is over."""
+        for layer, parts in self._parts.items():
+            x, dy, tokens = (torch.cat(tensors, dim=1) for tensors in zip(*parts, strict=True))
+            self.visitor.visit(layer, x, dy, tokens)
 
 
 class InfluenceEngine:
@@ -178,11 +207,8 @@ class InfluenceEngine:
         """Token ids, labels and masks of a batch, on the device."""
         settings, encoder = self.settings, self.encoder
         rows = [encoder.encode(s[: self._max_tokens - 2]) for s in sequences]
-        if settings.pad_to:
-            rows.append(np.full(settings.pad_to, encoder.pad_id))
-        ids, attention = pad(rows, encoder.pad_id)
-        if settings.pad_to:
-            ids, attention = ids[:-1], attention[:-1]
+        width = [np.full(settings.pad_to, encoder.pad_id)] if settings.pad_to else []
+        ids, attention = (t[: len(rows)] for t in pad([*rows, *width], encoder.pad_id))
         chosen = None
         if settings.loss == "masked":
             ids, attention, labels, weights, chosen = self._mask(rows, seq_ids, ids, attention)
@@ -263,7 +289,8 @@ class InfluenceEngine:
         Returns:
             Mean loss, mean error norm and token count of each sequence, (B,).
         """
-        with torch.enable_grad(), self._hooks(batch, visitor):
+        calls = _Calls(visitor)
+        with torch.enable_grad(), self._hooks(batch, calls):
             logits = self._logits(batch)
         with torch.no_grad():
             labels = batch.labels[..., None]
@@ -274,6 +301,7 @@ class InfluenceEngine:
             error_norm = (torch.linalg.vector_norm(error, dim=-1) * batch.weights).sum(1)
             error *= batch.weights[..., None]
         logits.backward(error)
+        calls.finish()
         return loss, error_norm, batch.counts
 
     def _logits(self, batch: Batch) -> torch.Tensor:
@@ -290,7 +318,7 @@ class InfluenceEngine:
         return logits.to(self.dtype)
 
     @contextmanager
-    def _hooks(self, batch: Batch, visitor: Visitor) -> Iterator[None]:
+    def _hooks(self, batch: Batch, calls: _Calls) -> Iterator[None]:
         n = len(batch.labels)
         attended, counted = batch.attention.bool().view(n, -1), batch.weights != 0
 
@@ -301,12 +329,13 @@ class InfluenceEngine:
 
             def forward(_: nn.Module, inputs: tuple[torch.Tensor], output: torch.Tensor) -> Any:
                 x = inputs[0].detach()
+                calls.count[name] += 1
                 # Parameters are frozen, so the graph begins at the first scored layer:
                 # nothing before it is kept for backward.
                 y = output if output.requires_grad else output.detach().requires_grad_()
 
                 def backward(dy: torch.Tensor) -> None:
-                    visitor.visit(
+                    calls.visit(
                         name,
                         x.reshape(n, -1, x.shape[-1]).to(self.dtype),
                         dy.reshape(n, -1, dy.shape[-1]).to(self.dtype),
@@ -325,7 +354,7 @@ class InfluenceEngine:
                     lambda _, inputs: (choose(inputs[0], batch), *inputs[1:])
                 )
             )
-        for name in sorted(visitor.layers):
+        for name in sorted(calls.visitor.layers):
             handles.append(self.model.get_submodule(name).register_forward_hook(hook(name)))
         try:
             yield

@@ -9,6 +9,7 @@ most log2(CHUNKS) + 1 sums at once.
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -28,6 +29,8 @@ from coresift.models.checkpoint import machine
 
 logger = logging.getLogger(__name__)
 
+#: The module that, with what it imports, has the code of all kinds of sums.
+CODE = Path(__file__).with_name("scoring.py")
 #: Leaves of the tree; more parts than this would have nothing to do.
 CHUNKS = 64
 #: Seconds between two checkpoints of a part.
@@ -116,7 +119,8 @@ class Part:
         except ValueError as error:
             logger.warning("starting afresh: %s", error)
             return {}
-        expected = self._metadata | self._machine
+        # As it would have been written: JSON has no tuples.
+        expected = json.loads(json.dumps(self._metadata | self._machine))
         if found != expected:
             changed = (
                 name for name in sorted(found | expected) if found.get(name) != expected.get(name)
@@ -209,7 +213,7 @@ def compute_part(
     subset = subset.sort("seq_id")
     low, high = bounds(part, n_parts, CHUNKS)
     metadata = {**metadata, "count": subset.height}
-    sums = Part(low, high, checkpoint, metadata, machine(engine.device))
+    sums = Part(low, high, checkpoint, metadata, machine(engine.device, CODE))
 
     def leaf(chunk: int) -> Sums:
         start, stop = bounds(chunk, CHUNKS, subset.height)

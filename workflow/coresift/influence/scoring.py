@@ -49,7 +49,7 @@ def score_key(engine: InfluenceEngine, form: Form) -> str:
     return content_hash(
         [
             *(origin(engine.model, engine.encoder), digest.hexdigest()),
-            *(engine.settings.of_pass(), machine(engine.device)),
+            *(engine.settings.of_pass(), machine(engine.device, __file__)),
         ]
     )
 

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from coresift.settings import FilePath, Positive, Section
 
-Parameters = Literal["head", "linear"] | list[str]
+Parameters = Literal["head", "linear"] | Annotated[list[str], Field(min_length=1)]
 
 
 Loss = Literal["masked", "unmasked"]
@@ -136,13 +136,13 @@ class Influence(Section):
     shards: Positive = Field(
         8,
         description="scoring jobs: each loads the model once for its run of corpus.blocks; does "
-        "not change any result, and a change of it scores nothing again",
+        "not change any result; a change of it scores, draws and trains nothing again",
     )
     fisher_shards: Positive = Field(
         1, le=64, description="jobs over D_sub for the Fisher; does not change any result"
     )
     tokens_per_batch: Positive = Field(16384, description="padded tokens in one forward pass")
-    max_tokens: Positive = Field(1024, description="longest input, special tokens included")
+    max_tokens: int = Field(1024, ge=3, description="longest input, special tokens included")
     precision: Literal["float32", "bf16", "float64"] = Field(
         "float32", description="bf16 = autocast with float32 accumulation (GPU)"
     )
@@ -151,24 +151,32 @@ class Influence(Section):
     )
     threads: Positive = Field(1, description="CPU threads; part of the result's bits")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _fill(cls, values: Any) -> Any:
+        reference = isinstance(values, dict) and values.get("preset") == "reference"
+        return {**REFERENCE, **values} if reference else values
+
     @model_validator(mode="after")
     def _check(self) -> Influence:
-        if self.preset is not None and self.variants:
-            raise ValueError(f"preset: {self.preset} allows no variants")
+        if self.preset is not None:
+            for key, value in REFERENCE.items():
+                if getattr(self, key) != value:
+                    raise ValueError(
+                        f"preset: {self.preset} fixes {key}: {value}, not {getattr(self, key)}; "
+                        "leave it out"
+                    )
+            if self.variants:
+                raise ValueError(f"preset: {self.preset} allows no variants")
         # Compiled code would not see the hooks on layers inside the encoder.
         if self.compile and any(score.parameters != "head" for score in self.scores().values()):
             raise ValueError("compile: needs parameters: head in every score")
         return self
 
-    def resolved(self) -> Influence:
-        """The section with what the preset fixes."""
-        return self if self.preset is None else self.model_copy(update=REFERENCE)
-
     def scores(self) -> dict[str, Influence]:
         """The section of every score by name, the main one's `influence` first."""
-        main = self.resolved()
         changes = {n: variant.model_dump(exclude_none=True) for n, variant in self.variants.items()}
-        return {"influence": main, **{n: main.model_copy(update=c) for n, c in changes.items()}}
+        return {"influence": self, **{n: self.model_copy(update=c) for n, c in changes.items()}}
 
     def target_columns(self) -> list[str]:
         """The column of every target."""

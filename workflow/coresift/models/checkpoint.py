@@ -24,6 +24,7 @@ from transformers import (
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
 from coresift.alphabet import ALPHABETS
+from coresift.dag.provenance import code_digest
 from coresift.files import atomic_directory
 from coresift.hashing import content_hash
 from coresift.models.settings import architecture
@@ -95,6 +96,21 @@ def check_architecture(preset: str, modality: str) -> None:
         _, tokenizer = build_model(preset, modality, 0)
     if tokenizer.model_max_length < 3:
         raise CheckpointError(f"{preset}: no room for a residue between <cls> and <eos>")
+
+
+def skeleton(name: str, modality: str, preset: bool) -> PreTrainedModel:
+    """The model of a preset, or of a checkpoint's folder, without weights.
+
+    Raises:
+        ValueError: see `build_model`, `load_model`.
+    """
+    with torch.device("meta"):
+        if preset:
+            return build_model(name, modality, 0)[0]
+        config = _read_config(Path(name))
+        with named(name, "no model can be made from config.json"):
+            kind: Any = MODEL_FOR_MASKED_LM_MAPPING[type(config)]
+            return cast(PreTrainedModel, kind(config))
 
 
 def _config_of(preset: str, given: Mapping[str, Any], modality: str) -> PreTrainedConfig:
@@ -326,9 +342,15 @@ def origin(model: torch.nn.Module, encoder: Encoder) -> dict[str, str]:
     }
 
 
-def machine(device: torch.device) -> dict[str, Any]:
-    """What else decides the bits of a result: kind of device, threads, and the library."""
+def machine(device: torch.device, module: str | Path) -> dict[str, Any]:
+    """What else decides the bits of a result: kind of device, threads, torch, and our own code.
+
+    Args:
+        module: file whose code, with all that it imports, computes the result: what an older
+            version kept is not gone on from, nor taken for this one's.
+    """
     return {
+        "code": code_digest(module),
         "device": device.type,
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,

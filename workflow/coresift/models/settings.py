@@ -42,10 +42,21 @@ def architecture(preset: str) -> dict[str, Any]:
 
 
 def widened(values: Mapping[str, Any], factor: float) -> dict[str, Any]:
-    """An architecture with its hidden states and layers `factor` times as wide.
+    """An architecture with its hidden states and layers `factor` times as wide; at 1 as it is.
 
-    The hidden states stay a multiple of twice the heads: rotary positions need even heads.
+    Else the hidden states are a multiple of twice the heads: rotary positions need even heads.
+
+    Raises:
+        ValueError: its config has other keys for its widths.
     """
+    if factor == 1:
+        return dict(values)
+    missing = {"hidden_size", "intermediate_size", "num_attention_heads"} - set(values)
+    if missing:
+        raise ValueError(
+            f"validate.stability.widths: a base of model_type {values.get('model_type')} cannot be "
+            f"made in another width, it has no {', '.join(sorted(missing))}; give widths: []"
+        )
     unit = 2 * values["num_attention_heads"]
     return {
         **values,

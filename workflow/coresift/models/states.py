@@ -114,7 +114,7 @@ class StoredStates:
         device = next(states.parameters()).device
         bits = [
             *(digest, architecture_hash(states.model), states.encoder.digest),
-            *(machine(device), tokens_per_batch, self.pooled, precision),
+            *(machine(device, __file__), tokens_per_batch, self.pooled, precision),
         ]
         for number in np.unique(files):
             part = [distinct[i] for i in np.flatnonzero(files == number)]

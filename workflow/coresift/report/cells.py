@@ -11,6 +11,7 @@ import numpy as np
 from coresift.files import read_json
 from coresift.heldout.summary import HeldOut, read_held_out, resampled, summarise
 from coresift.report.bootstrap import resampled_metric
+from coresift.report.controls import EXACT
 from coresift.report.difference import Figure
 from coresift.selection.names import without_seed
 from coresift.tables import read_table
@@ -53,7 +54,13 @@ class Cell:
         """The primary metric, for comparisons."""
         values = self.metrics[self.primary]
         seeds = [float(np.mean(v)) for v in values] if self.drawn else self.by_seed(self.primary)
-        return Figure(np.array(seeds), self.resamples.mean(0), self.n_examples, self.drawn)
+        return Figure(np.array(seeds), self.resamples.mean(0), self.n_examples, self.by_chance)
+
+    @property
+    def by_chance(self) -> bool:
+        """Whether another seed would give another figure: a draw, or a head trained from one."""
+        trained = not (self.task.startswith("heldout_") or self.selection in EXACT)
+        return self.drawn or trained
 
 
 def rows_of(names: Sequence[str]) -> dict[str, list[int]]:

@@ -21,6 +21,8 @@ MATCHED = {
 REGIME = ("pool", "random_x10")
 #: Rows that know no pretraining data.
 UNIGRAM = "unigram"
+#: Baselines without chance: no weights are drawn.
+EXACT = ("constant", "kmer", UNIGRAM)
 FLOORS = ("untrained", "constant", "kmer", "cnn", UNIGRAM)
 
 

@@ -22,6 +22,7 @@ two rows go together: they are not paired here, which is on the safe side.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -30,6 +31,8 @@ from scipy import stats
 
 #: Chance that a difference of the size `detectable` is found (Bloom 1995).
 POWER = 0.8
+#: Sums of equal figures differ by so much of them.
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -37,10 +40,11 @@ class Figure:
     """One row of one outcome.
 
     Attributes:
-        values: (S,) by coreset seed; by evaluation seed where the row is no draw.
+        values: (S,) by coreset seed; by evaluation seed where the row is no coreset.
         resamples: (R,) mean over the seeds for R samples of the examples, the same for all rows.
         n_examples: test examples.
-        drawn: another seed would give another figure: false for a baseline without chance.
+        drawn: another seed would give another figure: false for a baseline without chance, and
+            for the held-out loss of a given checkpoint.
     """
 
     values: np.ndarray
@@ -61,7 +65,8 @@ class Figure:
 
 @dataclass(frozen=True)
 class Difference:
-    """Figure a minus figure b; None where a row has one seed, whose scatter nobody knows.
+    """Figure a minus figure b; None where a row has one seed, whose scatter nobody knows, or no
+    figure (NaN: a loss of a model without a head for it, a metric that is not defined).
 
     Attributes:
         low, high: confidence interval at 1 - level.
@@ -100,14 +105,20 @@ def _total(parts: Sequence[_Error]) -> _Error:
     return _Error(variance, variance**2 / spread if spread else 1.0)
 
 
+def _variance(values: np.ndarray, size: float) -> float:
+    """Variance of figures of about `size`; 0 of what rounding alone sets apart."""
+    variance = float(values.var(ddof=1))
+    return variance if variance > (_ROUNDING * size) ** 2 else 0.0
+
+
 def _errors(a: Figure, b: Figure) -> list[_Error]:
     """By what a difference is judged: seeds alone where there are any, seeds and examples."""
     seeds = [
-        _Error(float(f.values.var(ddof=1)) / len(f.values), len(f.values) - 1)
+        _Error(_variance(f.values, f.mean) / len(f.values), len(f.values) - 1)
         for f in (a, b)
         if len(f.values) > 1
     ]
-    examples = float((a.resamples - b.resamples).var(ddof=1))
+    examples = _variance(a.resamples - b.resamples, a.mean)
     both = _total([*seeds, _Error(examples, max(1, a.n_examples - 1))])
     return [_total(seeds), both] if seeds else [both]
 
@@ -115,7 +126,9 @@ def _errors(a: Figure, b: Figure) -> list[_Error]:
 def difference(a: Figure, b: Figure, level: float) -> Difference:
     """How far a is from b, and whether that is chance, see the module."""
     value = a.mean - b.mean
-    if not (a.known and b.known):
+    if abs(value) <= _ROUNDING * max(abs(a.mean), abs(b.mean)):
+        value = 0.0
+    if not (a.known and b.known and math.isfinite(value)):
         return Difference(value)
     errors = _errors(a, b)
     reach = max(error.quantile(1 - level / 2) for error in errors)

@@ -116,7 +116,20 @@ def write_by_identity(files: Any, params: Any, out: Any) -> pl.DataFrame:
 def _by_bin(
     predictions: Sequence[pl.DataFrame], table: pl.DataFrame, kind: str
 ) -> Iterator[tuple[str, list[list[Sample]]]]:
-    """Each bin that has examples, and its samples by coreset seed and evaluation seed."""
+    """Each bin that has examples, and its samples by coreset seed and evaluation seed.
+
+    Raises:
+        ValueError: identities and predictions number other examples.
+    """
+    first = predictions[0].unique("distinct", keep="first", maintain_order=True)
+    both = table.join(first, on="distinct", how="left", maintain_order="left")
+    other = both.filter(pl.col("example_id").ne_missing(pl.col("example_id_right")))
+    if other.height:
+        row = other.row(0, named=True)
+        raise ValueError(
+            f"example {row['example_id']!r} has an identity and the number {row['distinct']}, "
+            f"which is {row['example_id_right']!r} among the predictions"
+        )
     for name in BINS:
         members = table.filter(pl.col("bin") == name)["distinct"].implode()
         parts = [rows.filter(pl.col("distinct").is_in(members)) for rows in predictions]

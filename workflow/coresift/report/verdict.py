@@ -187,7 +187,8 @@ def above_unigram(results: pl.DataFrame) -> list[str]:
     trained = loss.filter(~pl.col("selection").is_in([UNIGRAM, "untrained"])).join(line, on="task")
     lines = []
     for (task,), rows in trained.group_by("task", maintain_order=True):
-        names = rows.filter(pl.col("mean") >= pl.col("line"))["selection"].to_list()
+        known = pl.col("mean").is_finite()
+        names = rows.filter(known, pl.col("mean") >= pl.col("line"))["selection"].to_list()
         if names:
             lines.append(
                 f"{task}: {_listed(names)} {'is' if len(names) == 1 else 'are'} above the unigram "

@@ -14,9 +14,13 @@ from coresift.selection.request import Request
 LENGTH_BINS = 50
 
 
+#: Lifts a product of a share, as it is written, and a count above its rounding: 0.29 * 100 is 29.
+ROUNDED_UP = 1 + 1e-15
+
+
 def n_pruned(pool: int, prune_hard: float) -> int:
     """How many of the pool CCI drops first."""
-    return int(np.floor(prune_hard * pool))
+    return int(np.floor(prune_hard * pool * ROUNDED_UP))
 
 
 def decile_bounds(pool: int, tenth: int) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 
-from coresift.selection.budgets import LENGTH_BINS
+from coresift.selection.budgets import LENGTH_BINS, ROUNDED_UP
 from coresift.selection.draw import Draw
 from coresift.selection.errors import SelectionError
 from coresift.selection.grouped import interleaved
@@ -68,7 +68,8 @@ def pool_strata(
     ordered = pool.with_columns(value=scaled(pool, scale)).sort(
         "value", "hash_rank", "seq_id", descending=[True, False, False]
     )
-    dropped = pl.int_range(pl.len()).over(keys) < (prune_hard * pl.len().over(keys)).floor()
+    n_dropped = (prune_hard * pl.len().over(keys) * ROUNDED_UP).floor()  # as budgets.n_pruned
+    dropped = pl.int_range(pl.len()).over(keys) < n_dropped
     ordered = ordered.with_columns(kept=pl.when(~dropped).then("value"))
     kept = pl.col("kept")
     low, high = kept.min().over(keys), kept.max().over(keys)

@@ -8,10 +8,12 @@ what chance gives them. Memory is a few columns of the pool.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 
+from coresift.corpus.dedup import iter_pool
 from coresift.selection import embedding, grouped, matched, ranked
 from coresift.selection.budgets import check_budgets
 from coresift.selection.cci import draw_cci
@@ -20,7 +22,7 @@ from coresift.selection.errors import SelectionError
 from coresift.selection.names import DECILES, Budget
 from coresift.selection.request import Request
 from coresift.selection.tables import CORESET
-from coresift.tables import conform
+from coresift.tables import conform, read_columns
 
 #: How each strategy of `names.STRATEGIES` draws.
 DRAWS: Mapping[str, Strategy] = {
@@ -55,6 +57,31 @@ DRAWS: Mapping[str, Strategy] = {
     "random_groups": matched.same_groups,
     "random_kept": ranked.kept,
 }
+
+
+def ranked_pool(
+    buckets: Sequence[str | Path], scores: Sequence[str | Path], score: str | None
+) -> pl.DataFrame:
+    """The pool as `select` reads it: seq_id, length and the score that is asked for.
+
+    Args:
+        buckets: of the pool, in order.
+        scores: the table of scores; none where no score is asked for.
+        score: the column, or None.
+
+    Raises:
+        SelectionError: the scores are not those of this pool.
+    """
+    pool = pl.concat(iter_pool(buckets, ["seq_id", "length"]))
+    if score is None:
+        return pool
+    found = read_columns(scores[0], ["seq_id", score])
+    if not found["seq_id"].equals(pool["seq_id"]):
+        raise SelectionError(
+            f"{scores[0]}: scores of {found.height} sequences, which are not the pool's "
+            f"{pool.height}; remove it to have it made again"
+        )
+    return pool.with_columns(found[score])
 
 
 def select(

@@ -23,11 +23,17 @@ from coresift.tables import read_columns
 
 
 def group_names(labels: pl.Series, codes: np.ndarray) -> list[str]:
-    """The label of each code of `heldout.summary.group_codes`; `other` of several together."""
+    """The label of each code of `heldout.summary.group_codes`; `other` of several together.
+
+    Where a label is called so itself, `other_`.
+    """
     found = []
+    rest = "other"
+    while (labels == rest).any():
+        rest += "_"
     for code in range(int(codes.max()) + 1):
         own = labels.filter(pl.Series(codes == code)).unique().to_list()
-        found.append(own[0] if len(own) == 1 and own[0] is not None else "other")
+        found.append(own[0] if len(own) == 1 and own[0] is not None else rest)
     return found
 
 

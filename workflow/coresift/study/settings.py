@@ -88,3 +88,9 @@ class Study(Section):
         description="other runs on the same page by label, such as an ablation that needs a run "
         "of its own: read where results/{run}/study has them",
     )
+
+    @model_validator(mode="after")
+    def _check(self) -> Study:
+        if "runs" in self.rounds:
+            raise ValueError("rounds.runs: this name is taken, by the rule study_runs")
+        return self

@@ -129,7 +129,10 @@ def _sequences(data: Data) -> Iterator[tuple[dict[str, float], Predict]]:
 
     def predicting(model: Any) -> Predict:
         if task.target == "multilabel":
-            return lambda examples: iter(model.predict_proba(x[examples])[:, None, :])
+            # Of one label scikit-learn gives two columns, its absence first.
+            return lambda examples: iter(
+                model.predict_proba(x[examples])[:, -y.shape[1] :][:, None, :]
+            )
         return lambda examples: iter(model.predict(x[examples]).astype(float)[:, None])
 
     if task.target == "scalar":

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -233,11 +234,15 @@ def encoded_columns(task: LabelledData, modality: str) -> list[str]:
 
 
 def protected_examples(
-    tasks: Mapping[str, LabelledData], splits: list[str], modality: str
+    tasks: Iterable[LabelledData], splits: list[str], modality: str
 ) -> pl.DataFrame:
-    """Distinct held-out sequences of all tasks (`PROTECTED`)."""
+    """Distinct held-out sequences of all tasks (`PROTECTED`), of tasks that share one the first's.
+
+    A task is named by its files: what is removed from the pool hangs on no name in the config.
+    """
     frames = [pl.DataFrame(schema=dict(PROTECTED))]
-    for name, task in sorted(tasks.items()):
+    for task in tasks:
+        name = ", ".join(map(os.path.basename, task.data.files()))
         with naming(name):
             rows = read_task(task, modality).frame.filter(pl.col("split").is_in(splits))
         for column in encoded_columns(task, modality):

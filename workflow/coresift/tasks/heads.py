@@ -169,11 +169,12 @@ def form_of(task: Task) -> str:
     return {"pairwise": "tokens", "token": "residues"}.get(task.kind, task.pooling)
 
 
-def make_head(task: Task, features: int, outputs: int) -> nn.Module:
+def make_head(task: Task, features: int, outputs: int, columns: int = 1) -> nn.Module:
     """The head of a task on `features` wide states.
 
     `linear` is a probe; `pooler` is BEACON's (BERT pooler: linear, tanh, linear); `mlp` is PEER's
-    (linear, ReLU, linear); hidden layers are as wide as the features.
+    (linear, ReLU, linear); hidden layers are as wide as the features, PEER's as those of one of
+    its `columns` of sequences.
     """
     if task.kind == "pairwise":
         pair = task.pairwise
@@ -182,6 +183,7 @@ def make_head(task: Task, features: int, outputs: int) -> nn.Module:
     if task.head == "linear":
         return RowHead(nn.Linear(features, outputs))
     activation = nn.Tanh() if task.head == "pooler" else nn.ReLU()
+    hidden = features // columns if task.head == "mlp" else features
     return RowHead(
-        nn.Sequential(nn.Linear(features, features), activation, nn.Linear(features, outputs))
+        nn.Sequential(nn.Linear(features, hidden), activation, nn.Linear(hidden, outputs))
     )

@@ -303,7 +303,14 @@ class Probe:
         name = self.task.primary
         if self.task.stop_on == "loss":
             return self.mean_loss(valid)
-        value = METRICS[self.task.metrics][name](self.sample(valid))
+        try:
+            value = METRICS[self.task.metrics][name](self.sample(valid))
+        except FloatingPointError as error:
+            logger.warning("%s", error)
+            return float("nan")
+        if value == 0 and self.task.kind == "pairwise":
+            # No pair is found yet: a loss is above all values of a metric, and falls all the same.
+            return self.mean_loss(valid)
         return value if name in LOWER_IS_BETTER else -value
 
     @torch.no_grad()
@@ -319,12 +326,20 @@ class Probe:
 
     @torch.no_grad()
     def predict(self, examples: np.ndarray) -> Iterator[np.ndarray]:
-        """Predictions of `examples` one by one, in their order, in the label's unit."""
+        """Predictions of `examples` one by one, in their order, in the label's unit.
+
+        Raises:
+            FloatingPointError: an output is not finite: no class is the likeliest then.
+        """
         self._modules.eval()
         for batch in self.batches.windows(examples):
             found = {}
             for part in self.batches.cut(batch):
                 for i, output in zip(part, self._outputs(part), strict=True):
+                    if not output.isfinite().all():
+                        raise FloatingPointError(
+                            f"the head's output of example {i} is not finite; lower learning_rate"
+                        )
                     value = predicted(self.task, output).float().cpu().numpy()
                     found[i] = self.targets.unscale(value)
             yield from (found[i] for i in batch)

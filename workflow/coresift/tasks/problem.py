@@ -118,14 +118,18 @@ class Problem:
         features = _side_by_side([*columns, *rows])
         train = self.splits["train"]
         width = features(train[:1])[0].shape[1]
-        head = make_head(self.task, width, self.targets.n_outputs).to(device)
+        head = make_head(self.task, width, self.targets.n_outputs, len(columns)).to(device)
         padding = max_padding(self.task, tuned is not None, device.type == "cpu")
         batches = Batches(self.costs, self.budget, padding)
         probe = Probe(self.task, head, tuned, features, self.scaled, batches, self.precision)
         resumable = None
         if work is not None:
             trained = nn.ModuleList([head] if tuned is None else [head, tuned])
-            run = {**machine(device), "weights": model_hash(trained), "examples": self.digest}
+            run = {
+                **machine(device, __file__),
+                "weights": model_hash(trained),
+                "examples": self.digest,
+            }
             resumable = work.resumable(seed, run)
         fitted = probe.fit(train, self.splits["valid"], seed, resumable)
         return Run(probe.sample(self.splits["test"]), asdict(fitted))

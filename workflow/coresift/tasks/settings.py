@@ -159,7 +159,7 @@ class Task(LabelledData):
     patience: Positive = Field(
         5, description="evaluations on valid without a better value that end training"
     )
-    max_tokens: Positive = Field(1024, description="longest input, special tokens included")
+    max_tokens: int = Field(1024, ge=3, description="longest input, special tokens included")
     optional: bool = Field(
         False, description="left out, with a notice, where its files do not exist"
     )
@@ -273,7 +273,7 @@ class Evaluate(Section):
     seeds_per_job: Positive = Field(
         1,
         description="seeds that share a job and its start: more for tasks of seconds; no result "
-        "depends on it",
+        "depends on it, though another number of jobs evaluates again",
     )
     checkpoint_steps: Positive = Field(
         500,

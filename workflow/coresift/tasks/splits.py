@@ -143,7 +143,7 @@ def _keep(frame: pl.DataFrame, rows: pl.Expr, name: str, notes: Notes) -> pl.Dat
 
 
 def count_copies(frame: pl.DataFrame, notes: Notes, labels: bool) -> None:
-    """Count, by split, examples beyond the first of their copies.
+    """Count, by split, examples beyond the first of their copies, and those of valid in train.
 
     Args:
         labels: count as well what is distinct but has copies with several labels.
@@ -152,5 +152,8 @@ def count_copies(frame: pl.DataFrame, notes: Notes, labels: bool) -> None:
         own = frame.filter(pl.col("split") == split)
         distinct = own.group_by("key").agg(pl.col("label").n_unique())
         count(notes, split, "copies", own.height - distinct.height)
+        if split == "valid":
+            both = own["key"].is_in(frame.filter(pl.col("split") == "train")["key"].implode())
+            count(notes, split, "also_in_train", int(both.sum()))
         if labels:
             count(notes, split, "with_several_labels", int((distinct["label"] > 1).sum()))

@@ -25,6 +25,7 @@ from coresift.models.letters import letter_losses
 from coresift.models.precision import autocast
 from coresift.models.resume import Resumable
 from coresift.models.tokenizer import Encoder
+from coresift.training.settings import INERT
 from coresift.training.stream import ResidueStream
 from coresift.training.validation import Validation
 
@@ -32,6 +33,18 @@ logger = logging.getLogger(__name__)
 
 #: What is known of one step.
 Record = dict[str, float | None]
+
+#: The fields of a record; whole numbers stay whole.
+FIELDS: dict[str, type[int] | type[float]] = {
+    "step": int,
+    "loss": float,
+    "objective": float,
+    "learning_rate": float,
+    "residues": int,
+    "targets": int,
+    "masked": int,
+    "validation_loss": float,
+}
 
 #: Label of tokens outside the loss.
 IGNORE = -100
@@ -135,9 +148,11 @@ def train_mlm(
     )
     run = {
         **origin(model, encoder),
-        **machine(device),
+        **machine(device, __file__),
         "sequences": content_hash(list(sequences)),
-        "options": content_hash([total_residues, options]),
+        "options": content_hash(
+            [total_residues, {k: v for k, v in options.items() if k not in INERT}]
+        ),
         "seed": seed,
         "precision": precision,
         "validation": None
@@ -152,7 +167,7 @@ def train_mlm(
     steps = options["checkpoint_steps"]
     resumable = Resumable(Path(work) / "checkpoint.safetensors", steps, run)
     restored = resumable.restore(model, optimizer)
-    records: list[Record] = [] if restored is None else restored.notes["records"]
+    records = [] if restored is None else unpacked(restored.extra["records"])
     pace = Pace()
     first = len(records)
     if first:
@@ -210,8 +225,32 @@ def train_mlm(
                 step + 1, len(stream), record["objective"], *said,
             )  # fmt: skip
         if (step + 1) % resumable.steps == 0 and step + 1 < len(stream):
-            resumable.save(model, optimizer, {"records": records})
+            resumable.save(model, optimizer, {}, {"records": packed(records)})
     model.eval()
+    return records
+
+
+def packed(records: Sequence[Record]) -> torch.Tensor:
+    """(steps, fields) float64 of records, NaN of what one has not: a state of any length is small.
+
+    (As text they would stand in the file's header, which may have 100 MB.)
+    """
+    rows = [[record.get(field) for field in FIELDS] for record in records]
+    return torch.tensor(
+        [[math.nan if value is None else value for value in row] for row in rows],
+        dtype=torch.float64,
+    )
+
+
+def unpacked(table: torch.Tensor) -> list[Record]:
+    """The records of `packed`."""
+    records: list[Record] = []
+    for row in table.tolist():
+        values = zip(FIELDS.items(), row, strict=True)
+        known = {name: None if math.isnan(v) else kind(v) for (name, kind), v in values}
+        if known["validation_loss"] is None:
+            del known["validation_loss"]
+        records.append(known)
     return records
 
 

@@ -43,6 +43,10 @@ class Base(Section):
         return self
 
 
+#: Keys of an optimisation that decide no byte of its result.
+INERT = frozenset({"checkpoint_steps"})
+
+
 class Optimisation(Section):
     """What every training run shares."""
 
@@ -56,7 +60,7 @@ class Optimisation(Section):
     mask_fraction: float = Field(
         0.15, gt=0, lt=1, description="share of the residues that the loss is on"
     )
-    max_tokens: Positive = Field(1024, description="longest input, special tokens included")
+    max_tokens: int = Field(1024, ge=3, description="longest input, special tokens included")
     clip_norm: float = Field(1.0, gt=0, description="gradient clipping")
     checkpoint_steps: Positive = Field(500, description="steps between resumable checkpoints")
     threads: Positive = Field(1, description="CPU threads; part of the result's bits")

@@ -83,7 +83,8 @@ class Ways:
         self, influence: Influence, loss: str
     ) -> Iterator[tuple[dict[str, Any], Influence]]:
         """Columns of `WAY` but model, and the influence section, of each way with one loss."""
-        main = influence.resolved().model_copy(update={"preset": None, "variants": {}})
+        # A loss's ways share an engine, and compiled code does not see hooks inside the encoder.
+        all_head = all(parameters == "head" for parameters in self.parameters)
         for parameters in self.parameters:
             for curvature in self.curvatures:
                 for damping in self.damping if curvature != "identity" else [None]:
@@ -92,12 +93,12 @@ class Ways:
                         "parameters": parameters,
                         "curvature": curvature,
                         "damping_mode": "relative",
-                        "compile": main.compile and parameters == "head",
+                        "compile": influence.compile and all_head,
                         **({} if damping is None else {"damping": damping}),
                     }
                     shown = parameters_text(parameters)
                     way = {"loss": loss, "parameters": shown, "curvature": curvature}
-                    yield {**way, "damping": damping}, main.model_copy(update=changes)
+                    yield {**way, "damping": damping}, influence.model_copy(update=changes)
 
 
 def predict(
@@ -114,7 +115,7 @@ def predict(
     """Influence on a target set and self-influence of every sequence by every way.
 
     Args:
-        influence: what `ways` leaves open: precision, batches, masks.
+        influence: what `ways` leaves open: precision, batches, masks, the preset's padding.
         of: the sequences that the curvature is of. pool: those scored. target: V. Columns seq_id,
             sequence, length.
 

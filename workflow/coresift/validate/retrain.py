@@ -25,6 +25,7 @@ from coresift.models.checkpoint import build_model, machine, origin
 from coresift.models.tokenizer import Encoder
 from coresift.tables import conform, read_table, write_table
 from coresift.training.mlm import finish, train_mlm
+from coresift.training.settings import INERT
 from coresift.validate.small import subsets_of
 from coresift.validate.tables import RETRAINED
 
@@ -167,9 +168,10 @@ class Bench:
         return table
 
     def _key(self, run: Run) -> list[Any]:
-        """All that a run's losses depend on, but the untrained model and the code."""
+        """All that a run's losses depend on, but the untrained model."""
+        options = {key: value for key, value in self.options.items() if key not in INERT}
         return [
-            *(dict(self.options), self.residues, machine(self.device), vars(self.masks)),
+            *(options, self.residues, machine(self.device, __file__), vars(self.masks)),
             *(run.number, run.seed, run.rows, run.left_out),
             *(self.pool["seq_id"].to_list(), self.tested.select("set", "seq_id").rows()),
         ]

@@ -33,21 +33,21 @@ def setting_scores(
 
     Args:
         model: the setting's, fine-tuned on `subset`.
-        influence: the run's own; its variants and targets are not looked at.
+        influence: the run's own; its variants and targets are not looked at. Of the masked loss,
+            too, inputs are padded and attended to as it says.
         sample: `SEQUENCE`, the sequences scored.
         cache: of finished blocks, see `score_shard`.
     """
-    main = influence.resolved().model_copy(update={"preset": None})
     found = {}
-    for loss in dict.fromkeys((main.loss, "masked")):
-        section = main.model_copy(update={"loss": loss})
+    for loss in dict.fromkeys((influence.loss, "masked")):
+        section = influence.model_copy(update={"loss": loss})
         settings = resolve_settings(section, seed)
         engine = InfluenceEngine(model, encoder, settings, device)
         curvature = curvature_of(
             engine, settings, SampleFishers(engine, subset, [section.parameters])
         )
         found[loss] = score_shard(engine, {"": curvature}, sample, cache)[""]
-    scores = found[main.loss]
+    scores = found[influence.loss]
     return conform(
         scores.with_columns(residue=per_residue(scores), masked=found["masked"]["influence"]),
         SETTING_SCORE,

@@ -28,9 +28,8 @@ Seeds = Annotated[list[Seed], Field(min_length=1), Distinct]
 
 def own_way(influence: Influence) -> dict[str, str]:
     """Loss, parameters and curvature of a run's main score, as columns of `tables.WAY`."""
-    own = influence.resolved()
-    parameters = parameters_text(own.parameters)
-    return {"loss": own.loss, "parameters": parameters, "curvature": own.curvature}
+    parameters = parameters_text(influence.parameters)
+    return {"loss": influence.loss, "parameters": parameters, "curvature": influence.curvature}
 
 
 class Retraining(Optimisation):
