@@ -34,6 +34,7 @@ rule label:
     resources:
         mem_mb=memory(2000),
         runtime=runtime(30),
+        chunk_bytes=CFG.corpus.chunk_bytes,
     params:
         content=lambda w: fingerprint(SOURCES[w.source]),
         modality=CFG.modality,

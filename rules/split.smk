@@ -59,9 +59,9 @@ rule heldout_sets:
         content=[fingerprint(CFG.heldout.files[name]) for name in HELD_OUT_FILES],
         names=HELD_OUT_FILES,
         modality=CFG.modality,
-        # Neither the units of batching nor the bound of memory change what a file gives.
+        # Blocks, the unit of batching, do not change what a file gives.
         corpus=(
-            {k: v for k, v in INGEST.items() if k not in ("blocks", "chunk_bytes")}
+            {k: v for k, v in INGEST.items() if k != "blocks"}
             if HELD_OUT_FILES
             else None
         ),

@@ -90,3 +90,15 @@ def test_mmseqs_decontamination_and_clusters_by_the_rules(root, tmp_path, run_ru
     assert base_apart == (base | base_apart) & set(heldout["seq_id"]) != set()
     assert base < set(pool["seq_id"])
     assert set(pl.read_parquet(tmp_path / "results/r/influence/subset.parquet")["seq_id"]) <= base
+
+
+def test_held_out_files_are_in_the_order_of_their_names(tmp_path, run_rules):
+    for name in ("a", "h1", "h2", "h3"):
+        (tmp_path / f"{name}.fa").write_text(f">{name}\n{'ACGU' * 9}\n")
+    config = """
+        {run: r, modality: rna, corpus: {fasta: [a.fa]},
+        heldout: {files: {y: h1.fa, x: h3.fa, z: h2.fa}}}
+    """
+    done = run_rules(config, "-n", "results/r/heldout/sets.parquet")
+    inputs = re.search(r"rule heldout_sets:\n    input: (.*)", done.stdout + done.stderr)[1]
+    assert inputs.endswith("h3.fa, h1.fa, h2.fa")

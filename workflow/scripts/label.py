@@ -15,5 +15,5 @@ label_records(
     params.modality,
     Limits.of(params.corpus),
     params.corpus["blocks"],
-    params.corpus["chunk_bytes"],
+    snakemake.resources.chunk_bytes,
 )
