@@ -4,7 +4,7 @@ Exact and deterministic: first those that contain a query or lie in it, letter b
 distinct k-mers that both have over the shorter one's places for one, by their number, and by id,
 however the sequences are cut into frames. k grows with the product of both lengths, so that chance
 gives a guide no more in a sequence of a thousand residues than in one of its own length. Memory is
-that of one frame. One strand only: the models read one strand.
+that of one frame and the queries' k-mers. One strand only: the models read one strand.
 """
 
 from __future__ import annotations

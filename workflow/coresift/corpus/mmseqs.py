@@ -165,7 +165,10 @@ def cluster(
     memory = ["--split-memory-limit", f"{memory_mb * 3 // 4}M"]
     pool = iter_pool(buckets, ["seq_id", "sequence"])
     found, alone = _cluster_once(pool, modality, limits, workers, memory)
-    while len(alone):
+    left = 2 * found.height
+    # What low complexity, alike on both strands, leaves alone would go one by one.
+    while 0 < len(alone) <= left // 2:
+        left = len(alone)
         logger.info("%d sequences matched the other strand alone: clustered again", len(alone))
         pool = iter_pool(buckets, ["seq_id", "sequence"])
         again = (frame.filter(pl.col("seq_id").is_in(alone.implode())) for frame in pool)
@@ -183,7 +186,7 @@ def _cluster_once(
 ) -> tuple[pl.DataFrame, pl.Series]:
     """Columns of `CLUSTER`, and who is alone after k-mer matches of the other strand were left out.
 
-    The longest sequence is never among these: it is what others are matched to.
+    Fewer than there were: the longest sequence is what others are matched to.
     """
     with tempfile.TemporaryDirectory() as folder:
         fasta, table = Path(folder, "pool.fasta"), Path(folder, "clusters.tsv")
@@ -222,7 +225,7 @@ def _cluster_once(
 
 
 def _turned(database: Path, matches: Path, target: Path, workers: Sequence[str]) -> pl.Series:
-    """Names of the sequences that k-mers match on the other strand."""
+    """Names of the sequences that k-mers match to another one on the other strand."""
     mmseqs("filterdb", matches, target, *_REVERSE, *workers)
     table = target.with_suffix(".tsv")
     mmseqs("createtsv", database, database, target, table, *workers)
@@ -231,4 +234,5 @@ def _turned(database: Path, matches: Path, target: Path, workers: Sequence[str])
     rows = pl.scan_csv(
         table, separator="\t", has_header=False, schema=types, raise_if_empty=False, glob=False
     )
-    return rows.select(pl.col("seq_id").unique()).collect(engine="streaming").to_series()
+    others = rows.filter(pl.col("seq_id") != pl.col("representative"))
+    return others.select(pl.col("seq_id").unique()).collect(engine="streaming").to_series()
