@@ -16,7 +16,15 @@ FORBIDDEN = {
     "without torch": [
         (
             [
-                *("ingest", "deduplicate", "subset", "decontaminate", "cluster", "sources"),
+                *(
+                    "ingest",
+                    "deduplicate",
+                    "subset",
+                    "decontaminate",
+                    "cluster",
+                    "sources",
+                    "made_of",
+                ),
                 *("label", "group", "merge_groups", "features", "split", "join_seeds"),
                 *("heldout_sets", "heldout_groups", "heldout_unigram", "validate_draw"),
             ],
