@@ -57,6 +57,7 @@ rule all:
 rule scores:
     input:
         out("influence/scores.parquet"),
+        [out(f"influence/columns/{score}.json") for score in RANKED_BY],
         out("influence/summary.json"),
         out("corpus/summary.json"),
         out("influence/agreement.csv"),

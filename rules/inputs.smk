@@ -64,33 +64,13 @@ def drawn(selection):
 
 
 def score_of(selection):
-    """The column of the scores that a selection ranks by, None of one that reads none."""
-    return drawn(selection)["score"]
+    """The score that a selection ranks by, if any."""
+    score = drawn(selection)["score"]
+    return [] if score is None else [score]
 
 
-def behind_score(column):
-    """The files that a score hangs on beside the pool: their times tell of all that is behind them."""
-    targets = dict(zip(CFG.influence.target_columns(), CFG.influence.targets))
-    own = [targets[column]] if column in targets else []
-    return [
-        out("influence/finetuned"),
-        *(out(f"influence/targets/{name}.safetensors") for name in own),
-    ]
-
-
-def made_of(column):
-    """What decides a score beside those files: its own settings, and the code from sums to scores."""
-    sections = CFG.influence.scores()
-    return {
-        "influence": sections.get(column, sections["influence"]).model_dump(
-            mode="json", exclude={"variants", "targets", "shards", "fisher_shards"}
-        ),
-        "modality": CFG.modality,
-        "blocks": CFG.corpus.blocks,
-        "seed": CFG.seed,
-        "device": CFG.device,
-        "code": [code(name) for name in ("fisher_part", "fisher", "score", "merge")],
-    }
+#: The scores that selections rank by.
+RANKED_BY = sorted({score for name in CFG.requests() for score in score_of(name)})
 
 
 def reference_coreset(wildcards):

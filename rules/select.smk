@@ -35,42 +35,40 @@ rule check_budgets:
         "../workflow/scripts/check_budgets.py"
 
 
-# The table of scores is written anew by every score that is added, and by other shards. So a selection
-# by one hangs on this file of that score's own, and not on the table's time.
-rule made_of:
+# A score of its own: the table of all is written anew where one is added, or shards are others. The
+# digest is small enough for Snakemake to see that it is the same: see `snakemake scores` in the README.
+rule column:
     input:
-        lambda w: behind_score(w.score),
+        out("influence/scores.parquet"),
     output:
-        out("influence/made_of/{score}.json"),
+        table=out("influence/columns/{score}.parquet"),
+        digest=out("influence/columns/{score}.json"),
     log:
-        log_of("made_of-{score}"),
+        log_of("column-{score}"),
     benchmark:
-        bench("made_of-{score}")
-    localrule: True
+        bench("column-{score}")
     conda:
         "../envs/corpus.yaml"
     threads: 1
     resources:
-        mem_mb=memory(1000),
+        mem_mb=memory(4000),
         runtime=runtime(10),
     params:
-        made_of=lambda w: made_of(w.score),
-        code=code("made_of"),
+        code=code("column"),
     script:
-        "../workflow/scripts/made_of.py"
+        "../workflow/scripts/column.py"
 
 
 rule select:
     input:
         pool=expand(out("corpus/pool/corpus/{bucket}.parquet"), bucket=BUCKETS),
-        scores=lambda w: (
-            [ancient(out("influence/scores.parquet"))] if score_of(w.selection) else []
-        ),
-        made_of=lambda w: (
-            [out(f"influence/made_of/{score_of(w.selection)}.json")]
-            if score_of(w.selection)
-            else []
-        ),
+        score=lambda w: [
+            ancient(out(f"influence/columns/{name}.parquet"))
+            for name in score_of(w.selection)
+        ],
+        digest=lambda w: [
+            out(f"influence/columns/{name}.json") for name in score_of(w.selection)
+        ],
         groups=lambda w: (
             [out("corpus/groups.parquet")] if drawn(w.selection)["by"] else []
         ),

@@ -23,7 +23,7 @@ FORBIDDEN = {
                     "decontaminate",
                     "cluster",
                     "sources",
-                    "made_of",
+                    "column",
                 ),
                 *("label", "group", "merge_groups", "features", "split", "join_seeds"),
                 *("heldout_sets", "heldout_groups", "heldout_unigram", "validate_draw"),

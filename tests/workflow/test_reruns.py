@@ -45,28 +45,30 @@ SHOWN = {"merge", "describe_scores", "describe_coresets", "make_report", *CARDS}
 
 
 def test_scores_that_are_added_or_cut_otherwise_draw_and_train_nothing(own_project):
+    """`scores` goes first, and then sees that the columns are the same."""
     config = small_config()
-    config["influence"]["shards"] = 4
-    assert own_project.planned(config) <= {"score", *SHOWN}
-    config["influence"] |= {"shards": 2, "variants": {"plain": {"curvature": "identity"}}}
-    assert {"score", "merge"} <= own_project.planned(config) <= {"score", *SHOWN}
-    own_project.run(config, "scores", "coreset")
+    random = "results/small/coresets/random-40-s0/coreset.parquet"
+    config["selection"]["strategies"].append("random")
+    own_project.run(config, random)
+    config["influence"] |= {"shards": 3, "variants": {"plain": {"curvature": "identity"}}}
+    assert own_project.planned(config, random) == set()  # it reads no score
+    own_project.run(config, "scores")
+    own_project.run(config, "results/small/coresets/top_influence-40-s0/coreset.parquet")
+    del config["selection"]["strategies"][-1]
     assert own_project.planned(config) <= SHOWN
-    config["selection"]["strategies"] += ["top_influence.plain", "random"]
-    draws = [f"results/small/coresets/{name}-40-s0/coreset.parquet"
-             for name in ("top_influence.plain", "random")]  # fmt: skip
-    own_project.run(config, *draws)
-    # Another damping of the main score is none of theirs.
-    config["influence"]["variants"]["plain"]["damping"] = config["influence"]["damping"] = 0.1
-    assert own_project.planned(config, *draws) <= {"score", "merge"}
-    config["influence"]["damping"] = 0.5
-    assert own_project.planned(config, *draws) <= {"score", "merge"}
+    # Added in one go, a selection by it waits for it; what is ranked by another is drawn anew.
     main = "results/small/coresets/top_influence-40-s0/coreset.parquet"
-    own_project.run(config, main)  # scored first, then drawn
+    before = (own_project.folder / main).read_bytes()
+    config["influence"]["variants"]["damped"] = {"damping": 10.0}
+    config["influence"]["damping"] = 0.5
+    config["selection"]["strategies"].append("top_influence.damped")
+    other = main.replace("top_influence", "top_influence.damped")
+    own_project.run(config, main, other)
     scores = pl.read_parquet(own_project.folder / "results/small/influence/scores.parquet")
-    first = pl.read_parquet(own_project.folder / main)
-    by_score = first.join(scores, on="seq_id").sort("rank")
-    assert by_score["influence"].to_list() == sorted(scores["influence"], reverse=True)[:40]
+    for path, column in ((main, "influence"), (other, "damped")):
+        first = pl.read_parquet(own_project.folder / path).join(scores, on="seq_id").sort("rank")
+        assert first[column].to_list() == sorted(scores[column], reverse=True)[:40]
+    assert (own_project.folder / main).read_bytes() != before
 
 
 SCORING = {"ingest", "subset", "base", "finetune", "fisher_part", "fisher", "score", "merge"}
@@ -228,7 +230,7 @@ def test_a_new_target_needs_its_own_gradient_only(project):
 
 
 DRAWN = {"select", "export_coreset", "describe_coresets", "embed", *TRAINED}
-SCORED = {"score", "merge", "made_of", "describe_scores", *DRAWN}
+SCORED = {"score", "merge", "column", "describe_scores", *DRAWN}
 TUNED = {"finetune", "fisher_part", "fisher", "identity", *SCORED}
 #: Rows from sequence alone.
 ALONE = {"baseline_domain", "cnn_domain"}

@@ -14,7 +14,7 @@ from coresift.tables import read_columns, read_table, write_table
 files, wildcards = snakemake.input, snakemake.wildcards
 request = Request(**snakemake.params.request)
 coreset = select(
-    ranked_pool(files.pool, files.scores, request.score),
+    ranked_pool(files.pool, files.score),
     request,
     budget_of(wildcards.budget),
     int(wildcards.seed),

@@ -59,29 +59,26 @@ DRAWS: Mapping[str, Strategy] = {
 }
 
 
-def ranked_pool(
-    buckets: Sequence[str | Path], scores: Sequence[str | Path], score: str | None
-) -> pl.DataFrame:
-    """The pool as `select` reads it: seq_id, length and the score that is asked for.
+def ranked_pool(buckets: Sequence[str | Path], scores: Sequence[str | Path]) -> pl.DataFrame:
+    """The pool as `select` reads it: seq_id, length and scores.
 
     Args:
         buckets: of the pool, in order.
-        scores: the table of scores; none where no score is asked for.
-        score: the column, or None.
+        scores: tables of seq_id and one score each, in the same order.
 
     Raises:
         SelectionError: the scores are not those of this pool.
     """
     pool = pl.concat(iter_pool(buckets, ["seq_id", "length"]))
-    if score is None:
-        return pool
-    found = read_columns(scores[0], ["seq_id", score])
-    if not found["seq_id"].equals(pool["seq_id"]):
-        raise SelectionError(
-            f"{scores[0]}: scores of {found.height} sequences, which are not the pool's "
-            f"{pool.height}; remove it to have it made again"
-        )
-    return pool.with_columns(found[score])
+    for path in scores:
+        found = read_columns(path)
+        if not found["seq_id"].equals(pool["seq_id"]):
+            raise SelectionError(
+                f"{path}: scores of {found.height} sequences, which are not the pool's "
+                f"{pool.height}; remove it to have it made again"
+            )
+        pool = pool.hstack(found.drop("seq_id"))
+    return pool
 
 
 def select(
