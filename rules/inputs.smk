@@ -69,10 +69,6 @@ def score_of(selection):
     return [] if score is None else [score]
 
 
-#: The scores that selections rank by.
-RANKED_BY = sorted({score for name in CFG.requests() for score in score_of(name)})
-
-
 def reference_coreset(wildcards):
     """The coreset a matched selection is matched to: of the same budget and seed."""
     reference = CFG.selection.request(wildcards.selection).reference

@@ -2,6 +2,9 @@
 
 from dataclasses import asdict
 
+#: The scores that selections rank by.
+RANKED_BY = sorted({score for name in CFG.requests() for score in score_of(name)})
+
 #: What trains, scores or draws waits for check_budgets (`onstart`) and does not depend on it: a new
 #: budget is no reason to score.
 LATER = {

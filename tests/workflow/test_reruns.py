@@ -99,7 +99,7 @@ def test_a_selection_on_embeddings_embeds_the_pool_and_scores_nothing(project):
     config["selection"] |= {"strategies": ["semdedup", "d2.loss"], "controls": []}
     names = [f"{name}-40-s0" for name in config["selection"]["strategies"]]
     targets = [f"results/small/coresets/{name}/coreset.parquet" for name in names]
-    assert project.planned(config, *targets) == {"embeddings", "select"}
+    assert project.planned(config, *targets) == {"embeddings", "column", "select"}
     project.run(config, *targets)
     first, second = (project.folder / path for path in targets)
     assert pl.read_parquet(first)["seq_id"].n_unique() == 40

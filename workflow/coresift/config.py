@@ -29,7 +29,8 @@ from coresift.settings import ConfigError, Modality, Section, plain
 from coresift.study.settings import Study
 from coresift.tasks.readers.settings import MAP_ENDINGS
 from coresift.tasks.settings import Evaluate, Task
-from coresift.training.settings import INERT, Base, Finetune, Optimisation, Pretrain
+from coresift.training.inert import INERT
+from coresift.training.settings import Base, Finetune, Optimisation, Pretrain
 from coresift.validate.settings import Validate
 
 __all__ = [

@@ -136,8 +136,8 @@ class Influence(Section):
     shards: Positive = Field(
         8,
         description="scoring jobs: each loads the model once for its run of corpus.blocks; does "
-        "not change any result, and a change of it scores nothing again (run `scores` first: nothing "
-        "is drawn and trained again)",
+        "not change any result, and a change of it scores nothing again (run `scores` first: "
+        "nothing is drawn and trained again)",
     )
     fisher_shards: Positive = Field(
         1, le=64, description="jobs over D_sub for the Fisher; does not change any result"

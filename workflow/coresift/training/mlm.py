@@ -25,7 +25,7 @@ from coresift.models.letters import letter_losses
 from coresift.models.precision import autocast
 from coresift.models.resume import Resumable
 from coresift.models.tokenizer import Encoder
-from coresift.training.settings import INERT
+from coresift.training.inert import INERT
 from coresift.training.stream import ResidueStream
 from coresift.training.validation import Validation
 

@@ -43,10 +43,6 @@ class Base(Section):
         return self
 
 
-#: Keys of an optimisation that decide no byte of its result.
-INERT = frozenset({"checkpoint_steps"})
-
-
 class Optimisation(Section):
     """What every training run shares."""
 

@@ -24,8 +24,8 @@ from coresift.heldout.masks import Masks, Questions
 from coresift.models.checkpoint import build_model, machine, origin
 from coresift.models.tokenizer import Encoder
 from coresift.tables import conform, read_table, write_table
+from coresift.training.inert import INERT
 from coresift.training.mlm import finish, train_mlm
-from coresift.training.settings import INERT
 from coresift.validate.small import subsets_of
 from coresift.validate.tables import RETRAINED
 
