@@ -5,12 +5,11 @@ SEED_JOBS = ["_".join(map(str, seeds)) for seeds in CFG.evaluate.seed_jobs()]
 SEED_FOLDER, SEED_NAME = ("seeds/{seeds}/", "-{seeds}") if SEED_JOBS[1:] else ("", "")
 #: What decides how a task's files are read, in an order of its own: other keys of a task change no
 #: held-out example, nor do its name, its place in the config, and a second task on the same files.
-PROTECTED = sorted(
-    {
-        json.dumps(reading_of(task), sort_keys=True)
-        for task in (TASKS.values() if CFG.decontaminate.enabled else ())
-    }
-)
+READINGS = {
+    json.dumps(reading_of(task), sort_keys=True)
+    for task in (TASKS.values() if CFG.decontaminate.enabled else ())
+}
+PROTECTED = [json.loads(text) for text in sorted(READINGS)]
 PROTECTED_FILES = sorted(
     {
         f
