@@ -299,6 +299,8 @@ def disguise_lines(book: Book) -> Iterator[str]:
                 for kind, gain in ((k.removeprefix("gain of "), g) for k, g in recovered.items())
                 if pair["mark"] == "better" and gain is not None and gain > pair["gain"] / 2
             ]
+            if part != _in_order(book)[0]:
+                continue  # the table says it of the others
             if ratio > _LENGTH or ratio < 1 / _LENGTH:
                 said.append(f"- {name} takes sequences {ratio:.2f} times as long as the pool's.")
             if low is not None and low > _COMPLEXITY:
