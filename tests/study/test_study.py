@@ -206,11 +206,15 @@ def test_finalists_by_mean_gain(book):
 def test_the_page_says_what_the_figures_do(book):
     page = texts(book, "toy")["toy.md"]
     found = re.search(
-        r"what helps is cci at 1kr \((.*) nats below (.*), adjusted p .*\) of 4", page
+        r"of 4 tested what helps is cci at 1kr \(gain over (\S+) (\S+) \[(\S+), (\S+)\], adj", page
     )
-    assert found.group(2) == "random_length:cci-1kr"
-    assert float(found.group(1)) == pytest.approx(0.09, abs=0.006)
-    assert "worse than a control: bottom_influence at 1kr" in page
+    assert found.group(1) == "random_length:cci-1kr"
+    gain, low, high = map(float, found.groups()[1:])
+    assert gain == pytest.approx(0.09, abs=0.006)
+    assert low < gain < high
+    assert "worse than a control: bottom_influence at 1kr (gain over random" in page
+    assert "no difference from the strongest control is shown: top_influence at 1kr" in page
+    assert "better than every control, by less than counts: loss at 1kr" in page
     assert "Learnt: at most 1 of 1 groups by source at a budget; at any, a." in page
     assert "beat random in 1 of 1 comparisons: random_x10-1kr by 0.0" in page
     assert re.search(r"random_length has (9|10)\d % of the gain of top_influence-1kr", page)

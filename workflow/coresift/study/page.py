@@ -144,19 +144,35 @@ def short_lines(book: Book) -> Iterator[str]:
         return
     table = book.decisions.filter(pl.col("round") == FINAL)
     for (task,), rows in table.group_by("task", maintain_order=True):
-        helping = [r for r in rows.to_dicts() if r["decision"] == "helps"]
-        names = [
-            f"{r['selection']} at {r['budget']} ({r['gain']:.3f} nats below {r['control']}, "
-            f"adjusted p {r['p_adjusted']:.2g})"
-            for r in helping
-        ]
-        tested = rows.filter(pl.col("decision") != "unknown").height
-        what = f"{_listed(names)} of {tested} tested" if names else f"none of {tested} tested"
-        yield f"- {title_of(str(task))}: by the rule of README.md, what helps is {what}."
-        worse = rows.filter(pl.col("decision") == "worse")
-        if worse.height:
-            bad = [f"{r['selection']} at {r['budget']}" for r in worse.to_dicts()]
-            yield f"- {title_of(str(task))}: worse than a control: {_listed(bad)}."
+        said = {
+            kind: [_decided(r) for r in rows.to_dicts() if r["decision"] == kind]
+            for kind in ("helps", "too little", "not shown", "worse")
+        }
+        tested = sum(map(len, said.values()))
+        title = title_of(str(task))
+        yield (
+            f"- {title}: by the rule of README.md, of {tested} tested what helps is "
+            f"{_listed(said.pop('helps'))}."
+        )
+        for kind, names in said.items():
+            if names:
+                yield f"- {title}: {_SAID[kind]}: {_listed(names)}."
+
+
+#: Decisions as a reader meets them.
+_SAID = {
+    "too little": "better than every control, by less than counts",
+    "not shown": "no difference from the strongest control is shown",
+    "worse": "worse than a control",
+}
+
+
+def _decided(row: dict[str, Any]) -> str:
+    """A selection's gain over its strongest control, nats, with its interval."""
+    return (
+        f"{row['selection']} at {row['budget']} (gain over {row['control']} {row['gain']:.3f} "
+        f"[{row['low']:.3f}, {row['high']:.3f}], adjusted p {row['p_adjusted']:.2g})"
+    )
 
 
 def _regime_in_short(book: Book) -> Iterator[str]:
