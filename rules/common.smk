@@ -40,19 +40,23 @@ from snakemake.exceptions import WorkflowError
 
 export_library()
 read_only_records(workflow.snakemake_tmp_dir / "records")
-try:
-    for path in workflow.configfiles:
-        read_yaml(path)  # Snakemake takes the last of two equal keys
-    CFG = load_config(config)
-    if workflow.is_main_process:  # jobs read this file again
-        check_paths(CFG)
-except (ConfigError, ValueError) as error:
-    raise WorkflowError(str(error)) from None
 
 
 def out(path):
     """A path under the run's own results folder."""
     return f"results/{CFG.run}/{path}"
+
+
+try:
+    for path in workflow.configfiles:
+        read_yaml(path)  # Snakemake takes the last of two equal keys
+    CFG = load_config(config)
+    hashed = Fingerprints(out("fingerprints.json"))
+    if workflow.is_main_process:  # jobs read this file again
+        check_paths(CFG)
+        check_downloads(CFG, lambda path, name: hashed(path, algorithm=name))
+except (ConfigError, ValueError) as error:
+    raise WorkflowError(str(error)) from None
 
 
 def log_of(name):
@@ -146,12 +150,6 @@ def on_gpu():
     return {"gpu": 1, **given}
 
 
-hashed = Fingerprints(out("fingerprints.json"))
-if workflow.is_main_process:
-    try:
-        check_downloads(CFG, lambda path, name: hashed(path, algorithm=name))
-    except ConfigError as error:
-        raise WorkflowError(str(error)) from None
 GPU = on_gpu()
 SOURCES = {source_name(path): path for path in CFG.corpus.fasta}
 BASE_SOURCES = [source_name(path) for path in CFG.subset.fasta or CFG.corpus.fasta]

@@ -3,20 +3,12 @@
 #: Seeds of each job of a row, as they stand in its path where there are several (rows.smk).
 SEED_JOBS = ["_".join(map(str, seeds)) for seeds in CFG.evaluate.seed_jobs()]
 SEED_FOLDER, SEED_NAME = ("seeds/{seeds}/", "-{seeds}") if SEED_JOBS[1:] else ("", "")
+HELD_APART = TASKS.values() if CFG.decontaminate.enabled else ()
 #: What decides how a task's files are read, in an order of its own: other keys of a task change no
 #: held-out example, nor do its name, its place in the config, and a second task on the same files.
-READINGS = {
-    json.dumps(reading_of(task), sort_keys=True)
-    for task in (TASKS.values() if CFG.decontaminate.enabled else ())
-}
+READINGS = {json.dumps(reading_of(task), sort_keys=True) for task in HELD_APART}
 PROTECTED = [json.loads(text) for text in sorted(READINGS)]
-PROTECTED_FILES = sorted(
-    {
-        f
-        for task in (TASKS.values() if CFG.decontaminate.enabled else ())
-        for f in task.data.files()
-    }
-)
+PROTECTED_FILES = sorted({f for task in HELD_APART for f in task.data.files()})
 
 
 rule protected:

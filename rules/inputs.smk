@@ -22,11 +22,6 @@ def reading_of(task):
     return {"data": plain(task.data), "kind": task.kind}
 
 
-def sampled(task):
-    """Its `sample` as plain data, None of one that takes all examples."""
-    return None if task.sample is None else plain(task.sample)
-
-
 def seeds_of(wildcards):
     """Seeds of a job."""
     return list(map(int, getattr(wildcards, "seeds", SEED_JOBS[0]).split("_")))

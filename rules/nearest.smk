@@ -35,7 +35,7 @@ rule nearest:
         modality=CFG.modality,
         task=lambda w: {
             **reading_of(CFG.tasks[w.task]),
-            "sample": sampled(CFG.tasks[w.task]),
+            "sample": plain(CFG.tasks[w.task].sample),
         },
         how=lambda w: {
             **CFG.evaluate.identity.model_dump(include={"examples", "coverage"}),

@@ -20,6 +20,10 @@ Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[int, Field(ge=1)]
 
 
+#: Tokens of an input: <cls>, a residue and <eos> at least.
+InputLength = Annotated[int, Field(ge=3)]
+
+
 def _literal(path: str) -> str:
     if any(c in "{}" or not c.isprintable() for c in path):
         raise ValueError(

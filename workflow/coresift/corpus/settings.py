@@ -13,6 +13,7 @@ from coresift.corpus.kmer_limits import KMER_LIMITS, KmerLimits
 from coresift.settings import (
     FilePath,
     Fraction,
+    InputLength,
     Modality,
     OneGroup,
     Positive,
@@ -218,9 +219,8 @@ class Heldout(Section):
     n_masks: Positive = Field(
         1, description="masks of a sequence, the same for every model; more cost more passes"
     )
-    max_tokens: int = Field(
+    max_tokens: InputLength = Field(
         1024,
-        ge=3,
         description="longest input, special tokens included; a longer sequence is read in pieces",
     )
     tokens_per_batch: Positive = Field(

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from coresift.settings import FilePath, Positive, Section
+from coresift.settings import FilePath, InputLength, Positive, Section
 
 Parameters = Literal["head", "linear"] | Annotated[list[str], Field(min_length=1)]
 
@@ -143,7 +143,7 @@ class Influence(Section):
         1, le=64, description="jobs over D_sub for the Fisher; does not change any result"
     )
     tokens_per_batch: Positive = Field(16384, description="padded tokens in one forward pass")
-    max_tokens: int = Field(1024, ge=3, description="longest input, special tokens included")
+    max_tokens: InputLength = Field(1024, description="longest input, special tokens included")
     precision: Literal["float32", "bf16", "float64"] = Field(
         "float32", description="bf16 = autocast with float32 accumulation (GPU)"
     )

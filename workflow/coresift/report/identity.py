@@ -121,7 +121,8 @@ def _by_bin(
     Raises:
         ValueError: identities and predictions number other examples.
     """
-    first = predictions[0].unique("distinct", keep="first", maintain_order=True)
+    known = predictions[0].select("distinct", "example_id")  # few of the columns, all the rows
+    first = known.unique("distinct", keep="first", maintain_order=True)
     both = table.join(first, on="distinct", how="left", maintain_order="left")
     other = both.filter(pl.col("example_id").ne_missing(pl.col("example_id_right")))
     if other.height:

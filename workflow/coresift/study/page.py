@@ -126,11 +126,10 @@ def short_lines(book: Book) -> Iterator[str]:
     """What is learnt, the regime, and the decisions that count, a sentence each."""
     table = book.learnt()
     if table.height:
-        counts = table.group_by("budget", maintain_order=True).agg(pl.col("learnt").sum())
         groups = table["group"].n_unique()
         known = table.filter("learnt")["group"].unique(maintain_order=True).to_list()
         yield (
-            f"- Learnt: at most {counts['learnt'].max()!s} of {groups} groups by {book.group} at "
+            f"- Learnt: at most {_most_learnt(table)} of {groups} groups by {book.group} at "
             f"a budget; at any, {_listed(known)}."
         )
     yield from _regime_in_short(book)
@@ -192,6 +191,11 @@ def _regime_in_short(book: Book) -> Iterator[str]:
         )
 
 
+def _most_learnt(table: pl.DataFrame) -> int:
+    """Most groups learnt at one budget (columns of `Book.learnt`)."""
+    return int(str(table.group_by("budget").agg(pl.col("learnt").sum())["learnt"].max()))
+
+
 def learnt_lines(book: Book) -> Iterator[str]:
     """Which groups random learns, by budget."""
     table = book.learnt()
@@ -206,8 +210,7 @@ def learnt_lines(book: Book) -> Iterator[str]:
             f"{book.group} are learnt ({margin:g} nats below their own letter frequencies): "
             f"{_listed(known)}."
         )
-    most = table.group_by("budget").agg(pl.col("learnt").sum())["learnt"].max()
-    if int(str(most)) < _SEVERAL:
+    if _most_learnt(table) < _SEVERAL:
         yield (
             f"\nFewer than {_SEVERAL} groups are learnt at any budget: this study speaks of those "
             "few only. A larger model and more residues come first."
@@ -288,7 +291,8 @@ def disguise_lines(book: Book) -> Iterator[str]:
     pool_complexity = next(iter(book.trait("pool_mean_low_complexity").values()))
     rows, said = [], []
     seen: set[str] = set()
-    for part in _in_order(book):
+    order = _in_order(book)
+    for part in order:
         pairs = book.comparisons.filter(
             pl.col("round") == part, pl.col("task") == "heldout_pool", pl.col("role") == "random"
         )
@@ -315,7 +319,7 @@ def disguise_lines(book: Book) -> Iterator[str]:
                 for kind, gain in ((k.removeprefix("gain of "), g) for k, g in recovered.items())
                 if pair["mark"] == "better" and gain is not None and gain > pair["gain"] / 2
             ]
-            if part != _in_order(book)[0]:
+            if part != order[0]:
                 continue  # the table says it of the others
             if ratio > _LENGTH or ratio < 1 / _LENGTH:
                 said.append(f"- {name} takes sequences {ratio:.2f} times as long as the pool's.")

@@ -9,7 +9,15 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from coresift.files import read_yaml
-from coresift.settings import FilePath, Fraction, Modality, Positive, Precision, Section
+from coresift.settings import (
+    FilePath,
+    Fraction,
+    InputLength,
+    Modality,
+    Positive,
+    Precision,
+    Section,
+)
 from coresift.tasks.readers.settings import LabelledData, Sampled
 
 
@@ -159,7 +167,7 @@ class Task(LabelledData):
     patience: Positive = Field(
         5, description="evaluations on valid without a better value that end training"
     )
-    max_tokens: int = Field(1024, ge=3, description="longest input, special tokens included")
+    max_tokens: InputLength = Field(1024, description="longest input, special tokens included")
     optional: bool = Field(
         False, description="left out, with a notice, where its files do not exist"
     )

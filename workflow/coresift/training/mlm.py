@@ -25,7 +25,7 @@ from coresift.models.letters import letter_losses
 from coresift.models.precision import autocast
 from coresift.models.resume import Resumable
 from coresift.models.tokenizer import Encoder
-from coresift.training.inert import INERT
+from coresift.training.inert import deciding
 from coresift.training.stream import ResidueStream
 from coresift.training.validation import Validation
 
@@ -150,9 +150,7 @@ def train_mlm(
         **origin(model, encoder),
         **machine(device, __file__),
         "sequences": content_hash(list(sequences)),
-        "options": content_hash(
-            [total_residues, {k: v for k, v in options.items() if k not in INERT}]
-        ),
+        "options": content_hash([total_residues, deciding(options)]),
         "seed": seed,
         "precision": precision,
         "validation": None

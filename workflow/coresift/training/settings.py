@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from coresift.models.settings import Preset
-from coresift.settings import FilePath, Fraction, Positive, Precision, Section
+from coresift.settings import FilePath, Fraction, InputLength, Positive, Precision, Section
 
 
 class Base(Section):
@@ -56,7 +56,7 @@ class Optimisation(Section):
     mask_fraction: float = Field(
         0.15, gt=0, lt=1, description="share of the residues that the loss is on"
     )
-    max_tokens: int = Field(1024, ge=3, description="longest input, special tokens included")
+    max_tokens: InputLength = Field(1024, description="longest input, special tokens included")
     clip_norm: float = Field(1.0, gt=0, description="gradient clipping")
     checkpoint_steps: Positive = Field(500, description="steps between resumable checkpoints")
     threads: Positive = Field(1, description="CPU threads; part of the result's bits")

@@ -24,7 +24,7 @@ from coresift.heldout.masks import Masks, Questions
 from coresift.models.checkpoint import build_model, machine, origin
 from coresift.models.tokenizer import Encoder
 from coresift.tables import conform, read_table, write_table
-from coresift.training.inert import INERT
+from coresift.training.inert import deciding
 from coresift.training.mlm import finish, train_mlm
 from coresift.validate.small import subsets_of
 from coresift.validate.tables import RETRAINED
@@ -169,9 +169,13 @@ class Bench:
 
     def _key(self, run: Run) -> list[Any]:
         """All that a run's losses depend on, but the untrained model."""
-        options = {key: value for key, value in self.options.items() if key not in INERT}
         return [
-            *(options, self.residues, machine(self.device, __file__), vars(self.masks)),
+            *(
+                deciding(self.options),
+                self.residues,
+                machine(self.device, __file__),
+                vars(self.masks),
+            ),
             *(run.number, run.seed, run.rows, run.left_out),
             *(self.pool["seq_id"].to_list(), self.tested.select("set", "seq_id").rows()),
         ]
