@@ -37,9 +37,22 @@ def wide(table: pl.DataFrame) -> pl.DataFrame:
     return main.pivot(on="column", index="selection", values="cell").fill_null("")
 
 
+#: A p-value of a table below this is shown as below it.
+_SMALLEST_P = 0.0001
+
+
 def as_text(table: pl.DataFrame) -> pl.DataFrame:
     """A table of strings: numbers to four decimals, nothing where there is none."""
-    return table.with_columns(pl.selectors.float().round(4)).cast(pl.String).fill_null("")
+    shown = table.with_columns(pl.selectors.float().round(4)).cast(pl.String).fill_null("")
+    small = [
+        pl.when(table[name] < _SMALLEST_P)
+        .then(pl.lit(f"< {_SMALLEST_P}"))
+        .otherwise(pl.col(name))
+        .alias(name)
+        for name in ("p", "p_adjusted")
+        if name in table.columns and table[name].dtype.is_float()
+    ]
+    return shown.with_columns(small)
 
 
 def to_markdown(table: pl.DataFrame) -> str:

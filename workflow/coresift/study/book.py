@@ -21,6 +21,8 @@ from coresift.study.tables import CORESET_TRAITS, MACRO
 #: The round whose decisions count: planned, with seeds that no other round has.
 FINAL = "finalists"
 SCREEN = "screen"
+#: One thing of the method is changed at a time.
+ABLATIONS = "ablations"
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,10 @@ import polars as pl
 
 from coresift.report.controls import row_of
 from coresift.report.markup import as_text, to_markdown
-from coresift.report.verdict import gains, regime, resolution
-from coresift.study.book import FINAL, SCREEN, Book, by_budget, title_of
+from coresift.report.verdict import gains, resolution
+from coresift.study.book import ABLATIONS, FINAL, SCREEN, Book, by_budget, title_of
 from coresift.study.decide import compared, ranking
+from coresift.study.disguise import in_order, traits_table
 from coresift.study.settings import Round
 from coresift.study.tables import MACRO
 from coresift.validate.page import agreement_lines, decile_lines, stability_lines
@@ -23,6 +24,15 @@ from coresift.validate.page import agreement_lines, decile_lines, stability_line
 #: A coreset whose sequences are this much longer or shorter than the pool's, or this many times as
 #: often of low complexity, is said to be so.
 _LENGTH, _COMPLEXITY = 1.25, 1.5
+#: Columns of `traits_table` as a reader meets them.
+_TRAITS = {
+    "length": "length / pool's",
+    "low_complexity": "low complexity / pool's",
+    "gain_random": "gain over random",
+    "gain_random_length": "gain of random_length",
+    "gain_random_groups": "gain of random_groups",
+    "gain_random_kept": "gain of random_kept",
+}
 #: Sources learnt from which on redundancy among them can be asked about.
 _SEVERAL = 3
 
@@ -215,8 +225,8 @@ def learnt_lines(book: Book) -> Iterator[str]:
             f"\nFewer than {_SEVERAL} groups are learnt at any budget: this study speaks of those "
             "few only. A larger model and more residues come first."
         )
-    yield ""
-    yield from _table(table)
+    yield "\nNats below a group's own letter frequencies, by budget (losses: learnt.csv):\n"
+    yield from _table(table.pivot("budget", index="group", values="gain"))
 
 
 def _held_out(frame: pl.DataFrame) -> pl.DataFrame:
@@ -225,46 +235,39 @@ def _held_out(frame: pl.DataFrame) -> pl.DataFrame:
 
 def regime_lines(book: Book) -> Iterator[str]:
     """What ten times the sequences, and all of the pool, give at equal residues."""
-    found = False
-    for part in book.started:
-        rows = _held_out(book.comparisons.filter(pl.col("round") == part))
-        own = rows.filter(pl.col("role") == "regime")
-        if not own.height:
-            continue
-        found = True
-        yield f"Round `{part}`:\n"
-        yield from (f"- {line}" for line in regime(rows.drop("round")))
-        yield ""
-        yield from _table(_shown(own))
-    if not found:
+    rows = _held_out(book.comparisons.filter(pl.col("role") == "regime"))
+    if not rows.height:
         yield "Neither random_x10 nor pool has been run: not known."
-
-
-def _shown(rows: pl.DataFrame) -> pl.DataFrame:
-    return rows.select(
-        pl.col("task").map_elements(title_of, pl.String).alias("outcome"),
-        "selection",
-        "control",
-        "gain",
-        "p_adjusted",
-        "mark",
-        "seeds",
+        return
+    yield from _table(
+        rows.select(
+            "round",
+            pl.col("task").map_elements(title_of, pl.String).alias("outcome"),
+            *("selection", "control", "gain", "p_adjusted", "mark", "seeds"),
+        )
     )
-
-
-def _in_order(book: Book) -> list[str]:
-    """The rounds there are, that which counts first."""
-    return sorted(book.started, key=lambda name: name != FINAL)
+    better = by_budget(rows.filter(pl.col("mark") == "better")["selection"]).to_list()
+    budgets = by_budget(rows["selection"]).unique(maintain_order=True).to_list()
+    without = [budget for budget in budgets if budget not in better]
+    if without:
+        yield (
+            f"At {_listed(without)} more sequences are not shown to help: no redundancy can be "
+            "seen there, whatever the selection."
+        )
 
 
 def decision_lines(book: Book) -> Iterator[str]:
     """The decisions of each round, and the sentences of the report on each."""
-    for part in _in_order(book):
+    for part in in_order(book):
         rows = book.decisions.filter(pl.col("round") == part)
-        if not rows.height or book.rounds[part].tasks:  # those of tasks are below
+        elsewhere = part == ABLATIONS or book.rounds[part].tasks  # has a section of its own
+        if not rows.height or elsewhere:
             continue
         role = "its decisions count" if part == FINAL else "exploratory, no finding"
         yield f"### Round `{part}` ({role})\n"
+        if part == SCREEN:
+            yield from screen_lines(book)
+            continue
         yield from _table(
             rows.drop("round").with_columns(pl.col("task").map_elements(title_of, pl.String))
         )
@@ -273,77 +276,70 @@ def decision_lines(book: Book) -> Iterator[str]:
             yield from (f"- {line}" for line in gains(_held_out(own)))
             yield from (f"- {line}" for line in resolution(_held_out(own), book.level))
             yield ""
-        if part == SCREEN:
-            best = ranking(book.comparisons, part)
-            chosen = best.head(int(book.study["finalists"]))["selection"].to_list()
-            yield (
-                f"By mean gain over random, over budgets and outcomes, the first "
-                f"{len(chosen)} are {_listed(chosen)}: the finalists, beside the paper's two.\n"
-            )
+
+
+def screen_lines(book: Book) -> Iterator[str]:
+    """The selections of the screen, the best first, and which of them are chosen."""
+    best = ranking(book.comparisons, SCREEN)
+    chosen = best.head(int(book.study["finalists"]))["selection"].to_list()
+    yield (
+        f"By mean gain over random, over budgets and outcomes, the first {len(chosen)} are "
+        f"{_listed(chosen)}: the finalists, beside the paper's two. Length and low complexity are "
+        f"those at {book.rounds[SCREEN].budgets[0]}, over the pool's; a gain by itself: "
+        "decisions.csv.\n"
+    )
+    rows = _held_out(book.comparisons).filter(pl.col("round") == SCREEN, pl.col("role") == "random")
+    named = rows.select(
+        "gain",
+        selection=pl.col("selection").map_elements(lambda n: row_of(n).selection, pl.String),
+        where=pl.format(
+            "{}, {}", pl.col("task").map_elements(title_of, pl.String), by_budget(rows["selection"])
+        ),
+    )
+    gained = named.pivot("where", index="selection", values="gain")
+    traits = ("length", "low_complexity")
+    found = traits_table(book).select("selection", *traits)
+    smallest = found.with_columns(
+        budget=by_budget(found["selection"]),
+        selection=pl.col("selection").map_elements(lambda n: row_of(n).selection, pl.String),
+    ).filter(pl.col("budget") == str(book.rounds[SCREEN].budgets[0]))
+    yield from _table(
+        best.rename({"gain": "mean"})
+        .join(gained, on="selection", how="left", maintain_order="left")
+        .join(smallest.drop("budget"), on="selection", how="left", maintain_order="left")
+        .rename({name: _TRAITS[name] for name in traits})
+    )
 
 
 def disguise_lines(book: Book) -> Iterator[str]:
     """How far each selection is from the pool, and how much of its gain controls have."""
-    length, complexity = book.trait("mean_length"), book.trait("mean_low_complexity")
-    if not length:
-        return
-    pool_length = next(iter(book.trait("pool_mean_length").values()))
-    pool_complexity = next(iter(book.trait("pool_mean_low_complexity").values()))
-    rows, said = [], []
-    seen: set[str] = set()
-    order = _in_order(book)
-    for part in order:
-        pairs = book.comparisons.filter(
-            pl.col("round") == part, pl.col("task") == "heldout_pool", pl.col("role") == "random"
-        )
-        for pair in pairs.to_dicts():
-            name = pair["selection"]
-            if name in seen or name not in length:
-                continue
-            seen.add(name)
-            low = complexity[name] / pool_complexity if pool_complexity else None
-            ratio = length[name] / pool_length
-            recovered = _recovered(book, part, name, pair)
-            rows.append(
-                {
-                    "selection": name,
-                    "length / pool's": ratio,
-                    "low complexity / pool's": low,
-                    "gain over random": pair["gain"],
-                    "mark": pair["mark"],
-                    **recovered,
-                }
-            )
-            said += [
-                f"- {kind} has {100 * gain / pair['gain']:.0f} % of the gain of {name}."
-                for kind, gain in ((k.removeprefix("gain of "), g) for k, g in recovered.items())
-                if pair["mark"] == "better" and gain is not None and gain > pair["gain"] / 2
-            ]
-            if part != order[0]:
-                continue  # the table says it of the others
-            if ratio > _LENGTH or ratio < 1 / _LENGTH:
-                said.append(f"- {name} takes sequences {ratio:.2f} times as long as the pool's.")
-            if low is not None and low > _COMPLEXITY:
-                said.append(f"- {name} takes {low:.1f} times the pool's share of low complexity.")
-    if not rows:
+    table = traits_table(book)
+    if not table.height:
         yield "No selection has been run."
         return
-    yield from _table(pl.DataFrame(rows, infer_schema_length=None))
-    yield from said
+    first = in_order(book)[0]
+    own = table.filter(pl.col("round") == first).drop("round")
+    yield f"Round `{first}`; those of all rounds: traits.csv.\n"
+    yield from _table(own.rename(_TRAITS))
+    for row in own.to_dicts():
+        yield from _disguised(row)
 
 
-def _recovered(
-    book: Book, part: str, name: str, pair: dict[str, object]
-) -> dict[str, float | None]:
-    """The gain of a selection's matched controls over random."""
-    own = book.comparisons.filter(
-        pl.col("round") == part, pl.col("task") == "heldout_pool", pl.col("selection") == name,
-        pl.col("role") == "matched",
-    ).to_dicts()  # fmt: skip
-    gain = float(str(pair["gain"]))
-    by = {row_of(row["control"]).kind: gain - row["gain"] for row in own}
-    kinds = ("random_length", "random_groups", "random_kept")
-    return {f"gain of {kind}": by.get(kind) for kind in kinds}
+def _disguised(row: dict[str, Any]) -> Iterator[str]:
+    """What stands out of a selection.
+
+    Args:
+        row: columns of `traits_table`.
+    """
+    name, ratio, low = row["selection"], row["length"], row["low_complexity"]
+    for kind, gain in ((k.removeprefix("gain_"), v) for k, v in row.items() if "gain_random_" in k):
+        if row["mark"] == "better" and gain is not None and gain > row["gain_random"] / 2:
+            share = 100 * gain / row["gain_random"]
+            yield f"- {kind} has {share:.0f} % of the gain of {name}."
+    if ratio is not None and not 1 / _LENGTH <= ratio <= _LENGTH:
+        yield f"- {name} takes sequences {ratio:.2f} times as long as the pool's."
+    if low is not None and low > _COMPLEXITY:
+        yield f"- {name} takes {low:.1f} times the pool's share of low complexity."
 
 
 def ablation_lines(book: Book) -> Iterator[str]:
@@ -352,7 +348,7 @@ def ablation_lines(book: Book) -> Iterator[str]:
     for label, facts in book.facts.items():
         runs = book.runs.filter(pl.col("variant") == label)
         rounds = facts["config"]["study"]["rounds"]
-        for part in ("ablations",) if label == "" else tuple(rounds):
+        for part in (ABLATIONS,) if label == "" else tuple(rounds):
             if part not in rounds:
                 continue
             table = compared(runs, {part: Round(**rounds[part])}, book.level)
@@ -473,6 +469,7 @@ def file_lines(book: Book, name: str) -> Iterator[str]:
         "comparisons.csv": "every row against its controls",
         "decisions.csv": "the rule of README.md, applied",
         "learnt.csv": "loss by group and budget",
+        "traits.csv": "length, low complexity and what controls have, by selection",
     }.items():
         yield f"- [{path}]({name}/{path}): {what}"
     for plot, title in plots_of(book).items():

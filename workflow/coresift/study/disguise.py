@@ -1,0 +1,65 @@
+"""Side effects of the selections: lengths, low complexity, and what controls with the same have."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+
+from coresift.report.controls import row_of
+from coresift.study.book import FINAL, Book
+
+#: Controls whose gain is set beside that of a selection.
+_MATCHED = ("random_length", "random_groups", "random_kept")
+
+
+def in_order(book: Book) -> list[str]:
+    """The rounds there are, that which counts first."""
+    return sorted(book.started, key=lambda name: name != FINAL)
+
+
+def traits_table(book: Book) -> pl.DataFrame:
+    """How far each selection is from the pool, and how much of its gain controls have.
+
+    Returns:
+        One row a selection and budget, of the first round that has it: columns round, selection
+        (with its budget), length and low_complexity (over the pool's), gain_random and mark (of
+        heldout_pool), and gain_{control} over random by matched control; null = not run.
+    """
+    length, complexity = book.trait("mean_length"), book.trait("mean_low_complexity")
+    pool_length = next(iter(book.trait("pool_mean_length").values()), None)
+    pool_complexity = next(iter(book.trait("pool_mean_low_complexity").values()), None)
+    rows: dict[str, dict[str, Any]] = {}
+    for part in in_order(book):
+        own = book.comparisons.filter(pl.col("round") == part, pl.col("task") == "heldout_pool")
+        for pair in own.filter(pl.col("role") == "random").to_dicts():
+            name = pair["selection"]
+            if name in rows or name not in length:
+                continue
+            rows[name] = {
+                "round": part,
+                "selection": name,
+                "length": length[name] / pool_length if pool_length else None,
+                "low_complexity": complexity[name] / pool_complexity if pool_complexity else None,
+                "gain_random": pair["gain"],
+                "mark": pair["mark"],
+                **_recovered(own.filter(pl.col("selection") == name), float(pair["gain"])),
+            }
+    schema = {
+        **dict.fromkeys(("round", "selection"), pl.String),
+        **dict.fromkeys(("length", "low_complexity", "gain_random"), pl.Float64),
+        "mark": pl.String,
+        **{f"gain_{kind}": pl.Float64 for kind in _MATCHED},
+    }
+    return pl.DataFrame([*rows.values()], schema=schema)
+
+
+def _recovered(own: pl.DataFrame, gain: float) -> dict[str, float | None]:
+    """The gain over random of a selection's matched controls.
+
+    Args:
+        own: its comparisons. gain: its own over random.
+    """
+    matched = own.filter(pl.col("role") == "matched").to_dicts()
+    by = {row_of(row["control"]).kind: gain - row["gain"] for row in matched}
+    return {f"gain_{kind}": by.get(kind) for kind in _MATCHED}
