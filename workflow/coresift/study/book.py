@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from coresift.report.cells import Cell
-from coresift.report.controls import row_of
+from coresift.report.controls import UNIGRAM, row_of
 from coresift.report.results import results_table
 from coresift.selection.names import budget_of, parse_coreset
 from coresift.study.cells import cells_of, of_round
@@ -97,6 +97,21 @@ class Book:
     def results(self, part: str) -> pl.DataFrame:
         """Columns of `report.tables.RESULT`, of a round."""
         return results_table(self.cells(part), 1 - self.level, int(self.own["config"]["seed"]))
+
+    def curves(self, part: str) -> pl.DataFrame:
+        """Columns of `report.tables.RESULT`: losses of a round's selections by all their models.
+
+        At every budget and with every seed of the study, whatever the round.
+        """
+        names = {row_of(name.rpartition("-s")[0]).selection for name in self.coresets[part]}
+        losses = self.main.filter("primary", pl.col("task").str.starts_with("heldout_"))
+        rows = losses.select(row=pl.col("model").str.replace(r"-s\d+$", ""))["row"]
+        asked = [row_of(row).selection in names or row == UNIGRAM for row in rows]
+        return results_table(
+            cells_of(losses.filter(pl.Series(asked))),
+            1 - self.level,
+            int(self.own["config"]["seed"]),
+        )
 
     def share_of_pool(self, budget: str) -> float:
         """Residues of a budget over those of the pool."""

@@ -480,7 +480,9 @@ def plots_of(book: Book) -> dict[str, str]:
     """Title by file of the plots that there is something for."""
     found = {}
     if book.started:
-        found["budgets.svg"] = "Held-out loss against budget, mean and interval over seeds"
+        found["budgets.svg"] = (
+            "Held-out loss against budget, by all models of the study; hollow: fewer than 3"
+        )
     if book.decisions.drop_nulls("low").height:
         found["differences.svg"] = "Gain over the strongest control, with its interval"
     if "deciles" in book.own["validate"]:

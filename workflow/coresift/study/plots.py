@@ -18,15 +18,18 @@ def shown_round(book: Book) -> str:
     return FINAL if FINAL in book.started else book.started[-1]
 
 
+#: Runs from which on an interval is drawn: of two it is as wide as the picture.
+_BAND = 3
+
+
 def budget_curves(book: Book) -> Figure:
     """Held-out loss against the budget: mean of each selection, and the interval of the mean."""
-    part = shown_round(book)
-    table = book.results(part).filter("primary", pl.col("task").str.starts_with("heldout_"))
+    table = book.curves(shown_round(book))
     tasks = table["task"].unique(maintain_order=True).to_list()
     figure, grid = plt.subplots(1, len(tasks), figsize=(5.4 * len(tasks), 4.4), squeeze=False)
     for axes, task in zip(grid[0], tasks, strict=True):
         _curves(axes, book, table.filter(pl.col("task") == task))
-        axes.set_title(f"{title_of(task)} (round {part})", fontsize=9)
+        axes.set_title(title_of(task), fontsize=9)
     grid[0][0].set_ylabel("held-out loss (nats a masked place)")
     handles, labels = grid[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, fontsize=6, loc="outside lower center", ncols=4)
@@ -34,18 +37,24 @@ def budget_curves(book: Book) -> Figure:
 
 
 def _curves(axes: Axes, book: Book, rows: pl.DataFrame) -> None:
+    """Full marks have an interval over seeds; where there are fewer runs, they are hollow."""
     parts = [(row_of(row["selection"]), row) for row in rows.to_dicts()]
     names = dict.fromkeys(part.selection for part, _ in parts if part.selection is not None)
     colours = colours_of([name for name in names if name])
-    for name in names:
+    for place, name in enumerate(names):
         own = [(book.share_of_pool(str(part.budget)), row) for part, row in parts
                if part.selection == name]  # fmt: skip
         own.sort(key=lambda pair: pair[0])
-        x = [share for share, _ in own]
+        # A little apart, or the intervals at a budget hide each other.
+        x = np.array([share for share, _ in own]) * 1.025 ** (place - len(names) / 2)
         mean, low, high = (np.array([row[k] for _, row in own]) for k in ("mean", "low", "high"))
-        line = "--" if row_of(f"{name}-1").is_control else "-"
-        axes.plot(x, mean, line, marker="o", markersize=3, color=colours[str(name)], label=name)
-        axes.fill_between(x, low, high, color=colours[str(name)], alpha=0.15, linewidth=0)
+        known = np.array([row["runs"] >= _BAND for _, row in own])
+        colour, line = colours[str(name)], "--" if row_of(f"{name}-1").is_control else "-"
+        axes.plot(x, mean, line, linewidth=0.9, color=colour)
+        axes.plot(x[~known], mean[~known], "o", markersize=3, color=colour, fillstyle="none")
+        axes.errorbar(x[known], mean[known], np.stack([mean - low, high - mean])[:, known], fmt="o",
+                      markersize=3, linewidth=0.8, color=colour, label=name)  # fmt: skip
+        axes.fill_between(x[known], low[known], high[known], color=colour, alpha=0.1, linewidth=0)
     letters = [row["mean"] for part, row in parts if part.name == UNIGRAM]
     if letters:
         axes.axhline(letters[0], color="black", linestyle=":", linewidth=1, label="letters alone")
@@ -75,7 +84,9 @@ def differences(book: Book) -> Figure:
         labels = [f"{r['selection']} {r['budget']}" for r in own.to_dicts()]
         axes.set_yticks(y, labels, fontsize=6)
         axes.axvline(0, color="black", linewidth=0.6)
-        axes.set(title=title_of(task), xlabel="gain over the strongest control")
+        axes.set_title(title_of(task), fontsize=9)
+        axes.set_xlabel("gain over the strongest control (nats)", fontsize=8)
+        axes.locator_params(axis="x", nbins=5)
         axes.invert_yaxis()
     grid[0][0].legend(fontsize=6)
     return figure
