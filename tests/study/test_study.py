@@ -226,6 +226,11 @@ def test_the_page_says_what_the_figures_do(book):
     assert "top_influence-1kr takes 4.0 times the pool's share of low complexity" in page
 
     assert "Not run: deciles, lds and stability." in page
+    assert "random knows less than letter" not in page
+    misled = pl.col("metric").str.starts_with("loss_") & (pl.col("model") == "unigram")
+    worse = book.runs.with_columns(value=pl.when(misled).then(0.1).otherwise("value"))
+    said = texts(Book(worse, book.facts), "toy")["toy.md"]
+    assert "At 1kr random knows less than letter frequencies on every group" in said
     flat = Book(book.runs.filter(pl.col("task") == "coreset"), book.facts)
     empty = texts(flat, "toy")["toy.md"]
     assert "Not run: finalists, screen and shared" in empty

@@ -220,6 +220,11 @@ def learnt_lines(book: Book) -> Iterator[str]:
             f"{book.group} are learnt ({margin:g} nats below their own letter frequencies): "
             f"{_listed(known)}."
         )
+        if float(str(rows["gain"].max())) <= 0:
+            yield (
+                f"- At {budget} random knows less than letter frequencies on every group: selections "
+                "differ there in how far they mislead a model, not in what they teach it."
+            )
     if _most_learnt(table) < _SEVERAL:
         yield (
             f"\nFewer than {_SEVERAL} groups are learnt at any budget: this study speaks of those "
