@@ -222,8 +222,8 @@ def learnt_lines(book: Book) -> Iterator[str]:
         )
         if float(str(rows["gain"].max())) <= 0:
             yield (
-                f"- At {budget} random knows less than letter frequencies on every group: selections "
-                "differ there in how far they mislead a model, not in what they teach it."
+                f"- At {budget} random knows less than letter frequencies on every group: "
+                "selections differ there in how far they mislead a model, not in what they teach."
             )
     if _most_learnt(table) < _SEVERAL:
         yield (
