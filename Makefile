@@ -61,7 +61,7 @@ endef
 study: study-rna study-protein
 
 study-rna study-protein: study-%: $(STAMP)
-	$(call study,$*,study_$*,config/study.yaml)
+	$(call study,$*,study_$*,config/study.yaml $(wildcard config/study_finalists_$*.yaml))
 
 study-gpu-rna study-gpu-protein: override STUDY_STEPS := $(filter-out beside,$(STUDY_STEPS))
 study-gpu-rna study-gpu-protein: study-gpu-%: $(STAMP)
