@@ -30,6 +30,7 @@ OVERLAYS = {
     "study_ablation.yaml": ["study_rna"],
     "study_epochs.yaml": ["study_protein"],
     "study_finalists_rna.yaml": ["study_rna", "study"],
+    "study_finalists_protein.yaml": ["study_protein", "study"],
     "study_gpu.yaml": ["study_protein", "study"],
     "study_gpu_35m.yaml": ["study_rna", "study", "study_gpu"],
 }
