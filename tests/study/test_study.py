@@ -238,6 +238,14 @@ def test_the_page_says_what_the_figures_do(book):
     assert "helps is" not in empty
 
 
+def test_curves_take_every_model_of_a_selection_whatever_its_round(book):
+    other = made_up().filter(pl.col("model") == "cci-1kr-s0")
+    more = pl.concat([book.runs, other.with_columns(model=pl.lit("cci-2kr-s90"))])
+    table = Book(more, book.facts).curves("finalists").filter(pl.col("task") == "heldout_pool")
+    runs = dict(table.filter("primary").select("selection", "runs").rows())
+    assert runs == {**dict.fromkeys(LOSSES, SEEDS), "cci-2kr": 1, "unigram": 1}
+
+
 def test_page_and_tables_follow_from_the_two_files_alone(book, tmp_path):
     write_study(book, tmp_path / "a", "toy")
     write_raw(book, tmp_path / "b")
