@@ -16,7 +16,7 @@ from coresift.report.comparisons import comparisons_table
 from coresift.settings import ConfigError
 from coresift.study.book import Book
 from coresift.study.cells import cells_of, of_round, runs_of
-from coresift.study.decide import decisions, ranking
+from coresift.study.decide import chosen, decisions, ranking
 from coresift.study.facts import times
 from coresift.study.gather import group_names, held_out_runs, trait_runs
 from coresift.study.settings import Round
@@ -169,12 +169,12 @@ def test_rows_give_the_cells_back():
 
 
 def test_models_and_tasks_of_a_round_and_what_is_no_coreset():
-    names = ["cci-1kr-s0", "cci-1kr-s1", "cci-10-s0", "unigram", "untrained-s0"]
+    names = ["cci-1kr-s0", "untrained-s0", "cci-10-s0", "cci-1kr-s1", "unigram", "untrained-s1"]
     tasks = pl.DataFrame({"task": ["heldout_pool", "coreset", "mine", "other"]})
     runs = pl.DataFrame({"model": names}).join(tasks, how="cross")
     part = Round(strategies=["cci"], budgets=["1k residues"], seeds=[1], tasks=["mine"])
     kept = of_round(runs, part)
-    assert kept["model"].unique(maintain_order=True).to_list() == [names[1], *names[3:]]
+    assert kept["model"].unique(maintain_order=True).to_list() == names[3:]
     assert kept["task"].unique(maintain_order=True).to_list() == ["heldout_pool", "mine"]
 
 
@@ -193,14 +193,34 @@ def test_what_helps_beats_its_strongest_control_by_what_counts(book):
 def test_without_ten_times_the_data_nothing_is_decided():
     runs = made_up().filter(~pl.col("model").str.starts_with("random_x10"))
     comparisons = comparisons_table(cells_of(runs), 0.05)
-    table = decisions(comparisons.insert_column(0, pl.lit("r").alias("round")), 0.5)
+    named = comparisons.insert_column(0, pl.lit("r").alias("round"))
+    assert set(decisions(named, 0.5, {"r": Round(**ROUND)})["decision"]) == {"unknown"}
+    unplanned = Round(**{**ROUND, "strategies": ["random", "cci", "top_influence"]})
+    table = decisions(named, 0.5, {"r": unplanned})
     said = dict(zip(table["selection"], table["decision"], strict=True))
     assert (said["cci"], said["top_influence"]) == ("unknown", "not shown")
+
+
+@pytest.mark.parametrize(
+    "missing",
+    ["random_length:cci", "random_length:cci-1kr-s3", "random-1kr-s0", "random_x10", "cci-1kr-s5"],
+)
+def test_while_a_model_is_missing_nothing_is_decided(book, missing):
+    left = book.runs.filter(~pl.col("model").str.starts_with(missing))
+    table = Book(left, book.facts).decisions.filter(pl.col("selection") == "cci")
+    assert set(table["decision"]) == {"unknown"}
+    page = texts(Book(left, book.facts), "toy")["toy.md"]
+    assert "not decided, as models or controls are missing: cci at 1kr" in page
 
 
 def test_finalists_by_mean_gain(book):
     best = ranking(book.comparisons, "finalists")
     assert best["selection"].to_list() == ["cci", "top_influence", "loss", "bottom_influence"]
+    assert chosen(book.comparisons, "finalists", 2) == ["loss", "bottom_influence"]
+    half = book.comparisons.filter(
+        (pl.col("selection") != "loss-1kr") | (pl.col("task") == "heldout_pool")
+    )
+    assert chosen(half, "finalists", 2) == ["bottom_influence"]  # the other has half its cells
 
 
 def test_the_page_says_what_the_figures_do(book):
@@ -215,12 +235,14 @@ def test_the_page_says_what_the_figures_do(book):
     assert "worse than a control: bottom_influence at 1kr (gain over random" in page
     assert "no difference from the strongest control is shown: top_influence at 1kr" in page
     assert "better than every control, by less than counts: loss at 1kr" in page
-    assert "Learnt: at most 1 of 1 groups by source at a budget; at any, a." in page
+    assert "Learnt from random: at most 1 of 1 groups by source at a budget; at any, a." in page
     assert "beat random in 1 of 1 comparisons: random_x10-1kr by 0.0" in page
     assert re.search(r"random_length has (9|10)\d % of the gain of top_influence-1kr", page)
     assert "of the gain of cci-1kr" not in page  # its lengths have a tenth of it
     assert "Not run: screen and shared." in page
-    assert "1kr (1 % of the pool): 1 of 1 groups by source are learnt" in page
+    assert "1kr (1 % of the pool): random teaches 1 of 1 groups by source" in page
+    assert "Another selection alone teaches: none." in page
+    assert "loss, pool: shown at 1kr, not shown at none." in page
     assert "Fewer than 3 groups are learnt" in page
     assert "top_influence-1kr takes sequences 0.25 times as long" in page
     assert "top_influence-1kr takes 4.0 times the pool's share of low complexity" in page

@@ -8,11 +8,13 @@ from functools import cached_property
 from typing import Any
 
 import polars as pl
+from scipy import stats
 
 from coresift.report.cells import Cell
-from coresift.report.controls import UNIGRAM, row_of
+from coresift.report.comparisons import comparisons_table
+from coresift.report.controls import REGIME, UNIGRAM, row_of
 from coresift.report.results import results_table
-from coresift.selection.names import budget_of, parse_coreset
+from coresift.selection.names import budget_of
 from coresift.study.cells import cells_of, of_round
 from coresift.study.decide import compared, decisions
 from coresift.study.settings import Round
@@ -80,6 +82,13 @@ class Book:
         found = self.main.filter(pl.col("task").str.starts_with("heldout_"))["model"]
         return set(found.to_list())
 
+    def models(self, part: str) -> set[str]:
+        """The coresets of a round whose models are there, tested on all of its tasks."""
+        found = self.done & set(self.coresets[part])
+        for task in self.rounds[part].tasks:
+            found &= set(self.main.filter(pl.col("task") == task)["model"].to_list())
+        return found
+
     @cached_property
     def comparisons(self) -> pl.DataFrame:
         """Of `decide.compared`, of the study's own run."""
@@ -88,7 +97,22 @@ class Book:
     @cached_property
     def decisions(self) -> pl.DataFrame:
         """Of `decide.decisions`."""
-        return decisions(self.comparisons, float(self.study["share"]))
+        return decisions(self.comparisons, float(self.study["share"]), self.rounds)
+
+    @cached_property
+    def regime(self) -> pl.DataFrame:
+        """More sequences against random at equal residues (columns of `COMPARISON`).
+
+        Of all models of these in the study, each once, whatever its round: one family an outcome.
+        """
+        rows = self.main.filter(pl.col("task").str.starts_with("heldout_")).with_columns(
+            row=pl.col("model").str.replace(r"-s\d+$", "")
+        )
+        asked = [row_of(row).kind in ("random", *REGIME) for row in rows["row"]]
+        table = comparisons_table(
+            cells_of(rows.filter(pl.Series(asked, dtype=pl.Boolean))), self.level
+        )
+        return table.filter(pl.col("role") == "regime")
 
     def cells(self, part: str) -> list[Cell]:
         """The cells of a round."""
@@ -99,19 +123,22 @@ class Book:
         return results_table(self.cells(part), 1 - self.level, int(self.own["config"]["seed"]))
 
     def curves(self, part: str) -> pl.DataFrame:
-        """Columns of `report.tables.RESULT`: losses of a round's selections by all their models.
+        """Columns of `report.tables.RESULT`: losses of a round's selections at every budget.
 
-        At every budget and with every seed of the study, whatever the round.
+        At a budget of the round by its own models, else by those of all other rounds.
         """
+        own = set(self.coresets[part]) & self.done
+        rows = {name.rpartition("-s")[0] for name in own}
         names = {row_of(name.rpartition("-s")[0]).selection for name in self.coresets[part]}
         losses = self.main.filter("primary", pl.col("task").str.starts_with("heldout_"))
-        rows = losses.select(row=pl.col("model").str.replace(r"-s\d+$", ""))["row"]
-        asked = [row_of(row).selection in names or row == UNIGRAM for row in rows]
-        return results_table(
-            cells_of(losses.filter(pl.Series(asked))),
-            1 - self.level,
-            int(self.own["config"]["seed"]),
-        )
+
+        def asked(model: str) -> bool:
+            row = model.rpartition("-s")[0] or model
+            shown = row == UNIGRAM or row_of(row).selection in names
+            return shown and (row not in rows or model in own)
+
+        kept = losses.filter(pl.Series(map(asked, losses["model"]), dtype=pl.Boolean))
+        return results_table(cells_of(kept), 1 - self.level, int(self.own["config"]["seed"]))
 
     def share_of_pool(self, budget: str) -> float:
         """Residues of a budget over those of the pool."""
@@ -125,15 +152,14 @@ class Book:
 
         One whose only models are those that another round has as well is not, but if it is whole.
         """
-        others = {
-            name: {c for n, planned in self.coresets.items() if n != name for c in planned}
-            for name in self.coresets
-        }
-        return [
-            name
-            for name, planned in self.coresets.items()
-            if self.done >= set(planned) or self.done & (set(planned) - others[name])
-        ]
+        found = []
+        for name, planned in self.coresets.items():
+            own, others = self.models(name), set[str]()
+            if not self.rounds[name].tasks:  # whose models are another round's by plan
+                others = {c for n, names in self.coresets.items() if n != name for c in names}
+            if own >= set(planned) or own & (set(planned) - others):
+                found.append(name)
+        return found
 
     def trait(self, name: str) -> dict[str, float]:
         """A trait of the coresets, means over seeds, by row."""
@@ -147,28 +173,46 @@ class Book:
             .rows()
         }
 
-    def learnt(self) -> pl.DataFrame:
-        """Of random, by budget: the loss on each group, and that of the group's own letters.
+    @cached_property
+    def by_group(self) -> pl.DataFrame:
+        """By row and group: the loss on the group, and that of the group's own letters.
 
         Returns:
-            Columns budget, group, letters, loss, gain (letters - loss), learnt; over all seeds.
+            Columns selection, budget, group, letters, loss, gain (letters - loss), low, high (of
+            the gain, over seeds; null of one), learnt; over all seeds of the study.
         """
         prefix = f"loss_{self.group}="
         rows = self.main.filter(
             pl.col("task") == "heldout_pool", pl.col("metric").str.starts_with(prefix)
-        ).with_columns(group=pl.col("metric").str.strip_prefix(prefix))
-        letters = rows.filter(pl.col("model") == "unigram").select("group", letters="value")
-        drawn = rows.filter(pl.col("model").str.starts_with("random-"))
-        named = drawn.with_columns(
-            budget=pl.col("model").map_elements(lambda n: str(parse_coreset(n)[1]), pl.String)
+        ).with_columns(
+            group=pl.col("metric").str.strip_prefix(prefix),
+            row=pl.col("model").str.replace(r"-s\d+$", ""),
         )
-        means = named.group_by("budget", "group", maintain_order=True).agg(
-            loss=pl.col("value").mean()
+        letters = rows.filter(pl.col("model") == UNIGRAM).select("group", letters="value")
+        trained = rows.filter(pl.col("model").is_in(self.done))
+        means = trained.group_by("row", "group", maintain_order=True).agg(
+            loss=pl.col("value").mean(), std=pl.col("value").std(), seeds=pl.len()
         )
-        joined = means.join(letters, on="group", how="left", maintain_order="left")
-        return joined.select(
-            "budget", "group", "letters", "loss", gain=pl.col("letters") - pl.col("loss")
-        ).with_columns(learnt=pl.col("gain") >= float(self.study["learnt"]))
+        joined = means.join(letters, on="group", how="left", maintain_order="left").with_columns(
+            gain=pl.col("letters") - pl.col("loss"),
+            selection=pl.col("row").map_elements(lambda n: row_of(n).selection, pl.String),
+            budget=by_budget(means["row"]),
+        )
+        share = (1 + 1 - self.level) / 2
+        reach = [
+            None if n < 2 else float(stats.t.ppf(share, n - 1)) * std / n**0.5
+            for n, std in joined.select("seeds", "std").rows()
+        ]
+        return joined.with_columns(reach=pl.Series(reach, dtype=pl.Float64)).select(
+            *("selection", "budget", "group", "letters", "loss", "gain"),
+            low=pl.col("gain") - pl.col("reach"),
+            high=pl.col("gain") + pl.col("reach"),
+            learnt=pl.col("gain") >= float(self.study["learnt"]),
+        )
+
+    def learnt(self) -> pl.DataFrame:
+        """The rows of `by_group` of random, without the selection."""
+        return self.by_group.filter(pl.col("selection") == "random").drop("selection")
 
     def outcomes(self, part: str) -> list[str]:
         """The tasks that a round's models were measured on, held-out sets first."""

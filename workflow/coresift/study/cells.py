@@ -65,8 +65,14 @@ def _cell(task: str, row: str, part: pl.DataFrame) -> Cell:
 def of_round(runs: pl.DataFrame, part: Round) -> pl.DataFrame:
     """The rows of a round on held-out sets and its tasks, without traits of coresets.
 
-    They are those of its coresets, and of all that is no coreset: baselines, untrained models.
+    They are those of its coresets, of the untrained models of its seeds, and of all baselines.
     """
     is_coreset = pl.col("model").str.contains(r"-\d+[kMG]?r?-s\d+$")
     asked = pl.col("task").str.starts_with("heldout_") | pl.col("task").is_in(part.tasks)
-    return runs.filter(asked, ~is_coreset | pl.col("model").is_in(part.coresets()))
+    seed = pl.col("model").str.extract(r"^untrained-s(\d+)$").cast(pl.Int64)
+    own = (
+        pl.when(is_coreset)
+        .then(pl.col("model").is_in(part.coresets()))
+        .otherwise(seed.is_null() | seed.is_in(part.seeds))
+    )
+    return runs.filter(asked, own)

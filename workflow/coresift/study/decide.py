@@ -19,7 +19,8 @@ def compared(runs: pl.DataFrame, rounds: Mapping[str, Round], level: float) -> p
     """Every row against its controls, round by round (`COMPARISON` and a column round, the first).
 
     A round is a family by itself: its p-values are adjusted over its own comparisons of an outcome,
-    see `report.comparisons`.
+    see `report.comparisons`. A round with tasks is compared on these alone: the losses of its
+    models are another round's.
 
     Args:
         runs: columns of `RUN`, of one variant.
@@ -30,7 +31,10 @@ def compared(runs: pl.DataFrame, rounds: Mapping[str, Round], level: float) -> p
         own = of_round(runs, part)
         if not own["model"].is_in(part.coresets()).any():
             continue
-        table = comparisons_table(_of_trained(cells_of(own)), level)
+        cells = _of_trained(cells_of(own))
+        if part.tasks:
+            cells = [cell for cell in cells if cell.task in part.tasks]
+        table = comparisons_table(cells, level)
         frames.append(table.select(pl.lit(name).alias("round"), pl.all()))
     return (
         pl.concat(frames)
@@ -45,19 +49,21 @@ def _of_trained(cells: Sequence[Cell]) -> list[Cell]:
     return [cell for cell in cells if cell.task in measured]
 
 
-def decisions(comparisons: pl.DataFrame, share: float) -> pl.DataFrame:
+def decisions(comparisons: pl.DataFrame, share: float, rounds: Mapping[str, Round]) -> pl.DataFrame:
     """One row a round, outcome, selection and budget: columns of `DECISION`.
 
     A selection helps if it beats the strongest of random and what is matched to it (the one with
     the best mean) with an adjusted p below the level, and by more than `share` of what ten times
-    the sequences give random at equal residues (nothing, where they give less than nothing).
+    the sequences give random at equal residues (nothing, where they give less than nothing). While
+    a model of its own, of random, of ten times the sequences or of a control that its round plans
+    is missing, nothing is decided: the strongest control may be the one that is not there.
 
     Args:
-        comparisons: of `compared`.
+        comparisons: of `compared`. rounds: as they are planned.
     """
     rows = []
-    asked = {
-        (r["round"], r["task"], str(row_of(r["selection"]).budget)): max(0.0, share * r["gain"])
+    ten_times = {
+        (r["round"], r["task"], str(row_of(r["selection"]).budget)): r
         for r in comparisons.filter(pl.col("role") == "regime").to_dicts()
         if row_of(r["selection"]).kind == "random_x10"
     }
@@ -68,7 +74,8 @@ def decisions(comparisons: pl.DataFrame, share: float) -> pl.DataFrame:
         best = own.sort("gain", maintain_order=True).row(0, named=True)
         row = row_of(str(name))
         against = own.filter(pl.col("role") == "random")["gain"].to_list()
-        needed = asked.get((part, task, str(row.budget)))
+        ten = ten_times.get((part, task, str(row.budget)))
+        needed = None if ten is None else max(0.0, share * ten["gain"])
         ends = sorted(_oriented(best, key) for key in ("low", "high") if best[key] is not None)
         rows.append(
             {
@@ -79,7 +86,7 @@ def decisions(comparisons: pl.DataFrame, share: float) -> pl.DataFrame:
                 **{"control": best["control"], "gain": best["gain"]},
                 **{"low": ends[0] if ends else None, "high": ends[-1] if ends else None},
                 **{"p_adjusted": best["p_adjusted"], "asked": needed},
-                "decision": _decision(best, needed, bool(against)),
+                "decision": _decision(best, needed, _whole(rounds[str(part)], str(name), own, ten)),
             }
         )
     return pl.DataFrame(rows, schema=dict(DECISION))
@@ -91,8 +98,29 @@ def _oriented(row: Mapping[str, Any], key: str) -> float:
     return float(row[key] if same else -row[key])
 
 
-def _decision(best: Mapping[str, Any], asked: float | None, held: bool) -> str:
-    if best["mark"] == "unknown" or not held:
+def _whole(part: Round, name: str, own: pl.DataFrame, ten: Mapping[str, Any] | None) -> bool:
+    """Whether all models are there that a decision needs.
+
+    Args:
+        name: of a row. own: its comparisons with random and what is matched to it. ten: that of
+            ten times the sequences with random, if there is one.
+    """
+    row = row_of(name)
+    planned = [row_of(f"{selection}-{row.budget}") for selection in part.names]
+    wanted = {c.name for c in planned if c.kind == "random" or c.matched_to == row.selection}
+    pairs = own.to_dicts()
+    if any(c.kind == "random_x10" for c in planned):
+        if ten is None:
+            return False
+        pairs.append({**ten})
+    seeds = len(part.seeds)
+    return wanted | {f"random-{row.budget}"} <= set(own["control"]) and all(
+        min(pair["seeds"], pair["control_seeds"]) >= seeds for pair in pairs
+    )
+
+
+def _decision(best: Mapping[str, Any], asked: float | None, whole: bool) -> str:
+    if best["mark"] == "unknown" or not whole:
         return "unknown"
     if best["mark"] != "better":
         return "worse" if best["mark"] == "worse" else "not shown"
@@ -105,7 +133,7 @@ def ranking(comparisons: pl.DataFrame, part: str) -> pl.DataFrame:
     """Selections of a round by their mean gain over random, the best first.
 
     The mean is over the budgets and the outcomes of held-out sets; what is drawn by chance is left
-    out. Ties by name.
+    out, and so is a selection that has not been run where others have. Ties by name.
 
     Returns:
         Columns selection, gain.
@@ -119,8 +147,19 @@ def ranking(comparisons: pl.DataFrame, part: str) -> pl.DataFrame:
         "gain",
         selection=pl.col("selection").map_elements(lambda name: row_of(name).selection, pl.String),
     )
+    means = named.group_by("selection").agg(pl.col("gain").mean(), cells=pl.len())
     return (
-        named.group_by("selection")
-        .agg(pl.col("gain").mean())
+        means.filter(pl.col("cells") == pl.col("cells").max())
+        .select("selection", "gain")
         .sort("gain", "selection", descending=[True, False])
     )
+
+
+#: The paper's selections are finalists whatever the screen says.
+PAPER = ("cci", "top_influence")
+
+
+def chosen(comparisons: pl.DataFrame, part: str, count: int) -> list[str]:
+    """The first `count` of `ranking` beside the paper's own: the finalists."""
+    names = ranking(comparisons, part)["selection"].to_list()
+    return [name for name in names if name not in PAPER][:count]

@@ -22,31 +22,36 @@ def traits_table(book: Book) -> pl.DataFrame:
     """How far each selection is from the pool, and how much of its gain controls have.
 
     Returns:
-        One row a selection and budget, of the first round that has it: columns round, selection
-        (with its budget), length and low_complexity (over the pool's), gain_random and mark (of
-        heldout_pool), and gain_{control} over random by matched control; null = not run.
+        One row an outcome, selection and budget, of the first round that has it: columns round,
+        task, selection (with its budget), length and low_complexity (over the pool's), gain_random,
+        mark, and gain_{control} over random by matched control; null = not run.
     """
     length, complexity = book.trait("mean_length"), book.trait("mean_low_complexity")
     pool_length = next(iter(book.trait("pool_mean_length").values()), None)
     pool_complexity = next(iter(book.trait("pool_mean_low_complexity").values()), None)
-    rows: dict[str, dict[str, Any]] = {}
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
     for part in in_order(book):
-        own = book.comparisons.filter(pl.col("round") == part, pl.col("task") == "heldout_pool")
+        held_out = pl.col("task").str.starts_with("heldout_")
+        own = book.comparisons.filter(pl.col("round") == part, held_out)
         for pair in own.filter(pl.col("role") == "random").to_dicts():
-            name = pair["selection"]
-            if name in rows or name not in length:
+            name, task = pair["selection"], pair["task"]
+            if (name, task) in rows or name not in length:
                 continue
-            rows[name] = {
+            matched = own.filter(
+                pl.col("selection") == name, pl.col("task") == task, pl.col("role") == "matched"
+            )
+            rows[name, task] = {
                 "round": part,
+                "task": task,
                 "selection": name,
                 "length": length[name] / pool_length if pool_length else None,
                 "low_complexity": complexity[name] / pool_complexity if pool_complexity else None,
                 "gain_random": pair["gain"],
                 "mark": pair["mark"],
-                **_recovered(own.filter(pl.col("selection") == name), float(pair["gain"])),
+                **_recovered(matched, float(pair["gain"])),
             }
     schema = {
-        **dict.fromkeys(("round", "selection"), pl.String),
+        **dict.fromkeys(("round", "task", "selection"), pl.String),
         **dict.fromkeys(("length", "low_complexity", "gain_random"), pl.Float64),
         "mark": pl.String,
         **{f"gain_{kind}": pl.Float64 for kind in _MATCHED},
@@ -54,12 +59,11 @@ def traits_table(book: Book) -> pl.DataFrame:
     return pl.DataFrame([*rows.values()], schema=schema)
 
 
-def _recovered(own: pl.DataFrame, gain: float) -> dict[str, float | None]:
+def _recovered(matched: pl.DataFrame, gain: float) -> dict[str, float | None]:
     """The gain over random of a selection's matched controls.
 
     Args:
-        own: its comparisons. gain: its own over random.
+        matched: its comparisons with them. gain: its own over random.
     """
-    matched = own.filter(pl.col("role") == "matched").to_dicts()
-    by = {row_of(row["control"]).kind: gain - row["gain"] for row in matched}
+    by = {row_of(row["control"]).kind: gain - row["gain"] for row in matched.to_dicts()}
     return {f"gain_{kind}": by.get(kind) for kind in _MATCHED}

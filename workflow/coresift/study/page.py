@@ -15,7 +15,7 @@ from coresift.report.controls import row_of
 from coresift.report.markup import as_text, to_markdown
 from coresift.report.verdict import gains, resolution
 from coresift.study.book import ABLATIONS, FINAL, SCREEN, Book, by_budget, title_of
-from coresift.study.decide import compared, ranking
+from coresift.study.decide import PAPER, chosen, compared, ranking
 from coresift.study.disguise import in_order, traits_table
 from coresift.study.settings import Round
 from coresift.study.tables import MACRO
@@ -85,7 +85,7 @@ def run_lines(book: Book) -> Iterator[str]:
     rows: list[dict[str, Any]] = [
         {
             "round": name,
-            "models": len(book.done & set(planned)),
+            "models": len(book.models(name)),
             "planned": len(planned),
             "selections": len(book.rounds[name].names),
             "budgets": len(book.rounds[name].budgets),
@@ -103,7 +103,10 @@ def run_lines(book: Book) -> Iterator[str]:
     if missing:
         yield f"Not run: {_listed(missing)}. Nothing is said of them below.\n"
     if partial:
-        yield f"Run in part: {_listed(partial)}. What is said of them may change.\n"
+        yield (
+            f"Run in part: {_listed(partial)}. What is said of them may change, and p-values are "
+            "adjusted over the comparisons that are there: more will raise them.\n"
+        )
     beside = [*book.study["beside"]]
     absent = [label for label in beside if label not in book.facts]
     if beside:
@@ -139,9 +142,11 @@ def short_lines(book: Book) -> Iterator[str]:
         groups = table["group"].n_unique()
         known = table.filter("learnt")["group"].unique(maintain_order=True).to_list()
         yield (
-            f"- Learnt: at most {_most_learnt(table)} of {groups} groups by {book.group} at "
-            f"a budget; at any, {_listed(known)}."
+            f"- Learnt from random: at most {_most_learnt(table)} of {groups} groups by "
+            f"{book.group} at a budget; at any, {_listed(known)}."
         )
+        if others := _learnt_from_others(book):
+            yield f"- Learnt from another selection alone: {_listed(others)}."
     yield from _regime_in_short(book)
     if FINAL not in book.started:
         yield (
@@ -155,9 +160,9 @@ def short_lines(book: Book) -> Iterator[str]:
     for (task,), rows in table.group_by("task", maintain_order=True):
         said = {
             kind: [_decided(r) for r in rows.to_dicts() if r["decision"] == kind]
-            for kind in ("helps", "too little", "not shown", "worse")
+            for kind in ("helps", "too little", "not shown", "worse", "unknown")
         }
-        tested = sum(map(len, said.values()))
+        tested = sum(map(len, said.values())) - len(said["unknown"])
         title = title_of(str(task))
         yield (
             f"- {title}: by the rule of README.md, of {tested} tested what helps is "
@@ -173,32 +178,45 @@ _SAID = {
     "too little": "better than every control, by less than counts",
     "not shown": "no difference from the strongest control is shown",
     "worse": "worse than a control",
+    "unknown": "not decided, as models or controls are missing",
 }
 
 
 def _decided(row: dict[str, Any]) -> str:
     """A selection's gain over its strongest control, nats, with its interval."""
+    name = f"{row['selection']} at {row['budget']}"
+    if row["decision"] == "unknown":
+        return name
     return (
-        f"{row['selection']} at {row['budget']} (gain over {row['control']} {row['gain']:.3f} "
-        f"[{row['low']:.3f}, {row['high']:.3f}], adjusted p {row['p_adjusted']:.2g})"
+        f"{name} (gain over {row['control']} {row['gain']:.3f} [{row['low']:.3f}, "
+        f"{row['high']:.3f}], adjusted p {row['p_adjusted']:.2g})"
     )
 
 
 def _regime_in_short(book: Book) -> Iterator[str]:
-    """Where more sequences at equal residues lower the loss, of all rounds."""
-    rows = _held_out(book.comparisons.filter(pl.col("role") == "regime"))
-    for task in rows["task"].unique(maintain_order=True):
-        own = rows.filter(pl.col("task") == task)
-        better = own.filter(pl.col("mark") == "better").to_dicts()
+    """Where more sequences at equal residues lower the loss."""
+    for (task,), rows in book.regime.group_by("task", maintain_order=True):
+        own = rows.filter(pl.col("mark") != "unknown")
         names = [
-            f"{r['selection']} by {r['gain']:.3f} nats (adjusted p {r['p_adjusted']:.2g}, round "
-            f"`{r['round']}`)"
-            for r in better
+            f"{r['selection']} by {r['gain']:.3f} nats (adjusted p {r['p_adjusted']:.2g})"
+            for r in own.filter(pl.col("mark") == "better").to_dicts()
         ]
         yield (
-            f"- {title_of(task)}: more sequences at equal residues (random_x10, pool) beat random "
-            f"in {len(better)} of {own.height} comparisons: {_listed(names)}."
+            f"- {title_of(str(task))}: more sequences at equal residues (random_x10, pool) beat "
+            f"random in {len(names)} of {own.height} comparisons: {_listed(names)}."
         )
+
+
+def _learnt_from_others(book: Book) -> list[str]:
+    """Groups that random teaches at no budget and a selection does, with the best of these."""
+    table = book.by_group
+    known = table.filter(pl.col("learnt"), pl.col("selection") == "random")["group"]
+    rest = table.filter("learnt", ~pl.col("group").is_in(known.to_list()))
+    best = rest.sort("gain", descending=True).unique("group", keep="first", maintain_order=True)
+    return [
+        f"{r['group']} ({r['selection']} at {r['budget']}, {r['gain']:.2f} nats)"
+        for r in best.to_dicts()
+    ]
 
 
 def _most_learnt(table: pl.DataFrame) -> int:
@@ -207,31 +225,42 @@ def _most_learnt(table: pl.DataFrame) -> int:
 
 
 def learnt_lines(book: Book) -> Iterator[str]:
-    """Which groups random learns, by budget."""
+    """Which groups random learns, by budget, and which another selection does."""
     table = book.learnt()
     if not table.height:
-        yield "No random coreset has been trained on yet."
+        yield "No random coreset has been trained on, or the held-out sequences have no groups."
         return
     margin = float(book.study["learnt"])
     for (budget,), rows in table.group_by("budget", maintain_order=True):
-        known = rows.filter("learnt").sort("gain", descending=True)["group"].to_list()
+        found = rows.filter("learnt").sort("gain", descending=True).to_dicts()
+        names = [r["group"] + _doubt(r, margin) for r in found]
         yield (
-            f"- {_percent(book, str(budget))}: {len(known)} of {rows.height} groups by "
-            f"{book.group} are learnt ({margin:g} nats below their own letter frequencies): "
-            f"{_listed(known)}."
+            f"- {_percent(book, str(budget))}: random teaches {len(names)} of {rows.height} groups "
+            f"by {book.group} ({margin:g} nats below their own letter frequencies): "
+            f"{_listed(names)}."
         )
         if float(str(rows["gain"].max())) <= 0:
             yield (
                 f"- At {budget} random knows less than letter frequencies on every group: "
                 "selections differ there in how far they mislead a model, not in what they teach."
             )
-    if _most_learnt(table) < _SEVERAL:
+    others = _learnt_from_others(book)
+    yield f"- Another selection alone teaches: {_listed(others)}."
+    if book.by_group.filter("learnt")["group"].n_unique() < _SEVERAL:
         yield (
-            f"\nFewer than {_SEVERAL} groups are learnt at any budget: this study speaks of those "
+            f"\nFewer than {_SEVERAL} groups are learnt from anything: this study speaks of those "
             "few only. A larger model and more residues come first."
         )
-    yield "\nNats below a group's own letter frequencies, by budget (losses: learnt.csv):\n"
+    yield (
+        "\nNats below a group's own letter frequencies, random, by budget (intervals, other "
+        "selections: learnt.csv):\n"
+    )
     yield from _table(table.pivot("budget", index="group", values="gain"))
+
+
+def _doubt(row: dict[str, Any], margin: float) -> str:
+    """What is said of a group whose interval has the limit."""
+    return " (its interval has the limit)" if row["low"] is not None and row["low"] < margin else ""
 
 
 def _held_out(frame: pl.DataFrame) -> pl.DataFrame:
@@ -240,24 +269,37 @@ def _held_out(frame: pl.DataFrame) -> pl.DataFrame:
 
 def regime_lines(book: Book) -> Iterator[str]:
     """What ten times the sequences, and all of the pool, give at equal residues."""
-    rows = _held_out(book.comparisons.filter(pl.col("role") == "regime"))
-    if not rows.height:
+    if not book.regime.height:
         yield "Neither random_x10 nor pool has been run: not known."
         return
+    yield (
+        "All models of random, random_x10 and pool, whatever their round; p-values are adjusted "
+        "over an outcome.\n"
+    )
     yield from _table(
-        rows.select(
-            "round",
+        book.regime.select(
             pl.col("task").map_elements(title_of, pl.String).alias("outcome"),
-            *("selection", "control", "gain", "p_adjusted", "mark", "seeds"),
+            *("selection", "control", "gain", "p_adjusted", "mark", "seeds", "control_seeds"),
         )
     )
-    better = by_budget(rows.filter(pl.col("mark") == "better")["selection"]).to_list()
-    budgets = by_budget(rows["selection"]).unique(maintain_order=True).to_list()
-    without = [budget for budget in budgets if budget not in better]
-    if without:
+    for task, shown, without in _regime_budgets(book):
+        yield f"- {title_of(task)}: shown at {_listed(shown)}, not shown at {_listed(without)}."
+    yield (
+        "\nWhere it is not shown, no redundancy within this mixture of sources can be seen, and a "
+        "selection that keeps the mixture has nothing to gain; one that changes it may."
+    )
+
+
+def _regime_budgets(book: Book) -> Iterator[tuple[str, list[str], list[str]]]:
+    """By outcome, the budgets at which more sequences are shown to help, and the others."""
+    for (task,), rows in book.regime.group_by("task", maintain_order=True):
+        own = rows.filter(pl.col("mark") != "unknown")
+        better = set(by_budget(own.filter(pl.col("mark") == "better")["selection"]).to_list())
+        budgets = by_budget(own["selection"]).unique(maintain_order=True).to_list()
         yield (
-            f"At {_listed(without)} more sequences are not shown to help: no redundancy can be "
-            "seen there, whatever the selection."
+            str(task),
+            [b for b in budgets if b in better],
+            [b for b in budgets if b not in better],
         )
 
 
@@ -286,13 +328,17 @@ def decision_lines(book: Book) -> Iterator[str]:
 def screen_lines(book: Book) -> Iterator[str]:
     """The selections of the screen, the best first, and which of them are chosen."""
     best = ranking(book.comparisons, SCREEN)
-    chosen = best.head(int(book.study["finalists"]))["selection"].to_list()
+    first = chosen(book.comparisons, SCREEN, int(book.study["finalists"]))
     yield (
-        f"By mean gain over random, over budgets and outcomes, the first {len(chosen)} are "
-        f"{_listed(chosen)}: the finalists, beside the paper's two. Length and low complexity are "
-        f"those at {book.rounds[SCREEN].budgets[0]}, over the pool's; a gain by itself: "
-        "decisions.csv.\n"
+        f"By mean gain over random, over budgets and outcomes, the first {len(first)} beside the "
+        f"paper's two are {_listed(first)}. Length and low complexity are those at "
+        f"{book.rounds[SCREEN].budgets[0]}, over the pool's; a gain by itself: decisions.csv.\n"
     )
+    if FINAL in book.rounds:
+        beside = [row_of(f"{name}-1") for name in book.rounds[FINAL].strategies]
+        tested = [r.selection for r in beside if not r.is_control and r.selection not in PAPER]
+        if set(tested) != set(first):
+            yield f"Those of the round `{FINAL}` are {_listed([n for n in tested if n])}.\n"
     rows = _held_out(book.comparisons).filter(pl.col("round") == SCREEN, pl.col("role") == "random")
     named = rows.select(
         "gain",
@@ -303,7 +349,7 @@ def screen_lines(book: Book) -> Iterator[str]:
     )
     gained = named.pivot("where", index="selection", values="gain")
     traits = ("length", "low_complexity")
-    found = traits_table(book).select("selection", *traits)
+    found = traits_table(book).unique("selection", keep="first").select("selection", *traits)
     smallest = found.with_columns(
         budget=by_budget(found["selection"]),
         selection=pl.col("selection").map_elements(lambda n: row_of(n).selection, pl.String),
@@ -314,6 +360,9 @@ def screen_lines(book: Book) -> Iterator[str]:
         .join(smallest.drop("budget"), on="selection", how="left", maintain_order="left")
         .rename({name: _TRAITS[name] for name in traits})
     )
+    own = _held_out(book.comparisons).filter(pl.col("round") == SCREEN)
+    yield from (f"- {line}" for line in resolution(own, book.level))
+    yield ""
 
 
 def disguise_lines(book: Book) -> Iterator[str]:
@@ -322,25 +371,40 @@ def disguise_lines(book: Book) -> Iterator[str]:
     if not table.height:
         yield "No selection has been run."
         return
-    first = in_order(book)[0]
+    first = next(part for part in in_order(book) if (table["round"] == part).any())
     own = table.filter(pl.col("round") == first).drop("round")
     yield f"Round `{first}`; those of all rounds: traits.csv.\n"
-    yield from _table(own.rename(_TRAITS))
+    titles = pl.col("task").map_elements(title_of, pl.String)
+    yield from _table(own.with_columns(titles).rename({**_TRAITS, "task": "outcome"}))
     for row in own.to_dicts():
-        yield from _disguised(row)
+        yield from _recovered(row)
+    for row in own.unique("selection", keep="first", maintain_order=True).to_dicts():
+        yield from _far(row)
 
 
-def _disguised(row: dict[str, Any]) -> Iterator[str]:
-    """What stands out of a selection.
+def _recovered(row: dict[str, Any]) -> Iterator[str]:
+    """The controls that have more than half of a selection's gain.
+
+    Args:
+        row: columns of `traits_table`.
+    """
+    for name, gain in row.items():
+        if not name.startswith("gain_random_") or gain is None or row["mark"] != "better":
+            continue
+        if gain > row["gain_random"] / 2:
+            yield (
+                f"- {title_of(row['task'])}: {name.removeprefix('gain_')} has "
+                f"{100 * gain / row['gain_random']:.0f} % of the gain of {row['selection']}."
+            )
+
+
+def _far(row: dict[str, Any]) -> Iterator[str]:
+    """Lengths and low complexity that are far from the pool's.
 
     Args:
         row: columns of `traits_table`.
     """
     name, ratio, low = row["selection"], row["length"], row["low_complexity"]
-    for kind, gain in ((k.removeprefix("gain_"), v) for k, v in row.items() if "gain_random_" in k):
-        if row["mark"] == "better" and gain is not None and gain > row["gain_random"] / 2:
-            share = 100 * gain / row["gain_random"]
-            yield f"- {kind} has {share:.0f} % of the gain of {name}."
     if ratio is not None and not 1 / _LENGTH <= ratio <= _LENGTH:
         yield f"- {name} takes sequences {ratio:.2f} times as long as the pool's."
     if low is not None and low > _COMPLEXITY:
@@ -439,6 +503,22 @@ def limit_lines(book: Book) -> Iterator[str]:
         if unknown:
             yield f"- {unknown} of the decisions are unknown: seeds or controls are missing."
     yield "- P-values are adjusted within a round and an outcome, not over the whole page."
+    yield (
+        f"- Intervals are of one comparison, {1 - book.level:.0%}; p-values alone are corrected "
+        "for their number."
+    )
+    yield (
+        "- One base, one fine-tuning and one D_sub: seeds vary draws and trainings, so what is "
+        "said of a score is said of one realisation of it."
+    )
+    if (
+        facts["config"]["heldout"]["by"] not in (None, "hash")
+        or facts["config"]["corpus"]["cluster"]
+    ):
+        yield (
+            "- Held-out sequences are taken as independent; those of a cluster are not, so that "
+            "intervals are too narrow where a group has few clusters."
+        )
 
 
 def cluster_lines(book: Book) -> Iterator[str]:
@@ -448,17 +528,9 @@ def cluster_lines(book: Book) -> Iterator[str]:
         "`corpus.fasta` and your model in `pretrain`. Where random_x10 does not beat random, "
         "choose a smaller budget or more residues before you compare selections."
     )
-    regimes = _held_out(book.comparisons.filter(pl.col("role") == "regime"))
-    ten = regimes.filter(pl.col("selection").str.starts_with("random_x10"))
-    if ten.height:
-        seen = ten.filter(pl.col("mark") == "better")
-        budgets = by_budget(seen["selection"]).unique(maintain_order=True).to_list()
-        shown = [_percent(book, budget) for budget in budgets]
-        yield (
-            f"- Here it did at {_listed(shown)}."
-            if budgets
-            else "- Here it did at no budget: this study cannot advise a selection."
-        )
+    for task, shown, _ in _regime_budgets(book):
+        at = [_percent(book, budget) for budget in shown]
+        yield f"- Here, {title_of(task)}: it did at {_listed(at) if at else 'no budget'}."
     yield (
         "- `config/study_gpu.yaml` lies over this configuration: `make study-gpu-rna`, "
         "`make study-gpu-protein`."

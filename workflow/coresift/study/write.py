@@ -63,7 +63,7 @@ def texts(book: Book, name: str) -> dict[str, str]:
         "results": pl.concat(results) if results else pl.DataFrame(),
         "comparisons": book.comparisons,
         "decisions": book.decisions,
-        "learnt": book.learnt(),
+        "learnt": book.by_group,
         "traits": traits_table(book),
     }
     found = {f"{name}.md": page(book, name)}
