@@ -1,6 +1,7 @@
 """Rounds, the rule of what helps, the page and what it is made from, on made-up figures."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -16,7 +17,7 @@ from coresift.report.comparisons import comparisons_table
 from coresift.settings import ConfigError
 from coresift.study.book import Book
 from coresift.study.cells import cells_of, of_round, runs_of
-from coresift.study.decide import chosen, decisions, ranking
+from coresift.study.decide import changes, chosen, decisions, ranking
 from coresift.study.facts import times
 from coresift.study.gather import group_names, held_out_runs, trait_runs
 from coresift.study.settings import Round
@@ -39,6 +40,7 @@ LOSSES = {
     "random-1kr": 1.30,
     "random_x10-1kr": 1.25,
 }
+CHANGED = {"loss-1kr": "cci_hard-1kr", "bottom_influence-1kr": "cci.masked-1kr"}
 ROUND = {
     "strategies": ["random", "random_x10", "cci", "top_influence", "loss", "bottom_influence"],
     "controls": ["random_length"],
@@ -211,6 +213,21 @@ def test_while_a_model_is_missing_nothing_is_decided(book, missing):
     assert set(table["decision"]) == {"unknown"}
     page = texts(Book(left, book.facts), "toy")["toy.md"]
     assert "not decided, as models or controls are missing: cci at 1kr" in page
+
+
+def test_a_change_is_held_against_the_selection_without_it():
+    own = [replace(cell, selection=CHANGED.get(cell.selection, cell.selection))
+           for cell in cells_of(made_up())]  # fmt: skip
+    beside = [replace(cell, selection="cci-1kr") for cell in own if cell.selection == "random-1kr"]
+    table = changes({"": own, "longer": beside}, 0.05)
+    assert table.select("run", "selection", "control", "role").rows() == [
+        ("the study's", "cci_hard-1kr", "cci-1kr", "changed"),
+        ("the study's", "cci.masked-1kr", "cci-1kr", "changed"),
+        ("longer", "cci-1kr", "cci-1kr", "changed"),
+    ]
+    assert table["gain"].to_list() == pytest.approx([-0.085, -0.2, -0.1], abs=0.006)
+    assert set(table["mark"]) == {"worse"}
+    assert changes({}, 0.05).height == 0
 
 
 def test_finalists_by_mean_gain(book):

@@ -16,31 +16,34 @@ from coresift.report.tables import COMPARISON
 from coresift.tasks.settings import LOWER_IS_BETTER
 
 
+def pair(cell: Cell, control: Cell, role: str, level: float) -> dict[str, Any]:
+    """A row of `COMPARISON` without correction: one cell against another of the same outcome."""
+    a, b = cell.figure(), control.figure()
+    found = asdict(difference(a, b, level))
+    value = found.pop("value")
+    sign = -1 if cell.primary in LOWER_IS_BETTER | {"loss"} else 1
+    return {
+        "task": cell.task,
+        "protocol": cell.protocol,
+        "metric": cell.primary,
+        "selection": cell.selection,
+        "control": control.selection,
+        "role": role,
+        "seeds": len(a.values),
+        "control_seeds": len(b.values),
+        "difference": value,
+        "gain": sign * value,
+        **found,
+    }
+
+
 def _outcome(cells: Sequence[Cell], level: float) -> list[dict[str, Any]]:
     """The comparisons of one outcome, without correction."""
-    figures = {cell.selection: cell.figure() for cell in cells}
-    sign = -1 if cells[0].primary in LOWER_IS_BETTER | {"loss"} else 1
-    rows = []
-    for name, control, role in comparisons([*figures]):
-        a, b = figures[name], figures[control]
-        found = asdict(difference(a, b, level))
-        value = found.pop("value")
-        rows.append(
-            {
-                "task": cells[0].task,
-                "protocol": cells[0].protocol,
-                "metric": cells[0].primary,
-                "selection": name,
-                "control": control,
-                "role": role,
-                "seeds": len(a.values),
-                "control_seeds": len(b.values),
-                "difference": value,
-                "gain": sign * value,
-                **found,
-            }
-        )
-    return rows
+    named = {cell.selection: cell for cell in cells}
+    return [
+        pair(named[name], named[control], role, level)
+        for name, control, role in comparisons([*named])
+    ]
 
 
 def _mark(row: dict[str, Any], level: float) -> str:

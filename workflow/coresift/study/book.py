@@ -16,7 +16,7 @@ from coresift.report.controls import REGIME, UNIGRAM, row_of
 from coresift.report.results import results_table
 from coresift.selection.names import budget_of
 from coresift.study.cells import cells_of, of_round
-from coresift.study.decide import compared, decisions
+from coresift.study.decide import changes, compared, decisions
 from coresift.study.settings import Round
 from coresift.study.tables import CORESET_TRAITS, MACRO
 
@@ -113,6 +113,22 @@ class Book:
             cells_of(rows.filter(pl.Series(asked, dtype=pl.Boolean))), self.level
         )
         return table.filter(pl.col("role") == "regime")
+
+    @cached_property
+    def changes(self) -> pl.DataFrame:
+        """What one changed thing does (`decide.changes`), here and in the runs beside."""
+        if ABLATIONS not in self.rounds:
+            return changes({}, self.level)
+        planned = self.rounds[ABLATIONS]
+        found = {"": cells_of(of_round(self.main, planned))}
+        for label, facts in self.facts.items():
+            for part in facts["config"]["study"]["rounds"].values() if label else ():
+                other = Round(**part)
+                if (other.budgets, other.seeds) != (planned.budgets, planned.seeds):
+                    continue  # trained otherwise, such as at equal epochs
+                runs = self.runs.filter(pl.col("variant") == label)
+                found[label] = cells_of(of_round(runs, other))
+        return changes(found, self.level)
 
     def cells(self, part: str) -> list[Cell]:
         """The cells of a round."""

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
 
 from coresift.report.cells import Cell
-from coresift.report.comparisons import comparisons_table
+from coresift.report.comparisons import comparisons_table, corrected, pair
 from coresift.report.controls import row_of
+from coresift.report.tables import COMPARISON
 from coresift.study.cells import cells_of, of_round
 from coresift.study.settings import Round
 from coresift.study.tables import DECISION
+
+#: The paper's selections: finalists whatever the screen says, and what is changed in ablations.
+PAPER = ("cci", "top_influence")
 
 
 def compared(runs: pl.DataFrame, rounds: Mapping[str, Round], level: float) -> pl.DataFrame:
@@ -155,8 +160,38 @@ def ranking(comparisons: pl.DataFrame, part: str) -> pl.DataFrame:
     )
 
 
-#: The paper's selections are finalists whatever the screen says.
-PAPER = ("cci", "top_influence")
+def _unchanged(selection: str) -> str | None:
+    """Of the paper's selections that of which one is a variant or another score's."""
+    return next((name for name in PAPER if re.match(rf"{name}($|[._])", selection)), None)
+
+
+def changes(cells: Mapping[str, Sequence[Cell]], level: float) -> pl.DataFrame:
+    """A selection with one thing changed against the same without, one family an outcome.
+
+    Args:
+        cells: by run: "" the study's own, in which `cci_x` and `cci.x` are held against `cci` and
+            `top_influence.x` against `top_influence`; of others the two against the study's own.
+
+    Returns:
+        Column run, and those of `COMPARISON` (role changed).
+    """
+    unchanged = {(cell.task, cell.selection): cell for cell in cells.get("", ())}
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for run, found in cells.items():
+        for cell in found:
+            row = row_of(cell.selection)
+            if not cell.task.startswith("heldout_") or row.selection is None or row.is_control:
+                continue
+            base = _unchanged(row.selection)
+            control = unchanged.get((cell.task, f"{base}-{row.budget}"))
+            if control is None or (run == "" and control is cell):
+                continue
+            if run and row.selection != base:
+                continue
+            own = pair(cell, control, "changed", level)
+            rows.setdefault(cell.task, []).append({"run": run or "the study's", **own})
+    table = [row for own in rows.values() for row in corrected(own, level)]
+    return pl.DataFrame(table, schema={"run": pl.String, **COMPARISON})
 
 
 def chosen(comparisons: pl.DataFrame, part: str, count: int) -> list[str]:

@@ -412,7 +412,16 @@ def _far(row: dict[str, Any]) -> Iterator[str]:
 
 
 def ablation_lines(book: Book) -> Iterator[str]:
-    """What changes when one thing of the method does, each against random of its own run."""
+    """What changes when one thing of the method does: against the method, and against random."""
+    table = book.changes
+    if table.height:
+        yield (
+            "One thing changed at a time, against the selection without the change; one family an "
+            "outcome, exploratory, no finding.\n"
+        )
+        titles = pl.col("task").map_elements(title_of, pl.String).alias("outcome")
+        columns = ("selection", "control", "gain", "low", "high", "p_adjusted", "mark", "seeds")
+        yield from _table(table.select("run", titles, *columns))
     rows = []
     for label, facts in book.facts.items():
         runs = book.runs.filter(pl.col("variant") == label)
@@ -434,7 +443,7 @@ def ablation_lines(book: Book) -> Iterator[str]:
                 for row in table.filter(pl.col("role") == "random").to_dicts()
             ]
     if rows:
-        yield "One thing changed at a time; exploratory, no finding.\n"
+        yield "The same against random of their own run:\n"
         yield from _table(pl.DataFrame(rows, infer_schema_length=None))
     else:
         yield "Not run."
