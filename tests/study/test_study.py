@@ -252,6 +252,7 @@ def test_the_page_says_what_the_figures_do(book):
     assert "worse than a control: bottom_influence at 1kr (gain over random" in page
     assert "no difference from the strongest control is shown: top_influence at 1kr" in page
     assert "better than every control, by less than counts: loss at 1kr" in page
+    assert "the interval of the gain ends below what counts for top_influence at 1kr." in page
     assert "Learnt from random: at most 1 of 1 groups by source at a budget; at any, a." in page
     assert "beat random in 1 of 1 comparisons: random_x10-1kr by 0.0" in page
     assert re.search(r"random_length has (9|10)\d % of the gain of top_influence-1kr", page)

@@ -171,6 +171,12 @@ def short_lines(book: Book) -> Iterator[str]:
         for kind, names in said.items():
             if names:
                 yield f"- {title}: {_SAID[kind]}: {_listed(names)}."
+        short = rows.filter(pl.col("decision") == "not shown", pl.col("high") < pl.col("asked"))
+        if short.height:
+            names = [f"{r['selection']} at {r['budget']}" for r in short.to_dicts()]
+            yield (
+                f"- {title}: the interval of the gain ends below what counts for {_listed(names)}."
+            )
 
 
 #: Decisions as a reader meets them.
