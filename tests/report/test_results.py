@@ -109,14 +109,14 @@ def test_correction_leaves_unknown_what_has_no_p():
 def test_a_trained_head_of_one_seed_is_not_known(written):
     """The network's and a given checkpoint's weights are drawn; a k-mer fit is not."""
     (kmer,) = (c for c in read_cells(written.files, written.params) if c.selection == "kmer")
-    assert kmer.figure().known
+    assert kmer.figure.known
     network = replace(kmer, selection="cnn")
-    assert not network.figure().known
+    assert not network.figure.known
     several = replace(network, metrics={"accuracy": [[0.7, 0.8]]})
-    assert several.figure().known
-    assert several.figure().values.tolist() == [0.7, 0.8]
+    assert several.figure.known
+    assert several.figure.values.tolist() == [0.7, 0.8]
     given = replace(kmer, selection="rnafm", task="heldout_pool")
-    assert given.figure().known
+    assert given.figure.known
 
 
 def test_a_model_without_a_loss_is_not_judged_and_costs_others_nothing(written):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +51,7 @@ class Cell:
         values = self.metrics[metric]
         return [float(np.mean(v)) for v in values] if len(values) > 1 else values[0]
 
+    @cached_property
     def figure(self) -> Figure:
         """The primary metric, for comparisons."""
         values = self.metrics[self.primary]

@@ -18,7 +18,7 @@ from coresift.tasks.settings import LOWER_IS_BETTER
 
 def pair(cell: Cell, control: Cell, role: str, level: float) -> dict[str, Any]:
     """A row of `COMPARISON` without correction: one cell against another of the same outcome."""
-    a, b = cell.figure(), control.figure()
+    a, b = cell.figure, control.figure
     found = asdict(difference(a, b, level))
     value = found.pop("value")
     sign = -1 if cell.primary in LOWER_IS_BETTER | {"loss"} else 1

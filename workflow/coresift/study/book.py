@@ -14,8 +14,8 @@ from coresift.report.cells import Cell
 from coresift.report.comparisons import comparisons_table
 from coresift.report.controls import REGIME, UNIGRAM, row_of
 from coresift.report.results import results_table
-from coresift.selection.names import budget_of
-from coresift.study.cells import cells_of, of_round
+from coresift.selection.names import budget_of, without_seed
+from coresift.study.cells import HELD_OUT, ROW, cells_of, of_round
 from coresift.study.decide import changes, compared, decisions
 from coresift.study.settings import Round
 from coresift.study.tables import CORESET_TRAITS, MACRO
@@ -79,7 +79,7 @@ class Book:
     @cached_property
     def done(self) -> set[str]:
         """The coresets that a model was trained on and tested."""
-        found = self.main.filter(pl.col("task").str.starts_with("heldout_"))["model"]
+        found = self.main.filter(HELD_OUT)["model"]
         return set(found.to_list())
 
     def models(self, part: str) -> set[str]:
@@ -105,13 +105,11 @@ class Book:
 
         Of all models of these in the study, each once, whatever its round: one family an outcome.
         """
-        rows = self.main.filter(pl.col("task").str.starts_with("heldout_")).with_columns(
-            row=pl.col("model").str.replace(r"-s\d+$", "")
-        )
-        asked = [row_of(row).kind in ("random", *REGIME) for row in rows["row"]]
-        table = comparisons_table(
-            cells_of(rows.filter(pl.Series(asked, dtype=pl.Boolean))), self.level
-        )
+        losses = self.main.filter(HELD_OUT)
+        rows = losses.select(row=ROW)["row"]
+        asked = [row_of(row).kind in ("random", *REGIME) for row in rows]
+        kept = losses.filter(pl.Series(asked, dtype=pl.Boolean))
+        table = comparisons_table(cells_of(kept), self.level)
         return table.filter(pl.col("role") == "regime")
 
     @cached_property
@@ -144,12 +142,12 @@ class Book:
         At a budget of the round by its own models, else by those of all other rounds.
         """
         own = set(self.coresets[part]) & self.done
-        rows = {name.rpartition("-s")[0] for name in own}
-        names = {row_of(name.rpartition("-s")[0]).selection for name in self.coresets[part]}
-        losses = self.main.filter("primary", pl.col("task").str.starts_with("heldout_"))
+        rows = set(map(without_seed, own))
+        names = {row_of(without_seed(name)).selection for name in self.coresets[part]}
+        losses = self.main.filter("primary", HELD_OUT)
 
         def asked(model: str) -> bool:
-            row = model.rpartition("-s")[0] or model
+            row = without_seed(model)
             shown = row == UNIGRAM or row_of(row).selection in names
             return shown and (row not in rows or model in own)
 
@@ -182,9 +180,7 @@ class Book:
         rows = self.main.filter(pl.col("task") == CORESET_TRAITS, pl.col("metric") == name)
         return {
             row: float(mean)
-            for row, mean in rows.group_by(
-                row=pl.col("model").str.replace(r"-s\d+$", ""), maintain_order=True
-            )
+            for row, mean in rows.group_by(row=ROW, maintain_order=True)
             .agg(pl.col("value").mean())
             .rows()
         }
@@ -202,7 +198,7 @@ class Book:
             pl.col("task") == "heldout_pool", pl.col("metric").str.starts_with(prefix)
         ).with_columns(
             group=pl.col("metric").str.strip_prefix(prefix),
-            row=pl.col("model").str.replace(r"-s\d+$", ""),
+            row=ROW,
         )
         letters = rows.filter(pl.col("model") == UNIGRAM).select("group", letters="value")
         trained = rows.filter(pl.col("model").is_in(self.done))
@@ -211,10 +207,10 @@ class Book:
         )
         joined = means.join(letters, on="group", how="left", maintain_order="left").with_columns(
             gain=pl.col("letters") - pl.col("loss"),
-            selection=pl.col("row").map_elements(lambda n: row_of(n).selection, pl.String),
+            selection=by_selection(means["row"]),
             budget=by_budget(means["row"]),
         )
-        share = (1 + 1 - self.level) / 2
+        share = 1 - self.level / 2
         reach = [
             None if n < 2 else float(stats.t.ppf(share, n - 1)) * std / n**0.5
             for n, std in joined.select("seeds", "std").rows()
@@ -236,6 +232,11 @@ class Book:
             pl.col("model").is_in(self.coresets[part])
         )
         return rows["task"].unique(maintain_order=True).to_list()
+
+
+def by_selection(names: pl.Series) -> pl.Series:
+    """Selections of rows' names."""
+    return names.map_elements(lambda name: row_of(name).selection, pl.String)
 
 
 def by_budget(names: pl.Series) -> pl.Series:

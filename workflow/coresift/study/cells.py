@@ -11,6 +11,11 @@ from coresift.report.cells import Cell
 from coresift.study.settings import Round
 from coresift.study.tables import CORESET_TRAITS, RUN
 
+#: The rows of a study's table, or of comparisons, on held-out sets.
+HELD_OUT = pl.col("task").str.starts_with("heldout_")
+#: The row of a report that a model is one seed of.
+ROW = pl.col("model").str.replace(r"-s\d+$", "")
+
 
 def runs_of(cell: Cell, models: Sequence[str]) -> pl.DataFrame:
     """Columns of `RUN`.
@@ -42,9 +47,7 @@ def cells_of(runs: pl.DataFrame) -> list[Cell]:
     Args:
         runs: columns of `RUN`.
     """
-    outcomes = runs.filter(pl.col("task") != CORESET_TRAITS).with_columns(
-        row=pl.col("model").str.replace(r"-s\d+$", "")
-    )
+    outcomes = runs.filter(pl.col("task") != CORESET_TRAITS).with_columns(row=ROW)
     groups = outcomes.group_by("task", "row", maintain_order=True)
     return [_cell(str(task), str(row), part) for (task, row), part in groups]
 
@@ -68,7 +71,7 @@ def of_round(runs: pl.DataFrame, part: Round) -> pl.DataFrame:
     They are those of its coresets, of the untrained models of its seeds, and of all baselines.
     """
     is_coreset = pl.col("model").str.contains(r"-\d+[kMG]?r?-s\d+$")
-    asked = pl.col("task").str.starts_with("heldout_") | pl.col("task").is_in(part.tasks)
+    asked = HELD_OUT | pl.col("task").is_in(part.tasks)
     seed = pl.col("model").str.extract(r"^untrained-s(\d+)$").cast(pl.Int64)
     own = (
         pl.when(is_coreset)

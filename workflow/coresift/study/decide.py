@@ -12,7 +12,7 @@ from coresift.report.cells import Cell
 from coresift.report.comparisons import comparisons_table, corrected, pair
 from coresift.report.controls import row_of
 from coresift.report.tables import COMPARISON
-from coresift.study.cells import cells_of, of_round
+from coresift.study.cells import HELD_OUT, cells_of, of_round
 from coresift.study.settings import Round
 from coresift.study.tables import DECISION
 
@@ -113,14 +113,11 @@ def _whole(part: Round, name: str, own: pl.DataFrame, ten: Mapping[str, Any] | N
     row = row_of(name)
     planned = [row_of(f"{selection}-{row.budget}") for selection in part.names]
     wanted = {c.name for c in planned if c.kind == "random" or c.matched_to == row.selection}
-    pairs = own.to_dicts()
-    if any(c.kind == "random_x10" for c in planned):
-        if ten is None:
-            return False
-        pairs.append({**ten})
-    seeds = len(part.seeds)
+    if ten is None and any(c.kind == "random_x10" for c in planned):
+        return False
+    found = [*own.to_dicts(), *([] if ten is None else [ten])]
     return wanted | {f"random-{row.budget}"} <= set(own["control"]) and all(
-        min(pair["seeds"], pair["control_seeds"]) >= seeds for pair in pairs
+        min(r["seeds"], r["control_seeds"]) >= len(part.seeds) for r in found
     )
 
 
@@ -146,7 +143,7 @@ def ranking(comparisons: pl.DataFrame, part: str) -> pl.DataFrame:
     rows = comparisons.filter(
         pl.col("round") == part,
         pl.col("role") == "random",
-        pl.col("task").str.starts_with("heldout_"),
+        HELD_OUT,
     )
     named = rows.select(
         "gain",
@@ -184,9 +181,8 @@ def changes(cells: Mapping[str, Sequence[Cell]], level: float) -> pl.DataFrame:
                 continue
             base = _unchanged(row.selection)
             control = unchanged.get((cell.task, f"{base}-{row.budget}"))
-            if control is None or (run == "" and control is cell):
-                continue
-            if run and row.selection != base:
+            # Of its own run all but the selection itself, of others that alone.
+            if control is None or (row.selection == base) != bool(run):
                 continue
             own = pair(cell, control, "changed", level)
             rows.setdefault(cell.task, []).append({"run": run or "the study's", **own})

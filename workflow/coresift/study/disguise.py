@@ -8,9 +8,10 @@ import polars as pl
 
 from coresift.report.controls import row_of
 from coresift.study.book import FINAL, Book
+from coresift.study.cells import HELD_OUT
 
 #: Controls whose gain is set beside that of a selection.
-_MATCHED = ("random_length", "random_groups", "random_kept")
+MATCHED = ("random_length", "random_groups", "random_kept")
 
 
 def in_order(book: Book) -> list[str]:
@@ -31,8 +32,7 @@ def traits_table(book: Book) -> pl.DataFrame:
     pool_complexity = next(iter(book.trait("pool_mean_low_complexity").values()), None)
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     for part in in_order(book):
-        held_out = pl.col("task").str.starts_with("heldout_")
-        own = book.comparisons.filter(pl.col("round") == part, held_out)
+        own = book.comparisons.filter(pl.col("round") == part, HELD_OUT)
         for pair in own.filter(pl.col("role") == "random").to_dicts():
             name, task = pair["selection"], pair["task"]
             if (name, task) in rows or name not in length:
@@ -54,7 +54,7 @@ def traits_table(book: Book) -> pl.DataFrame:
         **dict.fromkeys(("round", "task", "selection"), pl.String),
         **dict.fromkeys(("length", "low_complexity", "gain_random"), pl.Float64),
         "mark": pl.String,
-        **{f"gain_{kind}": pl.Float64 for kind in _MATCHED},
+        **{f"gain_{kind}": pl.Float64 for kind in MATCHED},
     }
     return pl.DataFrame([*rows.values()], schema=schema)
 
@@ -66,4 +66,4 @@ def _recovered(matched: pl.DataFrame, gain: float) -> dict[str, float | None]:
         matched: its comparisons with them. gain: its own over random.
     """
     by = {row_of(row["control"]).kind: gain - row["gain"] for row in matched.to_dicts()}
-    return {f"gain_{kind}": by.get(kind) for kind in _MATCHED}
+    return {f"gain_{kind}": by.get(kind) for kind in MATCHED}

@@ -14,9 +14,10 @@ import polars as pl
 from coresift.report.controls import row_of
 from coresift.report.markup import as_text, to_markdown
 from coresift.report.verdict import gains, resolution
-from coresift.study.book import ABLATIONS, FINAL, SCREEN, Book, by_budget, title_of
+from coresift.study.book import ABLATIONS, FINAL, SCREEN, Book, by_budget, by_selection, title_of
+from coresift.study.cells import HELD_OUT
 from coresift.study.decide import PAPER, chosen, compared, ranking
-from coresift.study.disguise import in_order, traits_table
+from coresift.study.disguise import MATCHED, in_order, traits_table
 from coresift.study.settings import Round
 from coresift.study.tables import MACRO
 from coresift.validate.page import agreement_lines, decile_lines, stability_lines
@@ -29,10 +30,10 @@ _TRAITS = {
     "length": "length / pool's",
     "low_complexity": "low complexity / pool's",
     "gain_random": "gain over random",
-    "gain_random_length": "gain of random_length",
-    "gain_random_groups": "gain of random_groups",
-    "gain_random_kept": "gain of random_kept",
+    **{f"gain_{kind}": f"gain of {kind}" for kind in MATCHED},
 }
+#: The outcomes of a table, as a reader meets them.
+_TITLE = pl.col("task").map_elements(title_of, pl.String)
 #: Sources learnt from which on redundancy among them can be asked about.
 _SEVERAL = 3
 
@@ -173,7 +174,7 @@ def short_lines(book: Book) -> Iterator[str]:
                 yield f"- {title}: {_SAID[kind]}: {_listed(names)}."
         short = rows.filter(pl.col("decision") == "not shown", pl.col("high") < pl.col("asked"))
         if short.height:
-            names = [f"{r['selection']} at {r['budget']}" for r in short.to_dicts()]
+            names = [_at(r) for r in short.to_dicts()]
             yield (
                 f"- {title}: the interval of the gain ends below what counts for {_listed(names)}."
             )
@@ -188,9 +189,13 @@ _SAID = {
 }
 
 
+def _at(row: dict[str, Any]) -> str:
+    return f"{row['selection']} at {row['budget']}"
+
+
 def _decided(row: dict[str, Any]) -> str:
     """A selection's gain over its strongest control, nats, with its interval."""
-    name = f"{row['selection']} at {row['budget']}"
+    name = _at(row)
     if row["decision"] == "unknown":
         return name
     return (
@@ -219,10 +224,7 @@ def _learnt_from_others(book: Book) -> list[str]:
     known = table.filter(pl.col("learnt"), pl.col("selection") == "random")["group"]
     rest = table.filter("learnt", ~pl.col("group").is_in(known.to_list()))
     best = rest.sort("gain", descending=True).unique("group", keep="first", maintain_order=True)
-    return [
-        f"{r['group']} ({r['selection']} at {r['budget']}, {r['gain']:.2f} nats)"
-        for r in best.to_dicts()
-    ]
+    return [f"{r['group']} ({_at(r)}, {r['gain']:.2f} nats)" for r in best.to_dicts()]
 
 
 def _most_learnt(table: pl.DataFrame) -> int:
@@ -270,7 +272,7 @@ def _doubt(row: dict[str, Any], margin: float) -> str:
 
 
 def _held_out(frame: pl.DataFrame) -> pl.DataFrame:
-    return frame.filter(pl.col("task").str.starts_with("heldout_"))
+    return frame.filter(HELD_OUT)
 
 
 def regime_lines(book: Book) -> Iterator[str]:
@@ -284,7 +286,7 @@ def regime_lines(book: Book) -> Iterator[str]:
     )
     yield from _table(
         book.regime.select(
-            pl.col("task").map_elements(title_of, pl.String).alias("outcome"),
+            _TITLE.alias("outcome"),
             *("selection", "control", "gain", "p_adjusted", "mark", "seeds", "control_seeds"),
         )
     )
@@ -321,9 +323,7 @@ def decision_lines(book: Book) -> Iterator[str]:
         if part == SCREEN:
             yield from screen_lines(book)
             continue
-        yield from _table(
-            rows.drop("round").with_columns(pl.col("task").map_elements(title_of, pl.String))
-        )
+        yield from _table(rows.drop("round").with_columns(_TITLE))
         if part == FINAL:
             own = book.comparisons.filter(pl.col("round") == part).drop("round")
             yield from (f"- {line}" for line in gains(_held_out(own)))
@@ -345,20 +345,19 @@ def screen_lines(book: Book) -> Iterator[str]:
         tested = [r.selection for r in beside if not r.is_control and r.selection not in PAPER]
         if set(tested) != set(first):
             yield f"Those of the round `{FINAL}` are {_listed([n for n in tested if n])}.\n"
-    rows = _held_out(book.comparisons).filter(pl.col("round") == SCREEN, pl.col("role") == "random")
+    own = _held_out(book.comparisons).filter(pl.col("round") == SCREEN)
+    rows = own.filter(pl.col("role") == "random")
     named = rows.select(
         "gain",
-        selection=pl.col("selection").map_elements(lambda n: row_of(n).selection, pl.String),
-        where=pl.format(
-            "{}, {}", pl.col("task").map_elements(title_of, pl.String), by_budget(rows["selection"])
-        ),
+        selection=by_selection(rows["selection"]),
+        where=pl.format("{}, {}", _TITLE, by_budget(rows["selection"])),
     )
     gained = named.pivot("where", index="selection", values="gain")
     traits = ("length", "low_complexity")
     found = traits_table(book).unique("selection", keep="first").select("selection", *traits)
     smallest = found.with_columns(
         budget=by_budget(found["selection"]),
-        selection=pl.col("selection").map_elements(lambda n: row_of(n).selection, pl.String),
+        selection=by_selection(found["selection"]),
     ).filter(pl.col("budget") == str(book.rounds[SCREEN].budgets[0]))
     yield from _table(
         best.rename({"gain": "mean"})
@@ -366,7 +365,6 @@ def screen_lines(book: Book) -> Iterator[str]:
         .join(smallest.drop("budget"), on="selection", how="left", maintain_order="left")
         .rename({name: _TRAITS[name] for name in traits})
     )
-    own = _held_out(book.comparisons).filter(pl.col("round") == SCREEN)
     yield from (f"- {line}" for line in resolution(own, book.level))
     yield ""
 
@@ -380,8 +378,7 @@ def disguise_lines(book: Book) -> Iterator[str]:
     first = next(part for part in in_order(book) if (table["round"] == part).any())
     own = table.filter(pl.col("round") == first).drop("round")
     yield f"Round `{first}`; those of all rounds: traits.csv.\n"
-    titles = pl.col("task").map_elements(title_of, pl.String)
-    yield from _table(own.with_columns(titles).rename({**_TRAITS, "task": "outcome"}))
+    yield from _table(own.with_columns(_TITLE).rename({**_TRAITS, "task": "outcome"}))
     for row in own.to_dicts():
         yield from _recovered(row)
     for row in own.unique("selection", keep="first", maintain_order=True).to_dicts():
@@ -425,9 +422,8 @@ def ablation_lines(book: Book) -> Iterator[str]:
             "One thing changed at a time, against the selection without the change; one family an "
             "outcome, exploratory, no finding.\n"
         )
-        titles = pl.col("task").map_elements(title_of, pl.String).alias("outcome")
         columns = ("selection", "control", "gain", "low", "high", "p_adjusted", "mark", "seeds")
-        yield from _table(table.select("run", titles, *columns))
+        yield from _table(table.select("run", _TITLE.alias("outcome"), *columns))
     rows = []
     for label, facts in book.facts.items():
         runs = book.runs.filter(pl.col("variant") == label)
@@ -481,14 +477,12 @@ def task_lines(book: Book) -> Iterator[str]:
     for part in book.started:
         if not book.rounds[part].tasks:
             continue
-        table = book.results(part).filter("primary", ~pl.col("task").str.starts_with("heldout_"))
+        table = book.results(part).filter("primary", ~HELD_OUT)
         if table.height:
             found = True
             yield f"Round `{part}`:\n"
             yield from _table(table.drop("primary"))
-            own = book.comparisons.filter(
-                pl.col("round") == part, ~pl.col("task").str.starts_with("heldout_")
-            )
+            own = book.comparisons.filter(pl.col("round") == part, ~HELD_OUT)
             yield from (f"- {line}" for line in gains(own.drop("round")))
     if not found:
         yield "Not run."
@@ -573,7 +567,8 @@ def plots_of(book: Book) -> dict[str, str]:
     found = {}
     if book.started:
         found["budgets.svg"] = (
-            "Held-out loss against budget, by all models of the study; hollow: fewer than 3"
+            "Held-out loss against budget; of other rounds where the round has no model; hollow: "
+            "fewer than 3 models"
         )
     if book.decisions.drop_nulls("low").height:
         found["differences.svg"] = "Gain over the strongest control, with its interval"
