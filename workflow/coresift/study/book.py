@@ -17,6 +17,7 @@ from coresift.report.results import results_table
 from coresift.selection.names import budget_of, without_seed
 from coresift.study.cells import HELD_OUT, ROW, cells_of, of_round
 from coresift.study.decide import changes, compared, decisions
+from coresift.study.disguise import traits_table
 from coresift.study.settings import Round
 from coresift.study.tables import CORESET_TRAITS, MACRO
 
@@ -98,6 +99,16 @@ class Book:
     def decisions(self) -> pl.DataFrame:
         """Of `decide.decisions`."""
         return decisions(self.comparisons, float(self.study["share"]), self.rounds)
+
+    @property
+    def in_order(self) -> list[str]:
+        """The rounds there are, that which counts first."""
+        return sorted(self.started, key=lambda name: name != FINAL)
+
+    @cached_property
+    def traits(self) -> pl.DataFrame:
+        """Of `disguise.traits_table`."""
+        return traits_table(self.comparisons, self.in_order, self.trait)
 
     @cached_property
     def regime(self) -> pl.DataFrame:

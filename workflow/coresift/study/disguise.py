@@ -2,37 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import polars as pl
 
 from coresift.report.controls import row_of
-from coresift.study.book import FINAL, Book
 from coresift.study.cells import HELD_OUT
 
 #: Controls whose gain is set beside that of a selection.
 MATCHED = ("random_length", "random_groups", "random_kept")
 
 
-def in_order(book: Book) -> list[str]:
-    """The rounds there are, that which counts first."""
-    return sorted(book.started, key=lambda name: name != FINAL)
-
-
-def traits_table(book: Book) -> pl.DataFrame:
+def traits_table(
+    comparisons: pl.DataFrame, rounds: Sequence[str], trait: Callable[[str], Mapping[str, float]]
+) -> pl.DataFrame:
     """How far each selection is from the pool, and how much of its gain controls have.
+
+    Args:
+        comparisons: of `decide.compared`. rounds: those to be read, in this order.
+        trait: a trait of the coresets by row, see `Book.trait`.
 
     Returns:
         One row an outcome, selection and budget, of the first round that has it: columns round,
         task, selection (with its budget), length and low_complexity (over the pool's), gain_random,
         mark, and gain_{control} over random by matched control; null = not run.
     """
-    length, complexity = book.trait("mean_length"), book.trait("mean_low_complexity")
-    pool_length = next(iter(book.trait("pool_mean_length").values()), None)
-    pool_complexity = next(iter(book.trait("pool_mean_low_complexity").values()), None)
+    length, complexity = trait("mean_length"), trait("mean_low_complexity")
+    pool_length = next(iter(trait("pool_mean_length").values()), None)
+    pool_complexity = next(iter(trait("pool_mean_low_complexity").values()), None)
     rows: dict[tuple[str, str], dict[str, Any]] = {}
-    for part in in_order(book):
-        own = book.comparisons.filter(pl.col("round") == part, HELD_OUT)
+    for part in rounds:
+        own = comparisons.filter(pl.col("round") == part, HELD_OUT)
         for pair in own.filter(pl.col("role") == "random").to_dicts():
             name, task = pair["selection"], pair["task"]
             if (name, task) in rows or name not in length:

@@ -17,7 +17,7 @@ from coresift.report.verdict import gains, resolution
 from coresift.study.book import ABLATIONS, FINAL, SCREEN, Book, by_budget, by_selection, title_of
 from coresift.study.cells import HELD_OUT
 from coresift.study.decide import PAPER, chosen, compared, ranking
-from coresift.study.disguise import MATCHED, in_order, traits_table
+from coresift.study.disguise import MATCHED
 from coresift.study.settings import Round
 from coresift.study.tables import MACRO
 from coresift.validate.page import agreement_lines, decile_lines, stability_lines
@@ -313,7 +313,7 @@ def _regime_budgets(book: Book) -> Iterator[tuple[str, list[str], list[str]]]:
 
 def decision_lines(book: Book) -> Iterator[str]:
     """The decisions of each round, and the sentences of the report on each."""
-    for part in in_order(book):
+    for part in book.in_order:
         rows = book.decisions.filter(pl.col("round") == part)
         elsewhere = part == ABLATIONS or book.rounds[part].tasks  # has a section of its own
         if not rows.height or elsewhere:
@@ -354,7 +354,7 @@ def screen_lines(book: Book) -> Iterator[str]:
     )
     gained = named.pivot("where", index="selection", values="gain")
     traits = ("length", "low_complexity")
-    found = traits_table(book).unique("selection", keep="first").select("selection", *traits)
+    found = book.traits.unique("selection", keep="first").select("selection", *traits)
     smallest = found.with_columns(
         budget=by_budget(found["selection"]),
         selection=by_selection(found["selection"]),
@@ -371,11 +371,11 @@ def screen_lines(book: Book) -> Iterator[str]:
 
 def disguise_lines(book: Book) -> Iterator[str]:
     """How far each selection is from the pool, and how much of its gain controls have."""
-    table = traits_table(book)
+    table = book.traits
     if not table.height:
         yield "No selection has been run."
         return
-    first = next(part for part in in_order(book) if (table["round"] == part).any())
+    first = next(part for part in book.in_order if (table["round"] == part).any())
     own = table.filter(pl.col("round") == first).drop("round")
     yield f"Round `{first}`; those of all rounds: traits.csv.\n"
     yield from _table(own.with_columns(_TITLE).rename({**_TRAITS, "task": "outcome"}))

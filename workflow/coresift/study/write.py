@@ -18,7 +18,6 @@ from coresift.files import read_json, write_json, write_text
 from coresift.report.markup import as_text, to_markdown
 from coresift.report.plots import save
 from coresift.study.book import Book
-from coresift.study.disguise import traits_table
 from coresift.study.page import page, plots_of
 from coresift.study.plots import budget_curves, differences
 from coresift.study.tables import RUN
@@ -64,7 +63,7 @@ def texts(book: Book, name: str) -> dict[str, str]:
         "comparisons": book.comparisons,
         "decisions": book.decisions,
         "learnt": book.by_group,
-        "traits": traits_table(book),
+        "traits": book.traits,
     }
     found = {f"{name}.md": page(book, name)}
     for title, table in tables.items():
