@@ -1,5 +1,7 @@
 """Summaries of held-out losses: by hand, against loops, and paired between models."""
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -24,6 +26,7 @@ def rows(n, m, seed=0, groups=3):
         rng.gamma(2, 0.6, (n, m)),
         rng.random((n, m)),
         {"source": rng.integers(-1, groups, n)},
+        np.arange(n),
     )
 
 
@@ -34,6 +37,7 @@ def test_figures_by_hand():
         np.array([[2.0, 1.0], [1.0, 1.0], [0.5, 1.0]]),
         np.array([[0.0, 1.0], [1.0, 1.0], [0.25, 1.0]]),
         {"source": np.array([0, 0, 1]), "near": np.array([0, -1, -1])},
+        np.arange(3),
     )
     figures = summarise(held_out)
     assert list(figures) == held_out.metrics == ["loss", "macro_source", "macro_near", "accuracy"]
@@ -45,7 +49,7 @@ def test_figures_by_hand():
 
 def test_weights_are_repeated_rows_and_a_group_may_be_absent():
     held_out = rows(30, 3)
-    counts = next(iter(resample_counts(30, 20, seed=4)))
+    counts = next(iter(resample_counts(np.arange(30), 20, seed=4)))
     assert (counts.sum(1) == 30).all()
     counts[0, held_out.groups["source"] == 1] = 0
     figures = summarise(held_out, counts)
@@ -75,6 +79,25 @@ def test_resamples_are_paired_and_independent_of_the_memory_bound(monkeypatch):
     held_out.n_masked[:] = 1
     spread = resampled(held_out, 4000, seed=2)["loss"][:, 0].std()
     assert spread == pytest.approx(held_out.loss[:, 0].std() / np.sqrt(50), rel=0.05)
+
+
+def test_clusters_are_drawn_whole():
+    held_out = replace(rows(60, 2), units=np.arange(60) % 6)
+    assert held_out.n_units == 6
+    counts = np.concatenate([*resample_counts(held_out.units, 50, seed=3)])
+    assert (counts == counts[:, held_out.units]).all()  # the first six are one of each
+    assert (counts[:, :6].sum(1) == 6).all()
+    # Equal sequences are no evidence: the spread is that of as many as there are clusters.
+    single = replace(rows(6, 1, seed=1), n_masked=np.ones(6), groups={})
+    copied = replace(
+        single,
+        n_masked=np.ones(60),
+        loss=np.tile(single.loss, (10, 1)),
+        accuracy=np.tile(single.accuracy, (10, 1)),
+        units=np.arange(60) % 6,
+    )
+    one, many = (resampled(part, 500, seed=2)["loss"] for part in (single, copied))
+    np.testing.assert_allclose(many, one, rtol=1e-12)
 
 
 def test_a_model_without_losses_leaves_the_others_as_they_are():
@@ -116,6 +139,7 @@ def files(tmp_path):
             "set": sets,
             "seq_id": ids,
             "source": [None] * 5 + ["x"] * 10 + ["y"] * 10,
+            "cluster": [None] * 5 + ["d"] * 4 + [f"c{i // 2}" for i in range(16)],
             "near": ["far"] * 25,
         }
     )
@@ -130,6 +154,8 @@ def test_sets_are_read_side_by_side(files):
     assert found["mine"].models == ("a", "b")
     assert list(found["mine"].groups) == ["near"]  # a user's file has no source
     assert found["pool"].groups["source"].tolist() == [0] * 10 + [1] * 10
+    assert found["mine"].units.tolist() == list(range(5))  # no cluster: each by itself
+    assert found["pool"].units.tolist() == [8] * 4 + [i // 2 for i in range(16)]
     assert found["pool"].n_masked.tolist() == list(range(6, 26))
     for i, path in enumerate(losses.values()):
         expected = pl.read_parquet(path)["loss"].to_numpy()

@@ -1,7 +1,9 @@
 """Held-out losses of several models, paired by sequence, summed up as the pool and over groups.
 
-Every figure is a ratio of sums over sequences, so a bootstrap over sequences is a matrix product:
-see `summarise` and `resampled`. Coreset seeds are columns: resample them by index afterwards.
+Every figure is a ratio of sums over sequences, so a bootstrap is a matrix product: see `summarise`
+and `resampled`. What is drawn anew are clusters where the pool has any, with all their sequences,
+as near-duplicates are no evidence of their own. Coreset seeds are columns: resample them by index
+afterwards.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ class HeldOut:
         loss: (n, m) float64 mean nats a masked place; NaN for a model without an LM head.
         accuracy: (n, m) float64 share of places predicted rightly.
         groups: (n,) int64 codes by grouping, -1 = in no group; see `group_codes`.
+        units: (n,) int64 codes 0, 1, ... of what is resampled together: a cluster, or one sequence.
     """
 
     models: tuple[str, ...]
@@ -41,6 +44,12 @@ class HeldOut:
     loss: np.ndarray
     accuracy: np.ndarray
     groups: Mapping[str, np.ndarray]
+    units: np.ndarray
+
+    @property
+    def n_units(self) -> int:
+        """How many independent parts the set has."""
+        return int(self.units.max()) + 1
 
     @property
     def metrics(self) -> list[str]:
@@ -65,6 +74,19 @@ def group_codes(labels: pl.Series, smallest: int = SMALLEST_GROUP) -> np.ndarray
     if rest and (found == rest).sum() < smallest:
         found[found == rest] = -1
     return found
+
+
+def unit_codes(rows: pl.DataFrame) -> np.ndarray:
+    """(n,) int64 codes of the clusters of held-out sequences, in sorted order of their names.
+
+    Args:
+        rows: column seq_id and, where the pool has clusters, `cluster`; a sequence without one, as
+            those of a user's file are, is one by itself.
+    """
+    names = [name for name in ("cluster", "seq_id") if name in rows.columns]
+    keys = rows.select(pl.coalesce(names)).to_series()
+    codes: np.ndarray = np.unique(keys.to_list(), return_inverse=True)[1]
+    return codes
 
 
 def read_held_out(losses: Mapping[str, str | Path], groups: str | Path) -> dict[str, HeldOut]:
@@ -103,6 +125,7 @@ def read_held_out(losses: Mapping[str, str | Path], groups: str | Path) -> dict[
             np.stack([t["loss"].to_numpy()[rows] for t in tables.values()], axis=1),
             np.stack([t["accuracy"].to_numpy()[rows] for t in tables.values()], axis=1),
             {s.name: group_codes(s) for s in own if s.null_count() < s.len()},
+            unit_codes(labels[rows.tolist()]),
         )
     return found
 
@@ -136,24 +159,28 @@ def summarise(held_out: HeldOut, weights: np.ndarray | None = None) -> dict[str,
     return figures
 
 
-def resample_counts(n: int, n_resamples: int, seed: int) -> Iterator[np.ndarray]:
-    """(some, n) counts of bootstrap samples of n sequences, `n_resamples` rows in all.
+def resample_counts(units: np.ndarray, n_resamples: int, seed: int) -> Iterator[np.ndarray]:
+    """(some, n) counts of n sequences in bootstrap samples of their units, `n_resamples` in all.
 
-    Equal n and seed give equal samples; memory is bounded however many there are.
+    Equal units and seed give equal samples; memory is bounded however many there are.
+
+    Args:
+        units: (n,) codes from 0 on, see `HeldOut.units`.
     """
     generator = seeded_generator(seed, "heldout_bootstrap")
-    step = max(1, _CHUNK // n)
+    n_units, step = int(units.max()) + 1, max(1, _CHUNK // len(units))
+    chances = np.full(n_units, 1 / n_units)
     for start in range(0, n_resamples, step):
-        yield generator.multinomial(n, np.full(n, 1 / n), size=min(step, n_resamples - start))
+        size = min(step, n_resamples - start)
+        yield generator.multinomial(n_units, chances, size=size)[:, units]
 
 
 def resampled(held_out: HeldOut, n_resamples: int, seed: int) -> dict[str, np.ndarray]:
-    """`summarise` of bootstrap samples of the sequences: (n_resamples, m) by metric name.
+    """`summarise` of bootstrap samples of the units: (n_resamples, m) by metric name.
 
     The samples are the same for every model of a set: `values[:, i] - values[:, j]` are paired.
     """
     parts = [
-        summarise(held_out, counts)
-        for counts in resample_counts(len(held_out.n_masked), n_resamples, seed)
+        summarise(held_out, counts) for counts in resample_counts(held_out.units, n_resamples, seed)
     ]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

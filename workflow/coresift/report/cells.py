@@ -32,7 +32,7 @@ class Cell:
         metrics: values by metric, coreset seed and evaluation seed.
         resamples: (S, R) bootstrap values of the primary metric by coreset seed, of the same
             examples for all rows of an outcome.
-        n_examples: distinct test examples, or held-out sequences.
+        n_examples: distinct test examples, or units of held-out sequences (`HeldOut.units`).
         drawn: a seed drew it (a coreset, random weights); not a baseline or a given checkpoint.
         protocol: of the task (`Task.protocol_name`); None of a held-out set.
     """
@@ -112,7 +112,6 @@ def _set_cells(name: str, held_out: HeldOut, n_resamples: int, seed: int) -> lis
     """The rows of one held-out set."""
     figures = summarise(held_out)
     drawn = resampled(replace(held_out, groups={}), n_resamples, seed)["loss"]
-    size = len(held_out.n_masked)
     return [
         Cell(
             f"heldout_{name}",
@@ -120,7 +119,7 @@ def _set_cells(name: str, held_out: HeldOut, n_resamples: int, seed: int) -> lis
             "loss",
             {m: [[float(figures[m][0, i])] for i in places] for m in held_out.metrics},
             drawn[:, places].T,
-            size,
+            held_out.n_units,
             held_out.models[places[0]] != row,
         )
         for row, places in rows_of(held_out.models).items()

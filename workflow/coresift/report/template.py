@@ -26,11 +26,11 @@ summary{cursor:pointer;color:#3b6ea5;margin:.4rem 0}
 <p>{{ legend }}. Level {{ level }} after correction over all comparisons of an outcome (Holm).</p>
 <details><summary>How differences are judged</summary>
 <p>A difference must hold over new coreset seeds alone (Welch’s t), and over new seeds and new test
-examples together (the same examples for both rows; Satterthwaite’s degrees of freedom). The larger
-p-value counts. Seeds of two rows are not paired. With two or three seeds only large differences are
-found; “no different” says that none is shown, not that there is none. The smallest difference
-detectable in one comparison is (t<sub>1−α/2</sub> + t<sub>0.8</sub>) times the standard error of
-the difference, column “detectable” below.</p></details>
+examples together (the same examples for both rows, copies and clusters drawn whole; Satterthwaite’s
+degrees of freedom). The larger p-value counts. Seeds of two rows are not paired. With two or three
+seeds only large differences are found; “no different” says that none is shown, not that there is
+none. The smallest difference detectable in one comparison is (t<sub>1−α/2</sub> + t<sub>0.8</sub>)
+times the standard error of the difference, column “detectable” below.</p></details>
 {% if held_out_plot %}<h2>Held-out loss</h2>
 <p>Loss of every model at the same masked places of sequences that nothing was trained on: as the
 pool, so lower is better. Dots are seeds, bars the {{ confidence }} interval of their mean, the

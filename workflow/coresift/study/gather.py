@@ -82,13 +82,13 @@ def held_out_runs(
             values = {m: v[places] for m, v in shown.items()} | more
             frames.append(
                 runs_of(_cell(f"heldout_{name}", row, models, values, drawn["loss"][:, places],
-                              len(held_out.n_masked)), models)
+                              held_out.n_units), models)
             )  # fmt: skip
             if known:
                 macro = f"macro_{group}"
                 cell = _cell(
                     f"heldout_{name}{MACRO}", row, models, {"loss": figures[macro][0][places]},
-                    drawn[macro][:, places], len(held_out.n_masked),
+                    drawn[macro][:, places], held_out.n_units,
                 )  # fmt: skip
                 frames.append(runs_of(cell, models))
     return pl.concat(frames)

@@ -520,13 +520,15 @@ def limit_lines(book: Book) -> Iterator[str]:
         "- One base, one fine-tuning and one D_sub: seeds vary draws and trainings, so what is "
         "said of a score is said of one realisation of it."
     )
-    if (
-        facts["config"]["heldout"]["by"] not in (None, "hash")
-        or facts["config"]["corpus"]["cluster"]
-    ):
+    if facts["config"]["corpus"]["cluster"]:
         yield (
-            "- Held-out sequences are taken as independent; those of a cluster are not, so that "
-            "intervals are too narrow where a group has few clusters."
+            "- Held-out sequences are resampled by cluster; of a group with few clusters the "
+            "intervals are too narrow all the same."
+        )
+    elif facts["config"]["heldout"]["by"] not in (None, "hash"):
+        yield (
+            "- Held-out sequences are taken as independent; those that were held out together as "
+            "a group are not, so that intervals are too narrow."
         )
 
 

@@ -17,7 +17,8 @@ RUN: Schema = {
     "eval_seed": pl.Int32,  # number of the evaluation's seed, from 0
     "value": pl.Float64,
     "drawn": pl.Boolean,  # a seed drew it: not a baseline
-    "n_examples": pl.Int32,  # held-out sequences, or distinct test examples
+    # Distinct test examples; of held-out sequences clusters, where the pool has any.
+    "n_examples": pl.Int32,
     # Bootstrap values over examples, the same examples for all models of a task; of the primary
     # metric at eval_seed 0, else null.
     "resamples": pl.List(pl.Float32),
