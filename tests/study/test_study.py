@@ -230,6 +230,35 @@ def test_a_change_is_held_against_the_selection_without_it():
     assert changes({}, 0.05).height == 0
 
 
+def test_the_page_of_ablations_and_of_a_run_beside():
+    own = made_up().with_columns(
+        pl.col("model").str.replace("bottom_influence", "cci.residue", literal=True)
+    )
+    beside = made_up().filter(pl.col("model").str.contains("^(cci|random)-"))
+    longer = beside.with_columns(
+        pl.col("value") + 0.05,
+        variant=pl.lit("longer"),
+        resamples=pl.col("resamples").list.eval(pl.element() + 0.05),
+    )
+    ablations = {**ROUND, "strategies": ["random", "cci", "cci.residue"]}
+    own_facts = facts({"ablations": {**ablations, "controls": []}})
+    beside_facts = facts({"again": {**ROUND, "strategies": ["random", "cci"], "controls": []}})
+    book = Book(pl.concat([own, longer]), {"": own_facts, "longer": beside_facts})
+    page = texts(book, "toy")["toy.md"]
+    assert re.search(
+        r"changes of the method \(exploratory, 2 tested\): better than without: none; worse: "
+        r"cci.residue-1kr by 0.(19|20)\d and cci-1kr \(longer\) by 0.0\d+",
+        page,
+    )
+    against = page.split("The same against random of their own run")[1]
+    assert re.search(r"\| the study's \| loss, pool \| cci.residue-1kr \| -0.1", against)
+    assert re.search(r"\| longer \| loss, pool \| cci-1kr \| 0.(09|10)", against)
+    # Trained otherwise, it is no change of one thing.
+    beside_facts["config"]["study"]["rounds"]["again"]["budgets"] = ["2k residues"]
+    again = Book(book.runs, book.facts)
+    assert "changes of the method (exploratory, 1 tested)" in texts(again, "toy")["toy.md"]
+
+
 def test_finalists_by_mean_gain(book):
     best = ranking(book.comparisons, "finalists")
     assert best["selection"].to_list() == ["cci", "top_influence", "loss", "bottom_influence"]

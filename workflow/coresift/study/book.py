@@ -64,7 +64,7 @@ class Book:
     @cached_property
     def main(self) -> pl.DataFrame:
         """The figures of the study's own run."""
-        return self.runs.filter(pl.col("variant") == "")
+        return self.figures("")
 
     @cached_property
     def rounds(self) -> dict[str, Round]:
@@ -124,19 +124,34 @@ class Book:
         return table.filter(pl.col("role") == "regime")
 
     @cached_property
+    def ablated(self) -> list[tuple[str, str, Round]]:
+        """Where one thing was changed at a time: variant, name and plan of each round.
+
+        The study's own ablations, and every round of the runs beside.
+        """
+        return [
+            (label, name, Round(**part))
+            for label, facts in self.facts.items()
+            for name, part in facts["config"]["study"]["rounds"].items()
+            if label or name == ABLATIONS
+        ]
+
+    def figures(self, label: str) -> pl.DataFrame:
+        """The figures of a variant."""
+        return self.runs.filter(pl.col("variant") == label)
+
+    @cached_property
     def changes(self) -> pl.DataFrame:
-        """What one changed thing does (`decide.changes`), here and in the runs beside."""
-        if ABLATIONS not in self.rounds:
-            return changes({}, self.level)
-        planned = self.rounds[ABLATIONS]
-        found = {"": cells_of(of_round(self.main, planned))}
-        for label, facts in self.facts.items():
-            for part in facts["config"]["study"]["rounds"].values() if label else ():
-                other = Round(**part)
-                if (other.budgets, other.seeds) != (planned.budgets, planned.seeds):
-                    continue  # trained otherwise, such as at equal epochs
-                runs = self.runs.filter(pl.col("variant") == label)
-                found[label] = cells_of(of_round(runs, other))
+        """What one changed thing does (`decide.changes`), here and in the runs beside.
+
+        Where a round was trained otherwise, such as at equal epochs, it is no such change.
+        """
+        planned = self.rounds.get(ABLATIONS)
+        found = {
+            label: cells_of(of_round(self.figures(label), part))
+            for label, _, part in self.ablated
+            if planned and (part.budgets, part.seeds) == (planned.budgets, planned.seeds)
+        }
         return changes(found, self.level)
 
     def cells(self, part: str) -> list[Cell]:

@@ -16,6 +16,8 @@ from coresift.study.cells import HELD_OUT, cells_of, of_round
 from coresift.study.settings import Round
 from coresift.study.tables import DECISION
 
+#: The run of which a change is, where it is no run beside.
+OWN = "the study's"
 #: The paper's selections: finalists whatever the screen says, and what is changed in ablations.
 PAPER = ("cci", "top_influence")
 
@@ -185,7 +187,7 @@ def changes(cells: Mapping[str, Sequence[Cell]], level: float) -> pl.DataFrame:
             if control is None or (row.selection == base) != bool(run):
                 continue
             own = pair(cell, control, "changed", level)
-            rows.setdefault(cell.task, []).append({"run": run or "the study's", **own})
+            rows.setdefault(cell.task, []).append({"run": run or OWN, **own})
     table = [row for own in rows.values() for row in corrected(own, level)]
     return pl.DataFrame(table, schema={"run": pl.String, **COMPARISON})
 

@@ -16,9 +16,8 @@ from coresift.report.markup import as_text, to_markdown
 from coresift.report.verdict import gains, resolution
 from coresift.study.book import ABLATIONS, FINAL, SCREEN, Book, by_budget, by_selection, title_of
 from coresift.study.cells import HELD_OUT
-from coresift.study.decide import PAPER, chosen, compared, ranking
+from coresift.study.decide import OWN, PAPER, chosen, compared, ranking
 from coresift.study.disguise import MATCHED
-from coresift.study.settings import Round
 from coresift.study.tables import MACRO
 from coresift.validate.page import agreement_lines, decile_lines, stability_lines
 
@@ -136,8 +135,35 @@ def run_lines(book: Book) -> Iterator[str]:
     )
 
 
+def _changes_in_short(book: Book) -> Iterator[str]:
+    """What one changed thing is shown to do."""
+    for (task,), rows in book.changes.group_by("task", maintain_order=True):
+        said = {
+            mark: [_changed(r) for r in rows.to_dicts() if r["mark"] == mark]
+            for mark in ("better", "worse")
+        }
+        yield (
+            f"- {title_of(str(task))}: changes of the method (exploratory, {rows.height} tested): "
+            f"better than without: {_listed(said['better'])}; worse: {_listed(said['worse'])}."
+        )
+
+
+def _changed(row: dict[str, Any]) -> str:
+    """A change that is shown to do something, with its gain."""
+    where = "" if row["run"] == OWN else f" ({row['run']})"
+    return f"{row['selection']}{where} by {abs(row['gain']):.3f}"
+
+
 def short_lines(book: Book) -> Iterator[str]:
-    """What is learnt, the regime, and the decisions that count, a sentence each."""
+    """What is learnt, the regime, the decisions that count and the ablations, a sentence each."""
+    yield from _learnt_in_short(book)
+    yield from _regime_in_short(book)
+    yield from _decisions_in_short(book)
+    yield from _changes_in_short(book)
+
+
+def _learnt_in_short(book: Book) -> Iterator[str]:
+    """What is learnt from random, and from others alone."""
     table = book.learnt()
     if table.height:
         groups = table["group"].n_unique()
@@ -148,7 +174,10 @@ def short_lines(book: Book) -> Iterator[str]:
         )
         if others := _learnt_from_others(book):
             yield f"- Learnt from another selection alone: {_listed(others)}."
-    yield from _regime_in_short(book)
+
+
+def _decisions_in_short(book: Book) -> Iterator[str]:
+    """What was decided of each finalist."""
     if FINAL not in book.started:
         yield (
             f"- The round `{FINAL}`, whose decisions count, has not been run: nothing on this page "
@@ -206,14 +235,13 @@ def _decided(row: dict[str, Any]) -> str:
 
 def _regime_in_short(book: Book) -> Iterator[str]:
     """Where more sequences at equal residues lower the loss."""
-    for (task,), rows in book.regime.group_by("task", maintain_order=True):
-        own = rows.filter(pl.col("mark") != "unknown")
+    for task, own in _known_regime(book):
         names = [
             f"{r['selection']} by {r['gain']:.3f} nats (adjusted p {r['p_adjusted']:.2g})"
             for r in own.filter(pl.col("mark") == "better").to_dicts()
         ]
         yield (
-            f"- {title_of(str(task))}: more sequences at equal residues (random_x10, pool) beat "
+            f"- {title_of(task)}: more sequences at equal residues (random_x10, pool) beat "
             f"random in {len(names)} of {own.height} comparisons: {_listed(names)}."
         )
 
@@ -298,17 +326,19 @@ def regime_lines(book: Book) -> Iterator[str]:
     )
 
 
+def _known_regime(book: Book) -> Iterator[tuple[str, pl.DataFrame]]:
+    """By outcome, the comparisons of more sequences with random of which something is known."""
+    known = book.regime.filter(pl.col("mark") != "unknown")
+    for (task,), rows in known.group_by("task", maintain_order=True):
+        yield str(task), rows
+
+
 def _regime_budgets(book: Book) -> Iterator[tuple[str, list[str], list[str]]]:
     """By outcome, the budgets at which more sequences are shown to help, and the others."""
-    for (task,), rows in book.regime.group_by("task", maintain_order=True):
-        own = rows.filter(pl.col("mark") != "unknown")
+    for task, own in _known_regime(book):
         better = set(by_budget(own.filter(pl.col("mark") == "better")["selection"]).to_list())
         budgets = by_budget(own["selection"]).unique(maintain_order=True).to_list()
-        yield (
-            str(task),
-            [b for b in budgets if b in better],
-            [b for b in budgets if b not in better],
-        )
+        yield task, [b for b in budgets if b in better], [b for b in budgets if b not in better]
 
 
 def decision_lines(book: Book) -> Iterator[str]:
@@ -424,26 +454,20 @@ def ablation_lines(book: Book) -> Iterator[str]:
         )
         columns = ("selection", "control", "gain", "low", "high", "p_adjusted", "mark", "seeds")
         yield from _table(table.select("run", _TITLE.alias("outcome"), *columns))
-    rows = []
-    for label, facts in book.facts.items():
-        runs = book.runs.filter(pl.col("variant") == label)
-        rounds = facts["config"]["study"]["rounds"]
-        for part in (ABLATIONS,) if label == "" else tuple(rounds):
-            if part not in rounds:
-                continue
-            table = compared(runs, {part: Round(**rounds[part])}, book.level)
-            rows += [
-                {
-                    "run": label or "the study's",
-                    "outcome": title_of(row["task"]),
-                    "selection": row["selection"],
-                    "gain over random": row["gain"],
-                    "p, adjusted": row["p_adjusted"],
-                    "mark": row["mark"],
-                    "seeds": row["seeds"],
-                }
-                for row in table.filter(pl.col("role") == "random").to_dicts()
-            ]
+    rows = [
+        {
+            "run": label or OWN,
+            "outcome": title_of(row["task"]),
+            "selection": row["selection"],
+            "gain over random": row["gain"],
+            "p, adjusted": row["p_adjusted"],
+            "mark": row["mark"],
+            "seeds": row["seeds"],
+        }
+        for label, name, part in book.ablated
+        for row in compared(book.figures(label), {name: part}, book.level).to_dicts()
+        if row["role"] == "random"
+    ]
     if rows:
         yield "The same against random of their own run:\n"
         yield from _table(pl.DataFrame(rows, infer_schema_length=None))
