@@ -65,7 +65,7 @@ study-rna study-protein: study-%: $(STAMP)
 
 study-gpu-rna study-gpu-protein: override STUDY_STEPS := $(filter-out beside,$(STUDY_STEPS))
 study-gpu-rna study-gpu-protein: study-gpu-%: $(STAMP)
-	$(call study,$*,study_$*_$(GPU_SIZE),config/study.yaml config/study_gpu.yaml $(filter %_$(GPU_SIZE).yaml,$(wildcard config/study_gpu_*.yaml)))
+	$(call study,$*,study_$*_$(GPU_SIZE),config/study.yaml config/study_gpu.yaml config/study_gpu_$*.yaml $(filter %_$(GPU_SIZE).yaml,$(wildcard config/study_gpu_*.yaml)))
 
 study-beside-rna study-beside-protein: study-beside-%: $(STAMP)
 	set -e; for given in $(foreach b,$(STUDY_BESIDE),'$(b)'); do \

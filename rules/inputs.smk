@@ -80,28 +80,32 @@ def reads_states(selection):
 
 def subset_of(wildcards):
     """D_sub of a setting: the run's own, where it is that."""
-    own = f"s{wildcards.seed}-n{wildcards.size}" == OWN_DRAW
+    own = (int(wildcards.draw), int(wildcards.size)) == (CFG.seed, CFG.subset.size)
     return out("influence/subset.parquet") if own else SUBSET.format(**wildcards)
 
 
 def base_sequences_of(wildcards):
-    """What the base of a setting is made from: its D_sub, or with it up to base.size.
+    """What the base of a setting is made from: its own D_sub, or with it up to base.size.
 
     A base that cannot be made in the setting's width is refused here, before any job.
     """
     widened(architecture(CFG.base.preset), float(wildcards.width))
-    if CFG.base.size is None:
-        return subset_of(wildcards)
-    size = max(CFG.base.size, int(wildcards.size))
-    own = (int(wildcards.seed), size) == (CFG.seed, CFG.base.size)
-    return BASE_SEQUENCES if own else SUBSET.format(seed=wildcards.seed, size=size)
+    size = max(CFG.base.size or 0, int(wildcards.size))
+    if int(wildcards.seed) == CFG.seed and size == (CFG.base.size or CFG.subset.size):
+        return BASE_SEQUENCES
+    return SUBSET.format(draw=wildcards.seed, size=size)
 
 
 def base_of(wildcards):
-    """The base of a setting: the one given, or the run's own, where it is that."""
-    draw = f"s{wildcards.seed}-n{wildcards.size}-w{wildcards.width}"
-    own = CFG.base.checkpoint is not None or draw == f"{OWN_DRAW}-w1"
-    return BASE_CHECKPOINT if own else BASE.format(**wildcards)
+    """The base of a setting: the one given, or the run's own, where it is that.
+
+    Another draw of D_sub alone changes no base, nor does another size where base.size is larger.
+    """
+    sizes = {CFG.subset.size} if CFG.base.size is None else range(CFG.base.size + 1)
+    own = (int(wildcards.seed), float(wildcards.width)) == (CFG.seed, 1)
+    if CFG.base.checkpoint is not None or (own and int(wildcards.size) in sizes):
+        return BASE_CHECKPOINT
+    return BASE.format(**wildcards)
 
 
 def finetuned_of(wildcards):

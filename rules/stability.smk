@@ -4,20 +4,20 @@ from coresift.models.settings import widened
 from coresift.validate.settings import Setting
 
 STABILITY = VALIDATION.stability
-OWN_SETTING = Setting(CFG.seed, CFG.subset.size, 1.0, CFG.finetune.epochs)
+OWN_SETTING = Setting(CFG.seed, CFG.seed, CFG.subset.size, 1.0, CFG.finetune.epochs)
 #: What is changed and to what, by the name of the setting.
 CHANGES = (
     []
     if STABILITY is None
     else STABILITY.changes(OWN_SETTING, CFG.base.checkpoint is None)
 )
-OWN_DRAW = f"s{CFG.seed}-n{CFG.subset.size}"
-SUBSET = out("validate/stability/s{seed}-n{size}/subset.parquet")
+SUBSET = out("validate/stability/d{draw}-n{size}/subset.parquet")
 BASE = out("validate/stability/s{seed}-n{size}-w{width}/base")
-SETTING = out("validate/stability/s{seed}-n{size}-w{width}-e{epochs}")
+SETTING = out("validate/stability/s{seed}-d{draw}-n{size}-w{width}-e{epochs}")
 
 
 wildcard_constraints:
+    draw=r"\d+",
     size=r"\d+",
     width=r"[\d.e+-]+",
     epochs=r"[\d.e+-]+",
@@ -27,13 +27,13 @@ use rule subset as validate_subset with:
     output:
         SUBSET,
     log:
-        log_of("validate_subset-s{seed}-n{size}"),
+        log_of("validate_subset-d{draw}-n{size}"),
     benchmark:
-        bench("validate_subset-s{seed}-n{size}")
+        bench("validate_subset-d{draw}-n{size}")
     params:
         key="subset.size",
         size=lambda w: int(w.size),
-        seed=lambda w: int(w.seed),
+        seed=lambda w: int(w.draw),
         code=code("subset"),
 
 
@@ -73,9 +73,9 @@ use rule finetune as validate_finetune with:
         metrics=f"{SETTING}/finetuned.jsonl",
         cropped=f"{SETTING}/finetuned.json",
     log:
-        log_of("validate_finetune-s{seed}-n{size}-w{width}-e{epochs}"),
+        log_of("validate_finetune-s{seed}-d{draw}-n{size}-w{width}-e{epochs}"),
     benchmark:
-        bench("validate_finetune-s{seed}-n{size}-w{width}-e{epochs}")
+        bench("validate_finetune-s{seed}-d{draw}-n{size}-w{width}-e{epochs}")
     params:
         content=(
             None if CFG.base.checkpoint is None else fingerprint(CFG.base.checkpoint)
@@ -87,7 +87,7 @@ use rule finetune as validate_finetune with:
         },
         seed=lambda w: int(w.seed),
         device=CFG.device,
-        work=out("work/validate/finetune-s{seed}-n{size}-w{width}-e{epochs}"),
+        work=out("work/validate/finetune-s{seed}-d{draw}-n{size}-w{width}-e{epochs}"),
         code=code("finetune"),
 
 
@@ -99,9 +99,9 @@ rule validate_scores:
     output:
         f"{SETTING}/scores.parquet",
     log:
-        log_of("validate_scores-s{seed}-n{size}-w{width}-e{epochs}"),
+        log_of("validate_scores-s{seed}-d{draw}-n{size}-w{width}-e{epochs}"),
     benchmark:
-        bench("validate_scores-s{seed}-n{size}-w{width}-e{epochs}")
+        bench("validate_scores-s{seed}-d{draw}-n{size}-w{width}-e{epochs}")
     conda:
         "../envs/torch.yaml"
     threads: CFG.influence.threads

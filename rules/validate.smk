@@ -3,19 +3,16 @@
 from coresift.validate.settings import own_way
 
 VALIDATION = CFG.validation
-#: A check, its table and what else it writes.
+#: A check, and what it writes beside its table.
 CHECKS = {
-    **({"deciles": "order"} if VALIDATION.scores else {}),
-    **dict.fromkeys(VALIDATION.retrained(), "noise"),
-    **({} if VALIDATION.stability is None else {"stability": None}),
+    **({"deciles": ["order", "traits"]} if VALIDATION.scores else {}),
+    **dict.fromkeys(VALIDATION.retrained(), ["noise"]),
+    **({} if VALIDATION.stability is None else {"stability": []}),
 }
 VALIDATION_TABLES = {
-    **{check: out(f"validate/{check}.csv") for check in CHECKS},
-    **{
-        f"{check}_{more}": out(f"validate/{check}_{more}.csv")
-        for check, more in CHECKS.items()
-        if more is not None
-    },
+    name: out(f"validate/{name}.csv")
+    for check, more in CHECKS.items()
+    for name in [check, *(f"{check}_{part}" for part in more)]
 }
 VALIDATION_PLOTS = {check: out(f"validate/{check}.svg") for check in CHECKS}
 INTERVALS = {
@@ -68,9 +65,13 @@ rule validate_deciles:
         losses=expand(out("heldout/losses/{name}.parquet"), name=DECILES),
         unigram=out("heldout/losses/unigram.parquet"),
         groups=out("heldout/groups.parquet"),
+        coresets=expand(out("coresets/{name}/coreset.parquet"), name=DECILES),
+        features=out("corpus/features.parquet"),
+        pool_groups=out("corpus/groups.parquet"),
     output:
         table=out("validate/deciles.csv"),
         order=out("validate/deciles_order.csv"),
+        traits=out("validate/deciles_traits.csv"),
         plot=report(
             out("validate/deciles.svg"),
             caption="../resources/captions/validate.rst",

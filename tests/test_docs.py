@@ -32,6 +32,8 @@ OVERLAYS = {
     "study_finalists_rna.yaml": ["study_rna", "study"],
     "study_finalists_protein.yaml": ["study_protein", "study"],
     "study_gpu.yaml": ["study_protein", "study"],
+    "study_gpu_rna.yaml": ["study_rna", "study", "study_gpu"],
+    "study_gpu_protein.yaml": ["study_protein", "study", "study_gpu"],
     "study_gpu_35m.yaml": ["study_rna", "study", "study_gpu"],
 }
 

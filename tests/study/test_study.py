@@ -22,7 +22,7 @@ from coresift.study.facts import times
 from coresift.study.gather import group_names, held_out_runs, trait_runs
 from coresift.study.settings import Round
 from coresift.study.tables import RUN
-from coresift.study.write import read_book, texts, write_raw, write_study
+from coresift.study.write import joined, read_book, texts, write_raw, write_study
 from coresift.tables import conform, write_table
 
 SEEDS = 6
@@ -220,11 +220,13 @@ def test_a_change_is_held_against_the_selection_without_it():
            for cell in cells_of(made_up())]  # fmt: skip
     beside = [replace(cell, selection="cci-1kr") for cell in own if cell.selection == "random-1kr"]
     table = changes({"": own, "longer": beside}, 0.05)
-    assert table.select("run", "selection", "control", "role").rows() == [
-        ("the study's", "cci_hard-1kr", "cci-1kr", "changed"),
-        ("the study's", "cci.masked-1kr", "cci-1kr", "changed"),
-        ("longer", "cci-1kr", "cci-1kr", "changed"),
+    assert table.select("run", "selection", "control").rows() == [
+        ("the study's", "cci_hard-1kr", "cci-1kr"),
+        ("the study's", "cci.masked-1kr", "cci-1kr"),
+        ("longer", "cci-1kr", "cci-1kr"),
     ]
+    assert table.filter(pl.col("low") <= pl.col("gain"), pl.col("gain") <= pl.col("high")).height
+    assert (table["high"] < 0).all()  # all are worse: so are the ends of their intervals
     assert table["gain"].to_list() == pytest.approx([-0.085, -0.2, -0.1], abs=0.006)
     assert set(table["mark"]) == {"worse"}
     assert changes({}, 0.05).height == 0
@@ -294,7 +296,7 @@ def test_the_page_says_what_the_figures_do(book):
     assert "top_influence-1kr takes sequences 0.25 times as long" in page
     assert "top_influence-1kr takes 4.0 times the pool's share of low complexity" in page
 
-    assert "Not run: deciles, lds and stability." in page
+    assert "Not run: deciles, lds, loo and stability." in page
     assert "random knows less than letter" not in page
     misled = pl.col("metric").str.starts_with("loss_") & (pl.col("model") == "unigram")
     worse = book.runs.with_columns(value=pl.when(misled).then(0.1).otherwise("value"))
@@ -394,3 +396,82 @@ def test_a_written_study_can_be_made_again(book, tmp_path):
     write_json(tmp_path / "toy/facts.json", book.facts)
     assert main([str(tmp_path / "toy")]) == 0
     assert (tmp_path / "toy.md").read_text() == texts(book, "toy")["toy.md"]
+
+
+def test_a_run_beside_on_other_held_out_sequences_is_refused():
+    own, other = made_up(), made_up()
+    own_facts = facts({"finalists": ROUND})
+    parts = {"": (own, own_facts), "longer": (other, own_facts)}
+    assert set(joined(parts).facts) == {"", "longer"}
+    letters = pl.col("model") == "unigram"
+    other = other.with_columns(value=pl.when(letters).then(1.5).otherwise("value"))
+    with pytest.raises(ValueError, match=r"study\.beside\.longer: other held-out sequences"):
+        joined({**parts, "longer": (other, own_facts)})
+
+
+def checked():
+    """Tables of the checks of `validate`, as facts have them."""
+    order = {"set": "pool", "outcome": "loss", "score": "influence", "models": 20, "spearman": 0.8,
+             "low": 0.3, "high": 1.0, "best": 1, "worst": 9, "range": 0.1, "seeds": 0.01,
+             "random": 1.3, "below_random": 0, "unigram": 1.38}  # fmt: skip
+    traits = [{"score": "influence", "decile": k, "mean_length": 50.0 + k,
+               "mean_low_complexity": 0.1, "a": 0.1 * k} for k in range(10)]  # fmt: skip
+    tenths = [*(("influence", k) for k in range(10)), ("random", None)]
+    deciles = [{"set": "pool", "outcome": "loss", "score": score, "decile": k, "seed": 0,
+                "loss": 1.3, "unigram": 1.38} for score, k in tenths]  # fmt: skip
+    noise = {"of": "V", "n": 48, "reliability": 0.6, "ceiling": 0.87, "best_by_chance": 0.4}
+    lds = [{"model": "pool", "loss": loss, "parameters": "head", "curvature": curvature,
+            "damping": damping, "score": score, "weights": "residues", "spearman": rho,
+            "low": rho - 0.2, "high": rho + 0.2, **noise}
+           for loss, curvature, damping, score, rho in [
+               ("unmasked", "diag_fisher", 0.1, "target", 0.25),
+               ("unmasked", "diag_fisher", 0.1, "self", -0.35),
+               ("unmasked", "kfac", 0.1, "target", 0.45),
+               ("masked", "kfac", 0.1, "target", 0.65)]]  # fmt: skip
+    stability = [{"factor": factor, "value": value, "score": "influence", "spearman": rho,
+                  "spearman_given_length": rho, "top": 0.02, "overlap": 0.5,
+                  "overlap_within_length": 0.5}
+                 for factor, value, rho in [("subset", 1, 0.9), ("base width", 0.5, 0.7),
+                                            ("base width", 2.0, 0.6)]]  # fmt: skip
+    return {"deciles": deciles, "deciles_order": [order], "deciles_traits": traits, "lds": lds,
+            "stability": stability}  # fmt: skip
+
+
+def test_the_checks_of_a_study_are_on_its_page(tmp_path):
+    book = Book(made_up(), {"": facts({"finalists": ROUND}, validate=checked())})
+    write_study(book, tmp_path, "toy")
+    page = (tmp_path / "toy.md").read_text()
+    assert "loss of pool, as the set: it rises with the score" in page
+    assert "0 of 10 tenths below random (1.300)" in page
+    assert "residues of a 0.0% (tenth 0) to 90.0% (tenth 9)" in page
+    assert "two retrainings agree by 0.60" in page
+    assert "best of 3 ways against V: 0.65" in page
+    for curvature, rho in {"diag_fisher": 0.25, "kfac": 0.45}.items():
+        assert f"| pool | {curvature} | 0.1 | {rho} | " in page
+    assert "| kfac | 0.1 | 0.65 |" not in page  # of another loss than the run's
+    for width, rho in {0.5: 0.7, 2.0: 0.6}.items():  # both, not the worst alone
+        assert f"| base width | {width} | influence | {rho} |" in page
+    assert "- Not run: loo." in page
+    names = {path.name for path in (tmp_path / "toy").iterdir()}
+    assert {"deciles.svg", "lds.svg", "stability.svg", "lds.csv", "stability.csv"} <= names
+
+
+def test_rows_of_tasks_are_held_against_those_without_pretraining():
+    losses = {"random-1kr": 0.5, "cci-1kr": 0.6, "untrained": 0.2}
+    rng = np.random.default_rng(0)
+    frames = []
+    for row, value in losses.items():
+        values = value + rng.normal(0, 0.01, SEEDS)
+        cell = Cell("nrc", row, "macro_f1", {"macro_f1": [[float(v)] for v in values]},
+                    values[:, None] + rng.normal(0, 0.002, 100), 50, True)  # fmt: skip
+        frames.append(runs_of(cell, [f"{row}-s{s}" for s in range(SEEDS)]))
+    network = Cell(
+        "nrc", "cnn", "macro_f1", {"macro_f1": [[0.9]]}, np.full((1, 100), 0.9), 50, False
+    )
+    runs = pl.concat([*frames, runs_of(network, ["cnn"]), made_up()])
+    part = {**ROUND, "strategies": ["random", "cci"], "controls": []}
+    own = facts({"finalists": part, "probes": part})
+    own["config"]["study"]["rounds"]["probes"]["tasks"] = ["nrc"]
+    page = texts(Book(runs, {"": own}), "toy")["toy.md"]
+    assert "- nrc, against untrained: better random-1kr and cci-1kr." in page
+    assert "- nrc, against cnn: unknown random-1kr and cci-1kr." in page  # one seed of it

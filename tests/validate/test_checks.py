@@ -11,7 +11,7 @@ from coresift.report.plots import save
 from coresift.selection.names import Budget
 from coresift.tables import write_table
 from coresift.validate.agreement import AGREEMENT, Intervals
-from coresift.validate.deciles import decile_order, decile_table
+from coresift.validate.deciles import decile_order, decile_table, decile_traits
 from coresift.validate.page import agreement_lines, decile_lines, render, stability_lines
 from coresift.validate.plots import agreement, decile_curves, stability
 from coresift.validate.settings import Setting, Stability, Validate, own_way
@@ -69,7 +69,7 @@ def decile_losses(tmp_path, slope):
     return {name: tmp_path / f"{name}.parquet" for name in names}
 
 
-@pytest.mark.parametrize(("slope", "says"), [(0.1, "the less"), (-0.1, "the more")])
+@pytest.mark.parametrize(("slope", "says"), [(0.1, "rises"), (-0.1, "falls")])
 def test_the_decile_curve_of_a_score_that_orders_data(tmp_path, slope, says):
     paths = decile_losses(tmp_path, slope)
     unigram = paths.pop("unigram")
@@ -85,11 +85,60 @@ def test_the_decile_curve_of_a_score_that_orders_data(tmp_path, slope, says):
     assert found["range"] == pytest.approx(0.9)
     assert found["seeds"] == pytest.approx(0.01 / 2**0.5)
     assert (found["random"], found["unigram"]) == (pytest.approx(1.3), pytest.approx(1.38))
-    (line,) = decile_lines(order)
-    assert f"the higher it scores, {says} the data teach" in line
+    assert found["below_random"] == (3 if slope > 0 else 10)
+    (line,) = decile_lines(order, pl.DataFrame(schema={"score": pl.String, "decile": pl.Int32}))
+    assert f"Deciles of influence, loss of pool, as the set: it {says} with the score" in line
+    assert "0.900 nats apart (0.007 between seeds of a tenth); " in line
+    assert line.endswith(f"; {found['below_random']} of 10 tenths below random (1.300).")
     for path in ("1.svg", "2.svg"):
         save(decile_curves(table), tmp_path / path)
     assert (tmp_path / "1.svg").read_bytes() == (tmp_path / "2.svg").read_bytes()
+
+
+def test_seeds_of_a_tenth_are_no_evidence_of_an_order():
+    """Tenths that differ without an order, and seeds that repeat them: 95 % of intervals say so."""
+    generator = np.random.default_rng(0)
+    trials, seeds = 200, 5
+    frames = []
+    for trial in range(trials):
+        tenths = generator.normal(size=10)[:, None] + 0.3 * generator.normal(size=(10, seeds))
+        rows = {"score": str(trial), "decile": np.repeat(np.arange(10), seeds)}
+        frames.append(pl.DataFrame(rows).with_columns(loss=tenths.ravel(), seed=0, unigram=1.0))
+    control = pl.DataFrame({"score": "random", "decile": None, "loss": 0.0, "seed": 0})
+    frames.append(control.with_columns(unigram=1.0).cast({"decile": pl.Int64}))
+    table = pl.concat(frames, how="diagonal_relaxed").with_columns(
+        set=pl.lit("p"), outcome=pl.lit("loss")
+    )
+    order = decile_order(table, HOW)
+    found = order.filter((pl.col("low") > 0) | (pl.col("high") < 0)).height
+    assert found / trials < 0.11
+    assert set(order["models"]) == {50}
+
+
+def test_what_the_tenths_differ_in():
+    n = 100
+    pool = pl.DataFrame(
+        {
+            "length": np.arange(1, n + 1),
+            "low_complexity": np.linspace(0, 1, n),
+            "source": ["a"] * 95 + ["b"] * 5,
+        }
+    )
+    places = np.arange(n)
+    coresets = {f"decile_{k}.residue-9-s{s}": places // 10 == k for k in range(10) for s in (0, 1)}
+    coresets |= {f"random-9-s{s}": places % 10 == s for s in (0, 1)}
+    table = decile_traits(pool, coresets, ["residue"], "9", [0, 1])
+    assert table.columns == ["score", "decile", "mean_length", "mean_low_complexity", "a", "b"]
+    last = table.filter(pl.col("decile") == 9).row(0, named=True)
+    assert (last["mean_length"], last["b"]) == (95.5, pytest.approx(490 / 955))
+    assert table["score"].to_list()[-1] == "random"
+    assert table["mean_length"][-1] == pytest.approx((46 + 47) / 2)
+    (line,) = decile_lines(pl.DataFrame(), table)
+    assert line == (
+        "Tenths of residue differ in more than the score: mean length 6 (tenth 0) to 96 (tenth 9); "
+        "low complexity 4.5% (tenth 0) to 95.5% (tenth 9); residues of b 0.0% (tenth 0) to 51.3% "
+        "(tenth 9); residues of a 48.7% (tenth 9) to 100.0% (tenth 8)."
+    )
 
 
 def setting_score(n, seed, noise):
@@ -126,22 +175,25 @@ def test_stability_with_and_without_length():
 
 
 def test_each_setting_changes_one_thing():
-    own = Setting(42, 1000, 1.0, 1.0)
-    section = Stability(seeds=[42, 1], sizes=[0.5, 1.0], epochs=[0, 1, 3], widths=[0.5, 1.0])
+    own = Setting(42, 42, 1000, 1.0, 1.0)
+    section = Stability(
+        draws=[42, 7], seeds=[42, 1], sizes=[0.5, 1.0], epochs=[0, 1, 3], widths=[0.5, 1.0]
+    )
     changes = section.changes(own, from_scratch=True)
     assert [(factor, value, setting.name) for factor, value, setting in changes] == [
-        ("seed", 1, "s1-n1000-w1-e1"),
-        ("subset size", 0.5, "s42-n500-w1-e1"),
-        ("fine-tuning epochs", 0, "s42-n1000-w1-e0"),
-        ("fine-tuning epochs", 3, "s42-n1000-w1-e3"),
-        ("base width", 0.5, "s42-n1000-w0.5-e1"),
+        ("subset", 7, "s42-d7-n1000-w1-e1"),
+        ("all seeds", 1, "s1-d1-n1000-w1-e1"),
+        ("subset size", 0.5, "s42-d42-n500-w1-e1"),
+        ("fine-tuning epochs", 0, "s42-d42-n1000-w1-e0"),
+        ("fine-tuning epochs", 3, "s42-d42-n1000-w1-e3"),
+        ("base width", 0.5, "s42-d42-n1000-w0.5-e1"),
     ]
     assert section.changes(own, from_scratch=False) == changes[:-1]
 
 
 def agreement_rows():
     way = {"model": "pool", "loss": "masked", "parameters": "head"}
-    noise = {"of": "V", "n": 40, "reliability": 0.6, "ceiling": 0.9}
+    noise = {"of": "V", "n": 40, "reliability": 0.6, "ceiling": 0.9, "best_by_chance": 0.3}
     rows = [
         {**way, "curvature": c, "damping": d, "score": s, "weights": w, **noise,
          "spearman": rho, "low": (rho or 0) - 0.2, "high": (rho or 0) + 0.2}
@@ -164,12 +216,43 @@ def agreement_rows():
 def test_sentences_of_an_agreement():
     way = {"loss": "masked", "parameters": "head", "curvature": "identity"}
     lines = list(agreement_lines("LDS", agreement_rows(), way, 0.1))
-    assert [line.split(": ", 1)[1] for line in lines] == [
-        "0.50 [0.30, 0.70], positive.",
-        "-0.10 [-0.30, 0.10], no order is shown.",
-        "0.70 (target by residues, pool, masked, head, ekfac); noise allows 0.90.",
-        "length -0.30 [-0.50, -0.10].",
+    assert [line.removeprefix("LDS, ") for line in lines] == [
+        "V: two retrainings agree by 0.60, so that a perfect prediction would reach about 0.90.",
+        *(
+            f"{score} against V, gradients of pool, the run's own loss, parameters and curvature, "
+            f"by residues: {found}."
+            for score, found in {
+                "target": "0.50 [0.30, 0.70], positive",
+                "self": "-0.10 [-0.30, 0.10], no order is shown",
+            }.items()
+        ),
+        "best of 2 ways against V: 0.70 (by residues, pool, masked, head, ekfac); the best of so "
+        "many stays below 0.30 by chance.",
+        "strongest control against V: length -0.30 [-0.50, -0.10].",
     ]
+
+
+@pytest.mark.parametrize(
+    ("reliability", "ceiling", "says"),
+    [
+        (-0.1, 0.0, "V: too noisy to judge any prediction, reliability -0.10."),
+        (None, None, "V: one retraining; how noisy it is nobody knows."),
+    ],
+)
+def test_noise_is_said_first(reliability, ceiling, says):
+    way = {"loss": "masked", "parameters": "head", "curvature": "identity"}
+    rows = agreement_rows().with_columns(
+        reliability=pl.lit(reliability, pl.Float64), ceiling=pl.lit(ceiling, pl.Float64)
+    )
+    assert next(iter(agreement_lines("LDS", rows, way, 0.1))) == f"LDS, {says}"
+
+
+def test_of_several_dampings_the_run_s_own_is_told():
+    way = {"loss": "masked", "parameters": "head", "curvature": "ekfac"}
+    rows = agreement_rows().filter(pl.col("curvature") == "ekfac")
+    rows = pl.concat([rows.with_columns(damping=pl.lit(d)) for d in (0.01, 0.1, 1.0)])
+    (own,) = [line for line in agreement_lines("LDS", rows, way, 0.08) if "at damping" in line]
+    assert "curvature at damping 0.1, by residues" in own
 
 
 def test_the_page_has_every_check_and_fixed_bytes(tmp_path):
@@ -207,6 +290,7 @@ def config(**validate):
         ({"ldz": None}, r"validate\.ldz: unknown key; allowed: .*lds"),
         ({"curvatures": ["kfca"]}, r"validate\.curvatures\.0: .*'kfac'"),
         ({"damping": [0]}, r"validate\.damping\.0: "),
+        ({"budget": "25 proteins"}, r"validate\.budget: "),
     ],
 )
 def test_a_wrong_config_is_refused_with_the_key(section, message):
@@ -226,6 +310,7 @@ def test_defaults_and_what_is_left_out():
     assert section.decile_budget([many, residues, few]) == few
     assert section.decile_budget([residues, Budget(9, "residues")]) == residues
     assert Validate(budget=7).decile_budget([many]) == Budget(7)
+    assert str(Validate(budget="25k residues").decile_budget([many])) == "25kr"
     assert own_way(loaded.influence) == {
         "loss": "unmasked", "parameters": "head", "curvature": "diag_fisher"
     }  # fmt: skip

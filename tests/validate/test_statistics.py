@@ -11,6 +11,7 @@ from coresift.validate.agreement import (
     noise_of,
 )
 from coresift.validate.ranks import (
+    best_by_chance,
     mean_reliability,
     partial_spearman,
     rank_bins,
@@ -63,6 +64,20 @@ def test_interval_is_seeded_and_closed_at_one():
     assert spearman_interval(x, y, 50, 0.9, 3) == spearman_interval(x, y, 50, 0.9, 3)
     assert spearman_interval(x, y, 50, 0.9, 3) != spearman_interval(x, y, 50, 0.9, 4)
     assert np.isnan(spearman_interval(x, np.ones(10), 50, 0.9, 3)).all()
+
+
+def test_the_best_of_many_ways_by_chance():
+    generator = np.random.default_rng(0)
+    one = generator.normal(size=(1, 48))
+    ways = generator.normal(size=(60, 48))
+    alone = best_by_chance(one, 4000, 0.95, 1)
+    assert alone == pytest.approx(stats.norm.ppf(0.95) / 47**0.5, abs=0.02)
+    assert best_by_chance(np.tile(one, (60, 1)), 4000, 0.95, 1) == pytest.approx(alone)
+    of_many = best_by_chance(ways, 4000, 0.95, 1)
+    assert of_many == pytest.approx(stats.norm.ppf(0.95 ** (1 / 60)) / 47**0.5, abs=0.04)
+    constant = np.vstack([ways, np.ones(48)])
+    assert best_by_chance(constant, 4000, 0.95, 1) == of_many
+    assert np.isnan(best_by_chance(np.ones((2, 48)), 10, 0.95, 1))
 
 
 def test_partial_correlation_takes_the_third_variable_out():
@@ -151,6 +166,7 @@ def test_the_score_of_a_true_linear_datamodel_is_one():
     assert (best["n"], best["reliability"], best["ceiling"]) == (m, 1, 1)
     assert only(table, score="target", weights="residues")["spearman"] < 0.99
     assert only(table, score="self", weights="sequences")["spearman"] is None  # all alike
+    assert 0.2 < best["best_by_chance"] < 0.4
     wrong = datamodel_table(retrained(-losses), subsets, predicted(help_), HOW)
     assert only(wrong, score="target", weights="sequences")["spearman"] == pytest.approx(-1)
 

@@ -20,7 +20,10 @@ def validate_config():
         "heldout_size": 10,
         "lds": {"sequences": 12, "subsets": 4, "seeds": [0], "epochs": 1},
         "loo": {"sequences": 4, "seeds": [0], "epochs": 1},
-        "stability": {"sequences": 20, "seeds": [1], "sizes": [0.5], "epochs": [0], "widths": [2]},
+        "stability": {
+            **{"sequences": 20, "draws": [7], "seeds": [1]},
+            **{"sizes": [0.5], "epochs": [0], "widths": [2]},
+        },
         "training": training,
         "models": ["finetuned"],
         "losses": ["unmasked"],
@@ -39,7 +42,7 @@ def counts(done):
 
 def test_what_the_target_plans(project):
     planned = counts(project.run(validate_config(), "-n", "validate"))
-    one_seed, settings = 11, 5  # ten deciles and the random control; own, seed, size, epochs, width
+    one_seed, settings = 11, 6  # ten deciles and the random control; own and five changed
     assert {name: n for name, n in planned.items() if not name.startswith("validate")} == {
         "select": one_seed,
         "pretrain": one_seed,
@@ -48,7 +51,7 @@ def test_what_the_target_plans(project):
     assert {name: n for name, n in planned.items() if name.startswith("validate_")} == {
         **{"validate_draw": 1, "validate_retrain": 2, "validate_predict": 2},
         **{"validate_agreement": 2, "validate_deciles": 1, "validate_page": 1},
-        **{"validate_subset": 2, "validate_base": 3, "validate_finetune": 4},
+        **{"validate_subset": 3, "validate_base": 3, "validate_finetune": 5},
         **{"validate_scores": settings, "validate_stability": 1},
     }
 

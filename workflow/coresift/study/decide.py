@@ -14,7 +14,7 @@ from coresift.report.controls import row_of
 from coresift.report.tables import COMPARISON
 from coresift.study.cells import HELD_OUT, cells_of, of_round
 from coresift.study.settings import Round
-from coresift.study.tables import DECISION
+from coresift.study.tables import CHANGE, DECISION
 
 #: The run of which a change is, where it is no run beside.
 OWN = "the study's"
@@ -83,7 +83,6 @@ def decisions(comparisons: pl.DataFrame, share: float, rounds: Mapping[str, Roun
         against = own.filter(pl.col("role") == "random")["gain"].to_list()
         ten = ten_times.get((part, task, str(row.budget)))
         needed = None if ten is None else max(0.0, share * ten["gain"])
-        ends = sorted(_oriented(best, key) for key in ("low", "high") if best[key] is not None)
         rows.append(
             {
                 **{"round": part, "task": task},
@@ -91,7 +90,7 @@ def decisions(comparisons: pl.DataFrame, share: float, rounds: Mapping[str, Roun
                 "seeds": best["seeds"],
                 "gain_random": against[0] if against else None,
                 **{"control": best["control"], "gain": best["gain"]},
-                **{"low": ends[0] if ends else None, "high": ends[-1] if ends else None},
+                **_ends_of_gain(best),
                 **{"p_adjusted": best["p_adjusted"], "asked": needed},
                 "decision": _decision(best, needed, _whole(rounds[str(part)], str(name), own, ten)),
             }
@@ -99,10 +98,11 @@ def decisions(comparisons: pl.DataFrame, share: float, rounds: Mapping[str, Roun
     return pl.DataFrame(rows, schema=dict(DECISION))
 
 
-def _oriented(row: Mapping[str, Any], key: str) -> float:
-    """An end of the interval of the difference, as one of the gain."""
-    same = (row["difference"] >= 0) == (row["gain"] >= 0)
-    return float(row[key] if same else -row[key])
+def _ends_of_gain(row: Mapping[str, Any]) -> dict[str, float | None]:
+    """low and high of the gain; a comparison (`COMPARISON`) has those of the difference."""
+    low, high = row["low"], row["high"]
+    turned = low is not None and (row["difference"] >= 0) != (row["gain"] >= 0)
+    return {"low": -high, "high": -low} if turned else {"low": low, "high": high}
 
 
 def _whole(part: Round, name: str, own: pl.DataFrame, ten: Mapping[str, Any] | None) -> bool:
@@ -172,7 +172,7 @@ def changes(cells: Mapping[str, Sequence[Cell]], level: float) -> pl.DataFrame:
             `top_influence.x` against `top_influence`; of others the two against the study's own.
 
     Returns:
-        Column run, and those of `COMPARISON` (role changed).
+        Columns of `CHANGE`.
     """
     unchanged = {(cell.task, cell.selection): cell for cell in cells.get("", ())}
     rows: dict[str, list[dict[str, Any]]] = {}
@@ -187,9 +187,9 @@ def changes(cells: Mapping[str, Sequence[Cell]], level: float) -> pl.DataFrame:
             if control is None or (row.selection == base) != bool(run):
                 continue
             own = pair(cell, control, "changed", level)
-            rows.setdefault(cell.task, []).append({"run": run or OWN, **own})
+            rows.setdefault(cell.task, []).append({"run": run or OWN, **own, **_ends_of_gain(own)})
     table = [row for own in rows.values() for row in corrected(own, level)]
-    return pl.DataFrame(table, schema={"run": pl.String, **COMPARISON})
+    return pl.DataFrame(table, schema={**COMPARISON, **CHANGE}).select(*CHANGE)
 
 
 def chosen(comparisons: pl.DataFrame, part: str, count: int) -> list[str]:

@@ -6,7 +6,7 @@ from the two files again, and a test holds the committed page to them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import polars as pl
@@ -19,7 +19,8 @@ from coresift.study.cells import HELD_OUT
 from coresift.study.decide import OWN, PAPER, chosen, compared, ranking
 from coresift.study.disguise import MATCHED
 from coresift.study.tables import MACRO
-from coresift.validate.page import agreement_lines, decile_lines, stability_lines
+from coresift.validate.agreement import PROMISED
+from coresift.validate.page import agreement_lines, decile_lines, least_top, stability_lines
 
 #: A coreset whose sequences are this much longer or shorter than the pool's, or this many times as
 #: often of low complexity, is said to be so.
@@ -476,23 +477,52 @@ def ablation_lines(book: Book) -> Iterator[str]:
 
 
 def validity_lines(book: Book) -> Iterator[str]:
-    """The sentences of the validation's page."""
+    """The sentences of the validation's page, and its tables in short."""
     tables = {
         name: pl.DataFrame(rows, infer_schema_length=None)
         for name, rows in book.own["validate"].items()
     }
-    lines: list[str] = []
-    if "deciles_order" in tables:
-        lines += decile_lines(tables["deciles_order"])
+    if "deciles" in tables:
+        budget = book.own["config"]["validate"]["budget"]
+        lines = decile_lines(tables["deciles_order"], tables["deciles_traits"])
+        yield f"Deciles, coresets of {budget or 'the smallest of selection.budgets'}:\n"
+        yield from (f"- {line}" for line in lines)
     for check, title in {"lds": "Linear datamodelling score", "loo": "Leave-one-out"}.items():
         if check in tables:
-            lines += agreement_lines(title, tables[check], book.own["way"], book.own["damping"])
+            yield f"\n{title}:\n"
+            yield from (
+                f"- {line}"
+                for line in agreement_lines(
+                    title, tables[check], book.own["way"], book.own["damping"]
+                )
+            )
+    if "lds" in tables:
+        yield (
+            "\nBy curvature and damping, with the run's own loss and parameters, the influence on "
+            "the held-out set summed over a subset by residues (all ways: lds.csv):\n"
+        )
+        yield from _table(_by_curvature(tables["lds"], book.own["way"]))
     if "stability" in tables:
-        lines += stability_lines(tables["stability"])
-    yield from (f"- {line}" for line in lines)
-    missing = [c for c in ("deciles", "lds", "stability") if c not in tables]
+        yield "\nStability (shares of the top beside the smallest: stability.csv):\n"
+        yield from (f"- {line}" for line in stability_lines(tables["stability"]))
+        yield ""
+        measures = ("spearman", "spearman_given_length", "overlap")
+        yield from _table(
+            least_top(tables["stability"]).select("factor", "value", "score", *measures)
+        )
+    missing = [c for c in ("deciles", "lds", "loo", "stability") if c not in tables]
     if missing:
         yield f"- Not run: {_listed(missing)}."
+
+
+def _by_curvature(lds: pl.DataFrame, way: Mapping[str, object]) -> pl.DataFrame:
+    """The datamodelling score of every curvature and damping, else the run's own way."""
+    return lds.filter(
+        pl.col("loss") == way["loss"],
+        pl.col("parameters") == way["parameters"],
+        pl.col("score") == PROMISED["V"],
+        pl.col("weights") == "residues",
+    ).select("model", "curvature", "damping", "spearman", "low", "high", "ceiling")
 
 
 def task_lines(book: Book) -> Iterator[str]:
@@ -508,8 +538,21 @@ def task_lines(book: Book) -> Iterator[str]:
             yield from _table(table.drop("primary"))
             own = book.comparisons.filter(pl.col("round") == part, ~HELD_OUT)
             yield from (f"- {line}" for line in gains(own.drop("round")))
+            yield from _against_floors(own)
     if not found:
         yield "Not run."
+
+
+def _against_floors(comparisons: pl.DataFrame) -> Iterator[str]:
+    """Rows against what knows nothing of pretraining: untrained models, k-mers, a network."""
+    floors = comparisons.filter(pl.col("role") == "floor")
+    for (task, control), rows in floors.group_by("task", "control", maintain_order=True):
+        said = [
+            f"{mark} {_listed(names)}"
+            for mark in ("better", "no different", "worse", "unknown")
+            if (names := rows.filter(pl.col("mark") == mark)["selection"].to_list())
+        ]
+        yield f"- {task}, against {control}: {'; '.join(said)}."
 
 
 def limit_lines(book: Book) -> Iterator[str]:
@@ -544,6 +587,12 @@ def limit_lines(book: Book) -> Iterator[str]:
         "- One base, one fine-tuning and one D_sub: seeds vary draws and trainings, so what is "
         "said of a score is said of one realisation of it."
     )
+    sizes = {part["config"]["subset"]["size"] for part in book.facts.values()}
+    if len(sizes) > 1:
+        yield (
+            "- Another size of D_sub changes the Fisher's sample and, at the same epochs, how long "
+            "fine-tuning is: the runs beside do not tell which of them matters."
+        )
     if facts["config"]["corpus"]["cluster"]:
         yield (
             "- Held-out sequences are resampled by cluster; of a group with few clusters the "
@@ -602,4 +651,6 @@ def plots_of(book: Book) -> dict[str, str]:
         found["deciles.svg"] = "Held-out loss of each tenth of a score"
     if "lds" in book.own["validate"]:
         found["lds.svg"] = "Linear datamodelling score by way"
+    if "stability" in book.own["validate"]:
+        found["stability.svg"] = "Scores of changed settings against the run's own"
     return found

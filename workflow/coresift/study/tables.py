@@ -45,3 +45,19 @@ DECISION: Schema = {
     "asked": pl.Float64,  # gain that counts: a share of that of ten times the sequences
     "decision": pl.String,  # helps | not shown | worse | too little | unknown
 }
+
+#: What one changed thing does (a CSV file): a selection against the same without the change.
+CHANGE: Schema = {
+    "run": pl.String,  # the study's, or a run beside
+    "task": pl.String,
+    "selection": pl.String,
+    "control": pl.String,  # the selection without the change, of the study's own run
+    "seeds": pl.Int64,
+    "control_seeds": pl.Int64,
+    "gain": pl.Float64,  # positive = the change is better
+    "low": pl.Float64,  # interval of the gain
+    "high": pl.Float64,
+    "p": pl.Float64,
+    "p_adjusted": pl.Float64,  # Holm over all changes of an outcome
+    "mark": pl.String,  # better, no different, worse, unknown
+}

@@ -15,16 +15,19 @@ from typing import Any
 import polars as pl
 
 from coresift.files import read_json, write_json, write_text
+from coresift.report.controls import UNIGRAM
 from coresift.report.markup import as_text, to_markdown
 from coresift.report.plots import save
 from coresift.study.book import Book
+from coresift.study.cells import HELD_OUT
 from coresift.study.page import page, plots_of
 from coresift.study.plots import budget_curves, differences
 from coresift.study.tables import RUN
 from coresift.tables import read_table, write_table
 from coresift.validate.agreement import AGREEMENT
 from coresift.validate.deciles import DECILE
-from coresift.validate.plots import agreement, decile_curves
+from coresift.validate.plots import agreement, decile_curves, stability
+from coresift.validate.stability import SCORES, STABILITY
 
 
 def read_book(folder: str | Path) -> Book:
@@ -42,9 +45,25 @@ def joined(parts: Mapping[str, tuple[pl.DataFrame, Mapping[str, Any]]]) -> Book:
 
     Args:
         parts: figures and facts by variant, "" the study's own first.
+
+    Raises:
+        ValueError: a variant was tested on other held-out sequences or masks: letter frequencies
+            have another loss there.
     """
+    for name, (table, _) in parts.items():
+        if not _letters(table).equals(_letters(parts[""][0])):
+            raise ValueError(
+                f"study.beside.{name}: other held-out sequences or masks than the study's own, so "
+                "that no model of it can be compared; make it with the same corpus, seed and code"
+            )
     runs = [table.with_columns(variant=pl.lit(name)) for name, (table, _) in parts.items()]
     return Book(pl.concat(runs), {name: facts for name, (_, facts) in parts.items()})
+
+
+def _letters(runs: pl.DataFrame) -> pl.DataFrame:
+    """What letter frequencies reach on held-out sets, which hangs on these and the masks alone."""
+    own = runs.filter(HELD_OUT, pl.col("model") == UNIGRAM)
+    return own.select("task", "metric", "n_examples", "value").sort("task", "metric")
 
 
 def write_raw(book: Book, folder: str | Path) -> None:
@@ -64,11 +83,14 @@ def texts(book: Book, name: str) -> dict[str, str]:
         "decisions": book.decisions,
         "learnt": book.by_group,
         "traits": book.traits,
+        "changes": book.changes,
     }
     found = {f"{name}.md": page(book, name)}
     for title, table in tables.items():
         found[f"{name}/{title}.csv"] = table.write_csv()
         found[f"{name}/{title}.md"] = to_markdown(as_text(table))
+    for check, rows in book.own["validate"].items():
+        found[f"{name}/{check}.csv"] = pl.DataFrame(rows, infer_schema_length=None).write_csv()
     return found
 
 
@@ -80,6 +102,7 @@ def write_plots(book: Book, folder: str | Path) -> None:
         "differences.svg": lambda: differences(book),
         "deciles.svg": lambda: decile_curves(_table(checks["deciles"], DECILE)),
         "lds.svg": lambda: agreement(_table(checks["lds"], AGREEMENT)),
+        "stability.svg": lambda: stability(_table(checks["stability"], STABILITY), SCORES),
     }
     for name in plots_of(book):
         save(drawn[name](), Path(folder) / name)

@@ -24,6 +24,7 @@ import polars as pl
 
 from coresift.tables import Schema
 from coresift.validate.ranks import (
+    best_by_chance,
     between_repeats,
     mean_reliability,
     reliability,
@@ -45,7 +46,12 @@ AGREEMENT: Schema = {
     "high": pl.Float64,
     "reliability": pl.Float64,  # Spearman between two retraining seeds; null with one seed
     "ceiling": pl.Float64,  # sqrt of the reliability of the seeds' mean: a perfect prediction's
+    "best_by_chance": pl.Float64,  # what the best of the ways that promise to foresee it reaches
 }
+
+
+#: The score that foresees what is predicted: of others no sign is promised.
+PROMISED = {"V": "target", "own": "self"}
 
 
 @dataclass(frozen=True)
@@ -153,15 +159,22 @@ def _table(
 ) -> pl.DataFrame:
     """A row for each way, score, weights and real quantity, (seeds, m) each."""
     noise = {name: _noise(values) for name, values in real.items()}
-    rows = []
+    rows, promised = [], dict[str, list[np.ndarray]]()
     for way, score, weights, values, tokens in _predictions(predicted):
         x = combine(values, tokens, weights)
         for name, by_seed in real.items():
             y = by_seed.mean(0)
+            if score == PROMISED[name]:
+                promised.setdefault(name, []).append(x)
             low, high = spearman_interval(x, y, how.n_resamples, how.confidence, how.seed)
             found = {"score": score, "weights": weights, "of": name, "n": len(y)}
             agreement = {"spearman": float(spearman(x, y)), "low": low, "high": high}
             rows.append({**way, **found, **agreement, **noise[name]})
+    chance = {
+        name: best_by_chance(np.stack(ways), how.n_resamples, how.confidence, how.seed)
+        for name, ways in promised.items()
+    }
+    rows = [{**row, "best_by_chance": chance[row["of"]]} for row in rows]
     table = pl.DataFrame(rows, schema=dict(AGREEMENT))
     return table.with_columns(pl.selectors.float().fill_nan(None))
 

@@ -17,10 +17,16 @@ from coresift.validate.tables import CONTROL
 
 #: Letter frequencies, as a model among the others.
 UNIGRAM = "unigram"
+#: The grouping by file of the corpus, which every pool has.
+SOURCE = "source"
+
+#: The primary outcome, and the second: the unweighted mean over the files of the corpus.
+OUTCOMES = {"loss": "as the set", "macro_source": "mean over sources"}
 
 #: One pretrained model on one held-out set.
 DECILE: Schema = {
     "set": pl.String,
+    "outcome": pl.String,  # of `OUTCOMES`
     "score": pl.String,
     "decile": pl.Int32,  # 0 = the lowest tenth of the score; null for the random control
     "seed": pl.Int32,
@@ -37,61 +43,112 @@ def decile_table(
     budget: str,
     seeds: Sequence[int],
 ) -> pl.DataFrame:
-    """Held-out loss by set, score, decile and seed (`DECILE`).
+    """Held-out loss by set, outcome, score, decile and seed (`DECILE`).
+
+    The mean over sources is there for a set of several.
 
     Args:
         losses: `HELD_OUT_LOSS` of each coreset of `Validate.deciles`.
         unigram: that of letter frequencies. budget: as names have it.
         groups: as `read_held_out` takes them.
     """
+    drawn = [
+        (score, tenth, f"{name}.{score}") for score in scores for name, tenth in DECILES.items()
+    ]
     rows = []
     for set_name, held_out in read_held_out({**losses, UNIGRAM: unigram}, groups).items():
-        values = dict(zip(held_out.models, summarise(held_out)["loss"][0], strict=True))
-        drawn = [
-            (score, tenth, f"{name}.{score}") for score in scores for name, tenth in DECILES.items()
-        ]
-        for score, tenth, selection in [*drawn, (CONTROL, None, CONTROL)]:
-            rows += [
-                {
-                    **{"set": set_name, "score": score, "decile": tenth, "seed": seed},
-                    "loss": values[coreset_name(selection, budget, seed)],
-                    "unigram": values[UNIGRAM],
-                }
-                for seed in seeds
-            ]
+        figures = summarise(held_out)
+        several = SOURCE in held_out.groups and held_out.groups[SOURCE].max() > 0
+        for outcome in OUTCOMES if several else [*OUTCOMES][:1]:
+            values = dict(zip(held_out.models, figures[outcome][0], strict=True))
+            for score, tenth, selection in [*drawn, (CONTROL, None, CONTROL)]:
+                rows += [
+                    {
+                        **{"set": set_name, "outcome": outcome, "score": score},
+                        **{"decile": tenth, "seed": seed},
+                        "loss": values[coreset_name(selection, budget, seed)],
+                        "unigram": values[UNIGRAM],
+                    }
+                    for seed in seeds
+                ]
     return pl.DataFrame(rows, schema=dict(DECILE))
 
 
 def decile_order(table: pl.DataFrame, how: Intervals) -> pl.DataFrame:
-    """Whether a score orders data by use: Spearman of decile and held-out loss over the models.
+    """Whether a score orders data by use: Spearman of decile and mean held-out loss.
 
-    Positive = what scores higher teaches less of the held-out set.
+    Positive = what scores higher teaches less of the held-out set, for whatever reason. Seeds of
+    one tenth are no evidence of an order of tenths, so the interval is a bootstrap over the tenths.
 
     Returns:
-        Columns set, score, models, spearman, low, high (bootstrap over models), best, worst
-        (decile, by mean over seeds), range (nats between them), seeds (standard deviation between
-        seeds of one decile, pooled; null with one seed), random (its mean loss), unigram.
+        Columns set, outcome, score, models, spearman, low, high, best, worst (decile, by mean over
+        seeds), range (nats between them), seeds (standard deviation between seeds of one decile,
+        pooled; null with one seed), random (its mean loss), below_random (tenths whose mean is),
+        unigram.
     """
     rows = []
-    means = table.group_by("set", "score", maintain_order=True).agg("loss")
-    random = {r["set"]: r["loss"] for r in means.filter(pl.col("score") == CONTROL).to_dicts()}
-    for (set_name, score), part in table.drop_nulls("decile").group_by(
-        "set", "score", maintain_order=True
+    keys = ["set", "outcome", "score"]
+    control = table.filter(pl.col("score") == CONTROL)
+    random = {(r["set"], r["outcome"]): r["loss"] for r in _means(control, keys).to_dicts()}
+    for (set_name, outcome, score), part in table.drop_nulls("decile").group_by(
+        keys, maintain_order=True
     ):
         part = part.sort("decile", "seed")
-        x, y = (part[c].to_numpy().astype(np.float64) for c in ("decile", "loss"))
-        low, high = spearman_interval(x, y, how.n_resamples, how.confidence, how.seed)
-        by_decile = y.reshape(len(DECILES), -1)
-        curve = by_decile.mean(1)
+        by_decile = part["loss"].to_numpy().reshape(len(DECILES), -1)
+        x, curve = np.arange(len(DECILES), dtype=np.float64), by_decile.mean(1)
+        low, high = spearman_interval(x, curve, how.n_resamples, how.confidence, how.seed)
+        level = float(random[set_name, outcome])
         rows.append(
             {
-                **{"set": set_name, "score": score, "models": len(y)},
-                **{"spearman": float(spearman(x, y)), "low": low, "high": high},
+                **{"set": set_name, "outcome": outcome, "score": score, "models": part.height},
+                **{"spearman": float(spearman(x, curve)), "low": low, "high": high},
                 **{"best": int(curve.argmin()), "worst": int(curve.argmax())},
                 "range": float(np.ptp(curve)),
                 "seeds": between_repeats(by_decile.T),
-                "random": float(np.mean(random[set_name])),
+                **{"random": level, "below_random": int((curve < level).sum())},
                 "unigram": part["unigram"][0],
             }
         )
     return pl.DataFrame(rows).with_columns(pl.selectors.float().fill_nan(None))
+
+
+def _means(table: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
+    return table.group_by(keys, maintain_order=True).agg(pl.col("loss").mean())
+
+
+def decile_traits(
+    pool: pl.DataFrame,
+    coresets: Mapping[str, np.ndarray],
+    scores: Sequence[str],
+    budget: str,
+    seeds: Sequence[int],
+) -> pl.DataFrame:
+    """What else the tenths differ in: a curve may be one of length, low complexity or sources.
+
+    Args:
+        pool: columns length, low_complexity, source, one row a sequence.
+        coresets: (n,) bool over the rows of `pool`, of each coreset of `Validate.deciles`.
+        budget: as names have it.
+
+    Returns:
+        Columns score, decile (null for the random control), mean_length, mean_low_complexity, and
+        a column a source: its share of the residues. Means over seeds.
+    """
+    length = pool["length"].to_numpy().astype(np.float64)
+    low_complexity = pool["low_complexity"].to_numpy()
+    sources = pool[SOURCE].fill_null("none")
+    names = sources.unique().sort().to_list()
+    of_source = np.stack([(sources == name).to_numpy() for name in names])
+
+    def one(mask: np.ndarray) -> list[float]:
+        shares = of_source[:, mask] @ length[mask] / length[mask].sum()
+        return [length[mask].mean(), low_complexity[mask].mean(), *shares]
+
+    rows = []
+    drawn = [(score, k, f"{name}.{score}") for score in scores for name, k in DECILES.items()]
+    for score, tenth, selection in [*drawn, (CONTROL, None, CONTROL)]:
+        masks = [coresets[coreset_name(selection, budget, seed)] for seed in seeds]
+        rows.append((score, tenth, *np.mean([one(mask) for mask in masks], axis=0).tolist()))
+    columns = ["mean_length", "mean_low_complexity", *names]
+    schema = {"score": pl.String, "decile": pl.Int32, **dict.fromkeys(columns, pl.Float64)}
+    return pl.DataFrame(rows, schema=schema, orient="row")

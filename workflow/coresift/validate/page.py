@@ -9,6 +9,8 @@ import polars as pl
 from jinja2 import Environment
 
 from coresift.report.html import html_svg, html_table
+from coresift.validate.agreement import PROMISED
+from coresift.validate.deciles import OUTCOMES
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
@@ -40,7 +42,8 @@ _CHECKS = {
     "deciles": (
         "Decile curve",
         "Held-out loss of models pretrained on each tenth of a score, at equal residues. A score "
-        "that orders data by use gives a slope; one that finds extremes gives bends at the ends.",
+        "that orders data by use gives a slope; one that finds extremes gives bends at the ends. "
+        "Tenths differ in length, complexity and sources too, and a slope may be theirs.",
     ),
     "lds": (
         "Linear datamodelling score",
@@ -77,17 +80,47 @@ def _sees(row: Mapping[str, float | None]) -> str:
     return "positive" if low > 0 else "negative"
 
 
-def decile_lines(order: pl.DataFrame) -> Iterator[str]:
-    """A sentence a score and held-out set, of `deciles.decile_order`."""
+#: A difference between tenths of less than so many times the spread between seeds is nothing.
+_SPREADS = 3
+
+
+def decile_lines(order: pl.DataFrame, traits: pl.DataFrame) -> Iterator[str]:
+    """Sentences a score and held-out set: its curve, and what else its tenths differ in.
+
+    Args:
+        order: of `deciles.decile_order`. traits: of `deciles.decile_traits`.
+    """
     for row in order.iter_rows(named=True):
-        what = {
-            "positive": "the higher it scores, the less the data teach",
-            "negative": "the higher it scores, the more the data teach",
-        }.get(_sees(row), "no order is shown")
+        what = {"positive": "it rises with the score", "negative": "it falls with the score"}
+        spread = "" if row["seeds"] is None else f" ({row['seeds']:.3f} between seeds of a tenth)"
+        flat = row["seeds"] is not None and row["range"] < _SPREADS * row["seeds"]
         yield (
-            f"Deciles of {row['score']} (held out: {row['set']}): Spearman of decile and loss "
-            f"{_span(row)}: {what}. Best tenth {row['best']}, worst {row['worst']}, "
-            f"{row['range']:.3f} nats apart."
+            f"Deciles of {row['score']}, loss of {row['set']}, {OUTCOMES[row['outcome']]}: "
+            f"{what.get(_sees(row), 'no order is shown')}, Spearman of tenth and mean loss "
+            f"{_span(row)}. Best tenth {row['best']}, worst {row['worst']}, {row['range']:.3f} "
+            f"nats apart{spread}{': nothing' if flat else ''}; {row['below_random']} of 10 tenths "
+            f"below random ({row['random']:.3f})."
+        )
+    tenths = traits.drop_nulls("decile")
+    for (score,), rows in tenths.group_by("score", maintain_order=True):
+        yield f"Tenths of {score} differ in more than the score: {'; '.join(_ranges(rows))}."
+
+
+def _ranges(tenths: pl.DataFrame) -> Iterator[str]:
+    """The least and the largest of each trait, with its tenth; of sources the widest range."""
+    shown = {
+        "mean_length": ("mean length", ".0f"),
+        "mean_low_complexity": ("low complexity", ".1%"),
+    }
+    sources = [name for name in tenths.columns if name not in {*shown, "score", "decile"}]
+    spans = tenths.select(pl.col(sources).max() - pl.col(sources).min()).row(0)
+    widest = sorted(zip(spans, sources, strict=True), reverse=True)[:2]
+    shown |= {name: (f"residues of {name}", ".1%") for span, name in widest if span > 0}
+    for name, (title, form) in shown.items():
+        low, high = tenths.sort(name, maintain_order=True)[[0, -1]].to_dicts()
+        yield (
+            f"{title} {low[name]:{form}} (tenth {low['decile']}) to {high[name]:{form}} "
+            f"(tenth {high['decile']})"
         )
 
 
@@ -99,42 +132,63 @@ def agreement_lines(
     Args:
         table: `agreement.AGREEMENT`. way: loss, parameters, curvature. damping: the run's.
     """
-    for (of, model, score), rows in table.filter(
+    known = table.filter(pl.col("spearman").is_not_null())
+    for (of,), rows in table.group_by("of", maintain_order=True):
+        yield f"{title}, {_noise(str(of), rows.row(0, named=True))}"
+    for row in own_rows(table, way, damping).iter_rows(named=True):
+        shown = "" if row["damping"] is None else f" at damping {row['damping']:g}"
+        yield (
+            f"{title}, {row['score']} against {row['of']}, gradients of {row['model']}, the run's "
+            f"own loss, parameters and curvature{shown}, by residues: {_span(row)}, {_sees(row)}."
+        )
+    for (of,), rows in known.group_by("of", maintain_order=True):
+        promised = rows.filter(pl.col("score") == PROMISED[str(of)])
+        for row in promised.sort("spearman", descending=True).head(1).iter_rows(named=True):
+            yield (
+                f"{title}, best of {promised.height} ways against {of}: "
+                f"{row['spearman']:.2f} (by {row['weights']}, {row['model']}, {row['loss']}, "
+                f"{row['parameters']}, {row['curvature']}); the best of so many stays below "
+                f"{row['best_by_chance']:.2f} by chance."
+            )
+        controls = rows.filter(pl.col("curvature").is_null())
+        strongest = controls.sort(pl.col("spearman").abs(), descending=True).head(1)
+        for row in strongest.iter_rows(named=True):
+            yield f"{title}, strongest control against {of}: {row['score']} {_span(row)}."
+
+
+def own_rows(table: pl.DataFrame, way: Mapping[str, object], damping: float) -> pl.DataFrame:
+    """The run's own way to score, by what is predicted, model and score, by residues.
+
+    Of the dampings tried, the one nearest to the run's own. Of V `target`, which foresees it, and
+    `self`, which selections go by; of a sequence itself `self` alone.
+    """
+    asked = table.filter(
         *(pl.col(name) == value for name, value in way.items()),
         pl.col("weights") == "residues",
         (pl.col("of") == "V") | (pl.col("score") == "self"),
-    ).group_by("of", "model", "score", maintain_order=True):
-        # Of the dampings tried, the one nearest to the run's own.
-        nearest = rows.sort((pl.col("damping") - damping).abs(), maintain_order=True).head(1)
-        for row in nearest.iter_rows(named=True):
-            shown = "" if row["damping"] is None else f" at damping {row['damping']:g}"
-            yield (
-                f"{title}, {score} against {of}, gradients of {model}, the run's own loss, "
-                f"parameters and curvature{shown}: {_span(row)}, {_sees(row)}."
-            )
-    controls = table.filter(pl.col("curvature").is_null() & pl.col("spearman").is_not_null())
-    for of, rows in table.filter(pl.col("spearman").is_not_null()).group_by(
-        "of", maintain_order=True
-    ):
-        best = rows.drop_nulls("curvature").sort("spearman", descending=True).head(1)
-        for row in best.iter_rows(named=True):
-            yield (
-                f"{title}, best of {rows.drop_nulls('curvature').height} ways against {of[0]}: "
-                f"{row['spearman']:.2f} ({row['score']} by {row['weights']}, {row['model']}, "
-                f"{row['loss']}, {row['parameters']}, {row['curvature']})"
-                + ("." if row["ceiling"] is None else f"; noise allows {row['ceiling']:.2f}.")
-            )
-        strongest = controls.filter(pl.col("of") == of[0]).sort(
-            pl.col("spearman").abs(), descending=True
-        )
-        for row in strongest.head(1).iter_rows(named=True):
-            yield f"{title}, strongest control against {of[0]}: {row['score']} {_span(row)}."
+    )
+    keys = ["of", "model", "score"]
+    distance = (pl.col("damping") - damping).abs().fill_null(0)
+    return asked.filter(distance == distance.min().over(keys)).unique(
+        keys, keep="first", maintain_order=True
+    )
+
+
+def _noise(of: str, row: Mapping[str, float | None]) -> str:
+    """How far a retraining's order is that of another, so that a prediction can be judged."""
+    if row["reliability"] is None or row["ceiling"] is None:
+        return f"{of}: one retraining; how noisy it is nobody knows."
+    if row["ceiling"] <= 0:
+        return f"{of}: too noisy to judge any prediction, reliability {row['reliability']:.2f}."
+    return (
+        f"{of}: two retrainings agree by {row['reliability']:.2f}, so that a perfect prediction "
+        f"would reach about {row['ceiling']:.2f}."
+    )
 
 
 def stability_lines(table: pl.DataFrame) -> Iterator[str]:
     """A sentence a score, of `stability.STABILITY`: the worst agreement of each factor."""
-    smallest = table.filter(pl.col("top") == pl.col("top").min(), pl.col("factor") != "score")
-    for (score,), rows in smallest.group_by("score", maintain_order=True):
+    for (score,), rows in least_top(table).group_by("score", maintain_order=True):
         known = rows.drop_nulls("spearman").sort("spearman")
         worst = [
             f"{row['factor']} {row['value']:g}: {row['spearman']:.2f} "
@@ -143,6 +197,11 @@ def stability_lines(table: pl.DataFrame) -> Iterator[str]:
         ]
         if worst:
             yield f"Assumption 1, {score}, least Spearman when this changes: {'; '.join(worst)}."
+
+
+def least_top(table: pl.DataFrame) -> pl.DataFrame:
+    """The rows of changed settings at the smallest share of the top."""
+    return table.filter(pl.col("top") == pl.col("top").min(), pl.col("factor") != "score")
 
 
 def render(
@@ -164,7 +223,7 @@ def render(
     frames = {name: pl.read_csv(path, infer_schema_length=None) for name, path in tables.items()}
     lines: list[str] = []
     if "deciles" in frames:
-        lines += decile_lines(frames["deciles_order"])
+        lines += decile_lines(frames["deciles_order"], frames["deciles_traits"])
     for check in ("lds", "loo"):
         if check in frames:
             lines += agreement_lines(_CHECKS[check][0], frames[check], way, damping)

@@ -10,6 +10,7 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from coresift.validate.deciles import OUTCOMES
 from coresift.validate.tables import CONTROL
 
 #: Of `weights`.
@@ -23,14 +24,14 @@ def decile_curves(table: pl.DataFrame) -> Figure:
     Args:
         table: `deciles.DECILE`.
     """
-    sets = table["set"].unique(maintain_order=True).to_list()
+    curves = table.select("set", "outcome").unique(maintain_order=True).rows()
     scores = table.drop_nulls("decile")["score"].unique(maintain_order=True).to_list()
     figure, grid = plt.subplots(
-        len(sets), max(1, len(scores)), figsize=(4 * max(1, len(scores)), 3.2 * len(sets)),
+        len(curves), max(1, len(scores)), figsize=(4 * max(1, len(scores)), 3.2 * len(curves)),
         squeeze=False, sharey="row",
     )  # fmt: skip
-    for line, set_name in zip(grid, sets, strict=True):
-        here = table.filter(pl.col("set") == set_name)
+    for line, (set_name, outcome) in zip(grid, curves, strict=True):
+        here = table.filter(pl.col("set") == set_name, pl.col("outcome") == outcome)
         control = here.filter(pl.col("score") == CONTROL)["loss"]
         for axes, score in zip(line, scores, strict=True):
             rows = here.filter(pl.col("score") == score)
@@ -44,7 +45,8 @@ def decile_curves(table: pl.DataFrame) -> Figure:
             )  # fmt: skip
             axes.axhline(control.to_numpy().mean(), color="#c46a2b", linestyle="--", label="random")
             axes.axhline(rows["unigram"][0], color="black", linestyle=":", label="letters alone")
-            axes.set(title=f"{score}, held out: {set_name}", xlabel="tenth of the score, low first")
+            axes.set_title(f"{score}; {set_name}, {OUTCOMES[outcome]}", fontsize=9)
+            axes.set_xlabel("tenth of the score, low first")
         line[0].set_ylabel("held-out loss (nats a masked place)")
         line[0].legend(fontsize=7)
     return figure

@@ -48,6 +48,28 @@ def spearman_interval(
     return float(low), float(high)
 
 
+def best_by_chance(x: np.ndarray, n_resamples: int, confidence: float, seed: int) -> float:
+    """What the largest of k Spearman correlations with one order stays below by chance.
+
+    The quantile `confidence` of the largest, over random orders: the ways that are tried are alike,
+    so they count as fewer than k.
+
+    Args:
+        x: (k, n) predictions; one that is constant correlates with nothing and is left out.
+    """
+    ranks = rankdata(x, axis=-1)
+    ranks = ranks[ranks.std(-1) > 0]
+    n = x.shape[-1]
+    if not len(ranks):
+        return float("nan")
+    orders = seeded_generator(seed, "orders").permuted(
+        np.tile(np.arange(n, dtype=np.float64), (n_resamples, 1)), axis=1
+    )
+    scaled = (ranks - ranks.mean(-1, keepdims=True)) / ranks.std(-1, keepdims=True)
+    order = (orders - orders.mean(-1, keepdims=True)) / orders.std(-1, keepdims=True)
+    return float(np.quantile((order @ scaled.T / n).max(-1), confidence))
+
+
 def partial_spearman(x: np.ndarray, y: np.ndarray, given: np.ndarray) -> float:
     """Rank correlation of x and y with a third variable's taken out, (n,) each.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field
 from coresift.influence.settings import Curvature, Influence, Loss, Parameters
 from coresift.models.settings import Preset
 from coresift.selection.names import DECILES, Budget
+from coresift.selection.settings import BudgetSetting
 from coresift.settings import Fraction, Positive, Section
 from coresift.training.settings import Optimisation
 from coresift.validate.tables import CONTROL, parameters_text
@@ -68,30 +69,34 @@ class Setting:
     """What the scores of Assumption 1 should not hang on.
 
     Attributes:
-        seed: of D_sub, base and fine-tuning. size: sequences of D_sub. width: of the base, as a
-            multiple of the preset's. epochs: of fine-tuning.
+        seed: of base and fine-tuning. draw: seed of D_sub. size: sequences of D_sub. width: of the
+            base, as a multiple of the preset's. epochs: of fine-tuning.
     """
 
     seed: int
+    draw: int
     size: int
     width: float
     epochs: float
 
     @property
     def name(self) -> str:
-        """A name for files: s42-n1000-w1-e1."""
-        return f"s{self.seed}-n{self.size}-w{self.width:g}-e{self.epochs:g}"
+        """A name for files: s42-d42-n1000-w1-e1."""
+        return f"s{self.seed}-d{self.draw}-n{self.size}-w{self.width:g}-e{self.epochs:g}"
 
 
 class Stability(Section):
     """Assumption 1: whether scores stay when what they should not hang on changes.
 
-    Each setting changes one thing of the run's own.
+    Each setting changes one thing of the run's own, but `seeds`, which change all draws.
     """
 
     sequences: int = Field(5000, ge=10, description="a seeded sample of the pool, scored each time")
+    draws: Annotated[list[Seed], Distinct] = Field(
+        [1, 2], description="other seeds of D_sub alone: base and fine-tuning as they are"
+    )
     seeds: Annotated[list[Seed], Distinct] = Field(
-        [1, 2], description="other seeds of D_sub, base and fine-tuning"
+        [1, 2], description="other seeds of D_sub, base and fine-tuning together"
     )
     sizes: Annotated[list[Annotated[float, Field(gt=0)]], Distinct] = Field(
         [0.25, 0.5], description="other sizes of D_sub, as multiples of subset.size"
@@ -119,16 +124,14 @@ class Stability(Section):
             from_scratch: whether the base is made here, and can be made in another width.
         """
         sizes = [(size, max(1, round(size * reference.size))) for size in self.sizes]
-        wanted: list[tuple[str, float, str, float]] = [
-            *(("seed", seed, "seed", seed) for seed in self.seeds),
-            *(("subset size", size, "size", count) for size, count in sizes),
-            *(("fine-tuning epochs", epochs, "epochs", epochs) for epochs in self.epochs),
-            *(("base width", width, "width", width) for width in self.widths if from_scratch),
+        wanted: list[tuple[str, float, dict[str, Any]]] = [
+            *(("subset", seed, {"draw": seed}) for seed in self.draws),
+            *(("all seeds", seed, {"seed": seed, "draw": seed}) for seed in self.seeds),
+            *(("subset size", size, {"size": count}) for size, count in sizes),
+            *(("fine-tuning epochs", epochs, {"epochs": epochs}) for epochs in self.epochs),
+            *(("base width", width, {"width": width}) for width in self.widths if from_scratch),
         ]
-        made = [
-            (factor, value, Setting(**{**vars(reference), key: changed}))
-            for factor, value, key, changed in wanted
-        ]
+        made = [(factor, value, replace(reference, **changed)) for factor, value, changed in wanted]
         return [row for row in made if row[2] != reference]
 
 
@@ -140,10 +143,10 @@ class Validate(Section):
         description="scores whose ten deciles are each pretrained on (ten coresets a score, budget "
         "and seed); [] = none",
     )
-    budget: Positive | None = Field(
+    budget: BudgetSetting | None = Field(
         None,
-        description="sequences drawn of each decile, at most a tenth of the pool; null = the "
-        "smallest of selection.budgets, in sequences if one is",
+        description="what is drawn of each decile, as selection.budgets, at most a tenth of the "
+        "pool; null = the smallest of selection.budgets, in sequences if one is",
     )
     lds: Datamodel | None = Field(
         default_factory=Datamodel, description="linear datamodelling score; null = left out"
@@ -191,7 +194,7 @@ class Validate(Section):
     def decile_budget(self, budgets: list[Budget]) -> Budget:
         """Budget of the coresets of the decile curve, given those of `selection`."""
         if self.budget is not None:
-            return Budget(self.budget)
+            return self.budget
         return min(budgets, key=lambda budget: (budget.unit != "sequences", budget.amount))
 
     def deciles(self) -> list[str]:
