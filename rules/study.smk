@@ -43,6 +43,11 @@ for round_name, models in STUDY_MODELS.items():
         input:
             [tested(name) for name in [*models, "unigram"]],
             [path for cell in STUDY_CELLS[round_name] for path in measured(*cell)],
+            [
+                path
+                for (task, _), path in IDENTITIES.items()
+                if task in CFG.study.rounds[round_name].tasks
+            ],
         localrule: True
 
 
@@ -58,6 +63,11 @@ MEASURED = [
     for cell in dict.fromkeys(c for cells in STUDY_CELLS.values() for c in cells)
     if there(measured(*cell))
 ]
+STUDY_IDENTITIES = {
+    key: path
+    for key, path in IDENTITIES.items()
+    if key[0] in {task for task, _ in MEASURED} and there([path])
+}
 CHECKED = {name: path for name, path in VALIDATION_TABLES.items() if there([path])}
 BESIDE = {
     label: f"results/{run}/study"
@@ -76,6 +86,7 @@ rule study_runs:
         sets=out("heldout/sets.parquet"),
         metrics=[measured(*cell)[0] for cell in MEASURED],
         predictions=[measured(*cell)[1] for cell in MEASURED],
+        identities=STUDY_IDENTITIES.values(),
         coresets=[out(f"coresets/{name}/coreset.parquet") for name in STUDIED],
         features=out("corpus/features.parquet"),
         pool_groups=out("corpus/groups.parquet"),
@@ -98,6 +109,9 @@ rule study_runs:
     params:
         models=[*TESTED, "unigram"],
         cells=MEASURED,
+        identities=[*STUDY_IDENTITIES],
+        seen=CFG.evaluate.identity.seen,
+        confidence=CFG.evaluate.confidence,
         coresets=STUDIED,
         validation=list(CHECKED),
         masks=MASKS,

@@ -66,6 +66,7 @@ def facts(rounds, **more):
         "way": {"loss": "unmasked", "parameters": "head", "curvature": "diag_fisher"},
         "damping": 0.1,
         "validate": {},
+        "identity": {"seen": [], "by_identity": []},
         **more,
     }
 
@@ -475,3 +476,14 @@ def test_rows_of_tasks_are_held_against_those_without_pretraining():
     page = texts(Book(runs, {"": own}), "toy")["toy.md"]
     assert "- nrc, against untrained: better random-1kr and cci-1kr." in page
     assert "- nrc, against cnn: unknown random-1kr and cci-1kr." in page  # one seed of it
+    assert "How near tests are to the pool and to train was not asked." in page
+    row = {"task": "nrc", "protocol": "own", "against": "pool", "compared": 50, "none": 0,
+           "below_50": 20, "50_to_80": 20, "above_80": 10, "seen": 5, "at": 0.95}  # fmt: skip
+    own["identity"] = {"seen": [row], "by_identity": [{"task": "nrc", "n": 10}]}
+    found = texts(Book(runs, {"": own}), "toy")
+    assert (
+        "- nrc (own): 10.0% of test (5 of the 50 examples compared) are in the" in found["toy.md"]
+    )
+    assert found["toy/by_identity.csv"] == "task,n\nnrc,10\n"
+    own["identity"]["seen"] = [{**row, "seen": 0}]
+    assert "Of no task's test more than 1% is in" in texts(Book(runs, {"": own}), "toy")["toy.md"]

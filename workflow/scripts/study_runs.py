@@ -8,6 +8,7 @@ from coresift.corpus.tables import HELD_OUT
 from coresift.dag.provenance import PACKAGE
 from coresift.files import read_json, write_json
 from coresift.heldout.masks import Masks
+from coresift.report.identity import identity_tables
 from coresift.study.facts import study_facts
 from coresift.study.gather import all_runs
 from coresift.study.tables import RUN
@@ -18,5 +19,7 @@ sets = read_table(files.sets, HELD_OUT)
 write_table(output.runs, all_runs(files, params, sets, Masks(**params.masks)), RUN)
 validation = dict(zip(params.validation, files.validation, strict=True))
 described = read_json(files.corpus), read_json(files.sources)
+seen, by_identity = identity_tables(files, params)
 facts = study_facts(params, *described, validation, PACKAGE.parents[1])
+facts["identity"] = {"seen": seen.to_dicts(), "by_identity": by_identity.to_dicts()}
 write_json(output.facts, facts)

@@ -84,22 +84,19 @@ def by_identity(
     return pl.DataFrame(rows, schema=BY_IDENTITY)
 
 
-def write_by_identity(files: Any, params: Any, out: Any) -> pl.DataFrame:
-    """Write both tables (CSV); returns the notes on what was seen (columns of `notes.NOTE`).
+def identity_tables(files: Any, params: Any) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """What of each task was seen (`SEEN`), and every row's figures by identity (`BY_IDENTITY`).
 
     Args:
         files: identities, metrics and predictions.
         params: identities, (task, against) aligned with files.identities; cells, (task, name)
             aligned with files.metrics and files.predictions; seen, bootstrap, confidence, seed.
-        out: paths seen and by_identity.
     """
     names = [(task, against) for task, against in params.identities]
     tables = [read_table(path, IDENTITY) for path in files.identities]
     identities = dict(zip(names, tables, strict=True))
     first = {task: path for (task, _), path in zip(params.cells, files.metrics, strict=True)}
     protocols = {task: read_json(first[task])["protocol"] for task, _ in names}
-    seen = seen_table(identities, protocols, params.seen)
-    write_text(out.seen, seen.write_csv())
     rows = by_identity(
         identities,
         params.cells,
@@ -109,6 +106,17 @@ def write_by_identity(files: Any, params: Any, out: Any) -> pl.DataFrame:
         params.confidence,
         params.seed,
     )
+    return seen_table(identities, protocols, params.seen), rows
+
+
+def write_by_identity(files: Any, params: Any, out: Any) -> pl.DataFrame:
+    """Write both tables (CSV); returns the notes on what was seen (columns of `notes.NOTE`).
+
+    Args:
+        files, params: of `identity_tables`. out: paths seen and by_identity.
+    """
+    seen, rows = identity_tables(files, params)
+    write_text(out.seen, seen.write_csv())
     write_text(out.by_identity, rows.write_csv())
     return seen_notes(seen)
 

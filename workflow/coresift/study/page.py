@@ -13,6 +13,8 @@ import polars as pl
 
 from coresift.report.controls import row_of
 from coresift.report.markup import as_text, to_markdown
+from coresift.report.seen import SHARE, leakage
+from coresift.report.tables import SEEN
 from coresift.report.verdict import gains, resolution
 from coresift.study.book import ABLATIONS, FINAL, SCREEN, Book, by_budget, by_selection, title_of
 from coresift.study.cells import HELD_OUT
@@ -539,8 +541,24 @@ def task_lines(book: Book) -> Iterator[str]:
             own = book.comparisons.filter(pl.col("round") == part, ~HELD_OUT)
             yield from (f"- {line}" for line in gains(own.drop("round")))
             yield from _against_floors(own)
-    if not found:
+    if found:
+        yield from _seen(book)
+    else:
         yield "Not run."
+
+
+def _seen(book: Book) -> Iterator[str]:
+    """What of the tasks' tests was in the pool or in train."""
+    tables = book.own["identity"]
+    if not tables["seen"]:
+        yield "- How near tests are to the pool and to train was not asked."
+        return
+    seen = pl.DataFrame(tables["seen"], schema=SEEN)
+    lines = leakage(seen)
+    yield from (f"- {line}" for line in lines)
+    if not lines:
+        yield f"- Of no task's test more than {SHARE:.0%} is in the pool or in its own train split."
+    yield "- Figures by identity to the pool and to train: by_identity.csv, seen.csv."
 
 
 def _against_floors(comparisons: pl.DataFrame) -> Iterator[str]:

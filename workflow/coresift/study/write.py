@@ -89,7 +89,7 @@ def texts(book: Book, name: str) -> dict[str, str]:
     for title, table in tables.items():
         found[f"{name}/{title}.csv"] = table.write_csv()
         found[f"{name}/{title}.md"] = to_markdown(as_text(table))
-    for check, rows in book.own["validate"].items():
+    for check, rows in {**book.own["validate"], **book.own["identity"]}.items():
         found[f"{name}/{check}.csv"] = pl.DataFrame(rows, infer_schema_length=None).write_csv()
     return found
 
