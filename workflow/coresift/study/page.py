@@ -463,7 +463,7 @@ def ablation_lines(book: Book) -> Iterator[str]:
             "outcome": title_of(row["task"]),
             "selection": row["selection"],
             "gain over random": row["gain"],
-            "p, adjusted": row["p_adjusted"],
+            "p_adjusted": row["p_adjusted"],
             "mark": row["mark"],
             "seeds": row["seeds"],
         }
