@@ -68,7 +68,18 @@ STUDY_IDENTITIES = {
     for key, path in IDENTITIES.items()
     if key[0] in {task for task, _ in MEASURED} and there([path])
 }
-CHECKED = {name: path for name, path in VALIDATION_TABLES.items() if there([path])}
+#: Tables of the checks that are there, each with all of its own.
+CHECKED = {
+    name: path
+    for name, path in VALIDATION_TABLES.items()
+    if there(
+        [
+            other
+            for part, other in VALIDATION_TABLES.items()
+            if part.split("_")[0] == name.split("_")[0]
+        ]
+    )
+}
 BESIDE = {
     label: f"results/{run}/study"
     for label, run in CFG.study.beside.items()

@@ -57,9 +57,11 @@ def test_weights_are_repeated_rows_and_a_group_may_be_absent():
         drawn = np.repeat(np.arange(30), count)
         size, loss = held_out.n_masked[drawn], held_out.loss[drawn]
         codes = held_out.groups["source"][drawn]
-        present = [g for g in range(3) if (codes == g).any()]
-        assert len(present) == (2 if r == 0 else 3)
-        macro = [np.average(loss[codes == g], 0, size[codes == g]) for g in present]
+        macro = [np.average(loss[codes == g], 0, size[codes == g]) for g in range(3) if g in codes]
+        if r == 0:  # as in the whole set: a mean over two groups is another figure
+            own = held_out.groups["source"] == 1
+            macro.append(np.average(held_out.loss[own], 0, held_out.n_masked[own]))
+        assert len(macro) == 3
         np.testing.assert_allclose(figures["loss"][r], np.average(loss, 0, size))
         np.testing.assert_allclose(figures["macro_source"][r], np.mean(macro, 0))
         accuracy = np.average(held_out.accuracy[drawn], 0, size)
@@ -98,6 +100,19 @@ def test_clusters_are_drawn_whole():
     )
     one, many = (resampled(part, 500, seed=2)["loss"] for part in (single, copied))
     np.testing.assert_allclose(many, one, rtol=1e-12)
+
+
+def test_a_group_of_few_clusters_that_is_not_drawn_adds_no_scatter():
+    """Where two models differ by a constant on a group, no resample says otherwise."""
+    held_out = rows(120, 2)
+    groups = np.repeat([0, 1, 2], [100, 15, 5])
+    held_out.loss[:, 1] = held_out.loss[:, 0] + 0.3 * (groups == 2)
+    few = replace(
+        held_out, groups={"source": groups}, units=np.where(groups == 2, 115, np.arange(120))
+    )
+    values = resampled(few, 300, seed=1)["macro_source"]
+    assert (np.concatenate([*resample_counts(few.units, 300, 1)])[:, -1] == 0).any()
+    np.testing.assert_allclose(values[:, 1] - values[:, 0], 0.1, rtol=1e-9)
 
 
 def test_a_model_without_losses_leaves_the_others_as_they_are():

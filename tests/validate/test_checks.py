@@ -1,5 +1,8 @@
 """What is drawn, the decile curve, stability, settings and the page, on made-up numbers."""
 
+import runpy
+from types import SimpleNamespace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -11,7 +14,7 @@ from coresift.report.plots import save
 from coresift.selection.names import Budget
 from coresift.tables import write_table
 from coresift.validate.agreement import AGREEMENT, Intervals
-from coresift.validate.deciles import decile_order, decile_table, decile_traits
+from coresift.validate.deciles import decile_order, decile_table
 from coresift.validate.page import agreement_lines, decile_lines, render, stability_lines
 from coresift.validate.plots import agreement, decile_curves, stability
 from coresift.validate.settings import Setting, Stability, Validate, own_way
@@ -88,8 +91,16 @@ def test_the_decile_curve_of_a_score_that_orders_data(tmp_path, slope, says):
     assert found["below_random"] == (3 if slope > 0 else 10)
     (line,) = decile_lines(order, pl.DataFrame(schema={"score": pl.String, "decile": pl.Int32}))
     assert f"Deciles of influence, loss of pool, as the set: it {says} with the score" in line
-    assert "0.900 nats apart (0.007 between seeds of a tenth); " in line
+    assert "0.900 nats apart (0.007 between seeds of a tenth; p of alike tenths " in line
+    assert found["p"] < 1e-10
     assert line.endswith(f"; {found['below_random']} of 10 tenths below random (1.300).")
+    noise = pl.Series(np.random.default_rng(2).normal(1, 0.1, table.height))
+    alike = decile_order(table.with_columns(loss=noise), HOW)
+    assert alike["p"][0] > 0.05
+    (line,) = decile_lines(alike, pl.DataFrame(schema={"score": pl.String, "decile": pl.Int32}))
+    assert "as the set: tenths differ by no more than seeds do, Spearman" in line
+    one = decile_order(table.filter(pl.col("seed") == 0), HOW)
+    assert one.select("p", "alike", "seeds").row(0) == (None, None, None)
     for path in ("1.svg", "2.svg"):
         save(decile_curves(table), tmp_path / path)
     assert (tmp_path / "1.svg").read_bytes() == (tmp_path / "2.svg").read_bytes()
@@ -115,29 +126,62 @@ def test_seeds_of_a_tenth_are_no_evidence_of_an_order():
     assert set(order["models"]) == {50}
 
 
-def test_what_the_tenths_differ_in():
+def traits_of(tmp_path, root, monkeypatch):
+    """The tables of rule validate_deciles, by its script, of a pool whose score is the length."""
     n = 100
+    ids = pl.Series([f"{i:032x}" for i in range(n)])
     pool = pl.DataFrame(
         {
+            "seq_id": ids,
             "length": np.arange(1, n + 1),
             "low_complexity": np.linspace(0, 1, n),
-            "source": ["a"] * 95 + ["b"] * 5,
+            "source": ["score"] * 95 + ["b"] * 5,  # a file may be called as a column is
+            "cluster": ids,
         }
     )
-    places = np.arange(n)
-    coresets = {f"decile_{k}.residue-9-s{s}": places // 10 == k for k in range(10) for s in (0, 1)}
-    coresets |= {f"random-9-s{s}": places % 10 == s for s in (0, 1)}
-    table = decile_traits(pool, coresets, ["residue"], "9", [0, 1])
-    assert table.columns == ["score", "decile", "mean_length", "mean_low_complexity", "a", "b"]
+    pool.select("seq_id", "length", "low_complexity").write_parquet(tmp_path / "features")
+    pool.select("seq_id", "source", "cluster").write_parquet(tmp_path / "pool_groups")
+    paths = decile_losses(tmp_path, 0.1)
+    unigram = paths.pop("unigram")
+    for name in paths:
+        tenth, seed = int(name[7]) if name.startswith("decile") else None, int(name[-1])
+        own = pool[seed::10] if tenth is None else pool[10 * tenth : 10 * tenth + 10]
+        own.select("seq_id").write_parquet(tmp_path / f"{name}.coreset")
+    job = SimpleNamespace(
+        log=["log"],
+        input=SimpleNamespace(
+            losses=[*paths.values()], unigram=unigram, groups=tmp_path / "groups",
+            coresets=[tmp_path / f"{name}.coreset" for name in paths],
+            features=tmp_path / "features", pool_groups=tmp_path / "pool_groups",
+        ),
+        params=SimpleNamespace(
+            names=[*paths], scores=["influence"], budget="9", seeds=[0, 1], seed=1,
+            intervals={"n_resamples": 100, "confidence": 0.95},
+        ),
+        output=SimpleNamespace(
+            **{name: tmp_path / f"{name}.csv" for name in ("table", "order", "traits")},
+            plot=tmp_path / "plot.svg",
+        ),
+    )  # fmt: skip
+    monkeypatch.setattr("coresift.dag.logs.start", lambda log: None)
+    runpy.run_path(str(root / "workflow/scripts/validate_deciles.py"), {"snakemake": job})
+    return pl.read_csv(tmp_path / "order.csv"), pl.read_csv(tmp_path / "traits.csv")
+
+
+def test_what_the_tenths_differ_in(tmp_path, root, monkeypatch):
+    order, table = traits_of(tmp_path, root, monkeypatch)
+    assert order["spearman"].to_list() == [pytest.approx(1)]
+    heads = ["score", "decile", "mean_length", "mean_low_complexity"]
+    assert table.columns == [*heads, "residues_of_b", "residues_of_score"]
     last = table.filter(pl.col("decile") == 9).row(0, named=True)
-    assert (last["mean_length"], last["b"]) == (95.5, pytest.approx(490 / 955))
+    assert (last["mean_length"], last["residues_of_b"]) == (95.5, pytest.approx(490 / 955))
     assert table["score"].to_list()[-1] == "random"
     assert table["mean_length"][-1] == pytest.approx((46 + 47) / 2)
-    (line,) = decile_lines(pl.DataFrame(), table)
+    (line,) = decile_lines(order.clear(), table)
     assert line == (
-        "Tenths of residue differ in more than the score: mean length 6 (tenth 0) to 96 (tenth 9); "
-        "low complexity 4.5% (tenth 0) to 95.5% (tenth 9); residues of b 0.0% (tenth 0) to 51.3% "
-        "(tenth 9); residues of a 48.7% (tenth 9) to 100.0% (tenth 8)."
+        "Tenths of influence differ in more than the score: mean length 6 (tenth 0) to 96 "
+        "(tenth 9); low complexity 4.5% (tenth 0) to 95.5% (tenth 9); residues of score 48.7% "
+        "(tenth 9) to 100.0% (tenth 8); residues of b 0.0% (tenth 0) to 51.3% (tenth 9)."
     )
 
 
@@ -230,6 +274,15 @@ def test_sentences_of_an_agreement():
         "many stays below 0.30 by chance.",
         "strongest control against V: length -0.30 [-0.50, -0.10].",
     ]
+
+
+def test_the_page_of_ways_without_damping(tmp_path):
+    rows = agreement_rows().filter(pl.col("damping").is_null())
+    (tmp_path / "lds.csv").write_text(rows.write_csv())
+    save(agreement(rows), tmp_path / "lds.svg")
+    way = {"loss": "masked", "parameters": "head", "curvature": "identity"}
+    page = render("r", 0.95, way, 0.1, {"lds": tmp_path / "lds.csv"}, {"lds": tmp_path / "lds.svg"})
+    assert "curvature, by residues: 0.50 [0.30, 0.70], positive." in page
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,18 @@ def test_what_the_target_plans(project):
     }
 
 
+def test_a_base_of_more_than_the_subset_is_made_again_only_where_it_is_another(project):
+    config = validate_config()
+    size = config["subset"]["size"]
+    config["base"] = {**config.get("base", {}), "size": size + 10}
+    config["validate"] |= {"scores": [], "lds": None, "loo": None}
+    config["validate"]["stability"] |= {"sizes": [0.5, (size + 11) / size], "epochs": []}
+    planned = counts(project.run(config, "-n", "validate"))
+    # Another seed, a width, a D_sub larger than what the base is of; no draw, no smaller one.
+    assert (planned["base"], planned["validate_base"], planned["validate_subset"]) == (1, 3, 5)
+    assert planned["validate_scores"] == 6
+
+
 def test_what_is_left_out_is_not_planned(project):
     config = validate_config()
     config["validate"] |= {"scores": [], "stability": None, "loo": None, "models": ["pool"]}

@@ -19,7 +19,7 @@ sets = read_table(files.sets, HELD_OUT)
 write_table(output.runs, all_runs(files, params, sets, Masks(**params.masks)), RUN)
 validation = dict(zip(params.validation, files.validation, strict=True))
 described = read_json(files.corpus), read_json(files.sources)
-seen, by_identity = identity_tables(files, params)
-facts = study_facts(params, *described, validation, PACKAGE.parents[1])
-facts["identity"] = {"seen": seen.to_dicts(), "by_identity": by_identity.to_dicts()}
+facts = study_facts(
+    params, *described, validation, identity_tables(files, params), PACKAGE.parents[1]
+)
 write_json(output.facts, facts)

@@ -6,10 +6,9 @@ start(snakemake.log[0])
 
 from coresift.files import write_text
 from coresift.report.plots import save
-from coresift.selection.diagnostics import taken
 from coresift.tables import read_columns
 from coresift.validate.agreement import Intervals
-from coresift.validate.deciles import SOURCE, decile_order, decile_table, decile_traits
+from coresift.validate.deciles import decile_order, decile_table, decile_traits
 from coresift.validate.plots import decile_curves
 
 files, params = snakemake.input, snakemake.params
@@ -22,15 +21,12 @@ table = decile_table(
     params.seeds,
 )
 order = decile_order(table, Intervals(**params.intervals, seed=params.seed))
-features = read_columns(files.features, ["seq_id", "length", "low_complexity"])
-sources = read_columns(files.pool_groups, ["seq_id", SOURCE])
-pool = features.join(sources, on="seq_id", how="left", maintain_order="left")
 coresets = {
-    name: read_columns(path, ["seq_id"])
+    name: read_columns(path, ["seq_id"])["seq_id"]
     for name, path in zip(params.names, files.coresets, strict=True)
 }
 traits = decile_traits(
-    pool, taken(pool["seq_id"], coresets), params.scores, params.budget, params.seeds
+    coresets, files.features, files.pool_groups, params.scores, params.budget, params.seeds
 )
 write_text(snakemake.output.traits, traits.write_csv())
 write_text(snakemake.output.table, table.write_csv())

@@ -135,7 +135,8 @@ def summarise(held_out: HeldOut, weights: np.ndarray | None = None) -> dict[str,
 
     `loss` and `accuracy` are as the pool: means over masked places, so a sequence counts by its
     residues. `macro_{grouping}` is the unweighted mean over the groups of the grouping of the mean
-    loss over a group's masked places; in a resample, over the groups that are in it.
+    loss over a group's masked places. A group that a resample has nothing of counts as it is in the
+    set: a mean over other groups would be another figure.
 
     Args:
         weights: (R, n) how often each sequence counts, the same for every model, so differences of
@@ -146,15 +147,13 @@ def summarise(held_out: HeldOut, weights: np.ndarray | None = None) -> dict[str,
     total = counted.sum(1, keepdims=True)
     figures = {"loss": counted @ held_out.loss / total}
     for name, codes in held_out.groups.items():
-        means, present = 0.0, 0.0
+        means = []
         for code in range(codes.max() + 1):
             rows = codes == code
-            part = counted[:, rows]
-            size = part.sum(1, keepdims=True)
-            means = means + part @ held_out.loss[rows] / np.where(size > 0, size, 1)
-            present = present + (size > 0)
-        with np.errstate(invalid="ignore"):
-            figures[f"macro_{name}"] = means / present
+            part, whole = counted[:, rows], held_out.n_masked[rows]
+            part = np.where(part.any(1, keepdims=True), part, whole)
+            means.append(part @ held_out.loss[rows] / part.sum(1, keepdims=True))
+        figures[f"macro_{name}"] = np.mean(means, axis=0)
     figures["accuracy"] = counted @ held_out.accuracy / total
     return figures
 

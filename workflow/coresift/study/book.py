@@ -147,11 +147,10 @@ class Book:
         Where a round was trained otherwise, such as at equal epochs, it is no such change.
         """
         planned = self.rounds.get(ABLATIONS)
-        found = {
-            label: cells_of(of_round(self.figures(label), part))
-            for label, _, part in self.ablated
-            if planned and (part.budgets, part.seeds) == (planned.budgets, planned.seeds)
-        }
+        found: dict[str, list[Cell]] = {}
+        for label, _, part in self.ablated:
+            if planned and (part.budgets, part.seeds) == (planned.budgets, planned.seeds):
+                found.setdefault(label, []).extend(cells_of(of_round(self.figures(label), part)))
         return changes(found, self.level)
 
     def cells(self, part: str) -> list[Cell]:

@@ -51,6 +51,7 @@ def study_facts(
     summary: Mapping[str, Any],
     sources: Mapping[str, Any],
     validation: Mapping[str, str],
+    identity: tuple[pl.DataFrame, pl.DataFrame],
     root: str | Path,
 ) -> dict[str, Any]:
     """Everything that the page says of a run and its models do not.
@@ -59,8 +60,10 @@ def study_facts(
         params: config (plain data), benchmarks (files by rule), way, damping.
         summary: corpus/summary.json. sources: corpus/sources.json.
         validation: tables of the checks that have been made, by name (CSV).
+        identity: of `report.identity.identity_tables`, of the tasks.
         root: of the repository.
     """
+    seen, by_identity = identity
     return {
         "config": params.config,
         "rounds": list(params.config["study"]["rounds"]),  # in their order, which JSON may lose
@@ -75,4 +78,5 @@ def study_facts(
             name: pl.read_csv(path, infer_schema_length=None).to_dicts()
             for name, path in validation.items()
         },
+        "identity": {"seen": seen.to_dicts(), "by_identity": by_identity.to_dicts()},
     }

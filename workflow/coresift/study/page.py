@@ -549,16 +549,24 @@ def task_lines(book: Book) -> Iterator[str]:
 
 def _seen(book: Book) -> Iterator[str]:
     """What of the tasks' tests was in the pool or in train."""
-    tables = book.own["identity"]
-    if not tables["seen"]:
-        yield "- How near tests are to the pool and to train was not asked."
-        return
-    seen = pl.DataFrame(tables["seen"], schema=SEEN)
-    lines = leakage(seen)
-    yield from (f"- {line}" for line in lines)
-    if not lines:
-        yield f"- Of no task's test more than {SHARE:.0%} is in the pool or in its own train split."
-    yield "- Figures by identity to the pool and to train: by_identity.csv, seen.csv."
+    seen = pl.DataFrame(book.own["identity"]["seen"], schema=SEEN)
+    yield from (f"- {line}" for line in leakage(seen))
+    clear = seen.filter(pl.col("seen") <= SHARE * pl.col("compared"))
+    if clear.height:
+        pairs = clear.select(pl.format("{} ({})", "task", "against")).to_series().to_list()
+        yield f"- No more than {SHARE:.0%} of the tests of {_listed(pairs)} was seen there."
+    compared = set(seen.select("task", "against").rows())
+    tasks = {task for part in book.started for task in book.rounds[part].tasks}
+    missing = [
+        f"{task} ({against})"
+        for task in sorted(tasks)
+        for against in ("pool", "train")
+        if (task, against) not in compared
+    ]
+    if missing:
+        yield f"- How near tests are was not compared: {_listed(missing)}."
+    if seen.height:
+        yield "- Figures by identity to the pool and to train: by_identity.csv, seen.csv."
 
 
 def _against_floors(comparisons: pl.DataFrame) -> Iterator[str]:
@@ -613,8 +621,8 @@ def limit_lines(book: Book) -> Iterator[str]:
         )
     if facts["config"]["corpus"]["cluster"]:
         yield (
-            "- Held-out sequences are resampled by cluster; of a group with few clusters the "
-            "intervals are too narrow all the same."
+            "- Held-out sequences are resampled by cluster; of a group with few clusters little "
+            "is known, whatever the interval of the mean over groups."
         )
     elif facts["config"]["heldout"]["by"] not in (None, "hash"):
         yield (
@@ -649,6 +657,10 @@ def file_lines(book: Book, name: str) -> Iterator[str]:
         "decisions.csv": "the rule of README.md, applied",
         "learnt.csv": "loss by group and budget",
         "traits.csv": "length, low complexity and what controls have, by selection",
+        "changes.csv": "ablations against the selection without the change",
+        "by_identity.csv": "tasks by how near test examples are to the pool and to train",
+        "seen.csv": "test examples of tasks that are in the pool or in train",
+        **{f"{name}.csv": "of the validation" for name in book.own["validate"]},
     }.items():
         yield f"- [{path}]({name}/{path}): {what}"
     for plot, title in plots_of(book).items():

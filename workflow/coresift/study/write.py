@@ -12,12 +12,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from coresift.files import read_json, write_json, write_text
 from coresift.report.controls import UNIGRAM
 from coresift.report.markup import as_text, to_markdown
 from coresift.report.plots import save
+from coresift.report.tables import BY_IDENTITY, SEEN
 from coresift.study.book import Book
 from coresift.study.cells import HELD_OUT
 from coresift.study.page import page, plots_of
@@ -28,6 +30,9 @@ from coresift.validate.agreement import AGREEMENT
 from coresift.validate.deciles import DECILE
 from coresift.validate.plots import agreement, decile_curves, stability
 from coresift.validate.stability import SCORES, STABILITY
+
+#: Of `facts["identity"]`.
+IDENTITY_TABLES = {"seen": SEEN, "by_identity": BY_IDENTITY}
 
 
 def read_book(folder: str | Path) -> Book:
@@ -50,8 +55,15 @@ def joined(parts: Mapping[str, tuple[pl.DataFrame, Mapping[str, Any]]]) -> Book:
         ValueError: a variant was tested on other held-out sequences or masks: letter frequencies
             have another loss there.
     """
+    own = _letters(parts[""][0])
     for name, (table, _) in parts.items():
-        if not _letters(table).equals(_letters(parts[""][0])):
+        found = _letters(table)
+        keys = [column for column in own.columns if column != "value"]
+        # A sum's last bits hang on how many models were summed beside it.
+        if not (
+            found.select(keys).equals(own.select(keys))
+            and np.allclose(found["value"], own["value"], rtol=1e-9)
+        ):
             raise ValueError(
                 f"study.beside.{name}: other held-out sequences or masks than the study's own, so "
                 "that no model of it can be compared; make it with the same corpus, seed and code"
@@ -89,8 +101,11 @@ def texts(book: Book, name: str) -> dict[str, str]:
     for title, table in tables.items():
         found[f"{name}/{title}.csv"] = table.write_csv()
         found[f"{name}/{title}.md"] = to_markdown(as_text(table))
-    for check, rows in {**book.own["validate"], **book.own["identity"]}.items():
+    for check, rows in book.own["validate"].items():
         found[f"{name}/{check}.csv"] = pl.DataFrame(rows, infer_schema_length=None).write_csv()
+    for table_name, schema in IDENTITY_TABLES.items():
+        rows = book.own["identity"][table_name]
+        found[f"{name}/{table_name}.csv"] = pl.DataFrame(rows, schema=dict(schema)).write_csv()
     return found
 
 

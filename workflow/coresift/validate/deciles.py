@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from scipy.stats import f_oneway
 
 from coresift.heldout.summary import read_held_out, summarise
 from coresift.selection.names import DECILES, coreset_name
-from coresift.tables import Schema
+from coresift.tables import Schema, scan_near
 from coresift.validate.agreement import Intervals
 from coresift.validate.ranks import between_repeats, spearman, spearman_interval
 from coresift.validate.tables import CONTROL
@@ -19,6 +20,8 @@ from coresift.validate.tables import CONTROL
 UNIGRAM = "unigram"
 #: The grouping by file of the corpus, which every pool has.
 SOURCE = "source"
+#: Head of the columns of `decile_traits` that have a source each.
+RESIDUES_OF = "residues_of_"
 
 #: The primary outcome, and the second: the unweighted mean over the files of the corpus.
 OUTCOMES = {"loss": "as the set", "macro_source": "mean over sources"}
@@ -83,8 +86,9 @@ def decile_order(table: pl.DataFrame, how: Intervals) -> pl.DataFrame:
     Returns:
         Columns set, outcome, score, models, spearman, low, high, best, worst (decile, by mean over
         seeds), range (nats between them), seeds (standard deviation between seeds of one decile,
-        pooled; null with one seed), random (its mean loss), below_random (tenths whose mean is),
-        unigram.
+        pooled), p (that the tenths are alike: one-way analysis of variance) and alike (p above the
+        level), all three null with one seed; random (its mean loss), below_random (tenths whose
+        mean is), unigram.
     """
     rows = []
     keys = ["set", "outcome", "score"]
@@ -98,6 +102,7 @@ def decile_order(table: pl.DataFrame, how: Intervals) -> pl.DataFrame:
         x, curve = np.arange(len(DECILES), dtype=np.float64), by_decile.mean(1)
         low, high = spearman_interval(x, curve, how.n_resamples, how.confidence, how.seed)
         level = float(random[set_name, outcome])
+        p = float(f_oneway(*by_decile).pvalue) if by_decile.shape[1] > 1 else None
         rows.append(
             {
                 **{"set": set_name, "outcome": outcome, "score": score, "models": part.height},
@@ -105,6 +110,7 @@ def decile_order(table: pl.DataFrame, how: Intervals) -> pl.DataFrame:
                 **{"best": int(curve.argmin()), "worst": int(curve.argmax())},
                 "range": float(np.ptp(curve)),
                 "seeds": between_repeats(by_decile.T),
+                **{"p": p, "alike": None if p is None else p > 1 - how.confidence},
                 **{"random": level, "below_random": int((curve < level).sum())},
                 "unigram": part["unigram"][0],
             }
@@ -117,38 +123,50 @@ def _means(table: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
 
 
 def decile_traits(
-    pool: pl.DataFrame,
-    coresets: Mapping[str, np.ndarray],
+    coresets: Mapping[str, pl.Series],
+    features: str | Path,
+    groups: str | Path,
     scores: Sequence[str],
     budget: str,
     seeds: Sequence[int],
 ) -> pl.DataFrame:
     """What else the tenths differ in: a curve may be one of length, low complexity or sources.
 
+    Memory is that of the coresets, not of the pool.
+
     Args:
-        pool: columns length, low_complexity, source, one row a sequence.
-        coresets: (n,) bool over the rows of `pool`, of each coreset of `Validate.deciles`.
-        budget: as names have it.
+        coresets: seq_ids of each coreset of `Validate.deciles`, by name.
+        features: columns seq_id, length, low_complexity. groups: seq_id, source; of all of the
+            pool, in seq_id order. budget: as names have it.
 
     Returns:
         Columns score, decile (null for the random control), mean_length, mean_low_complexity, and
-        a column a source: its share of the residues. Means over seeds.
+        `RESIDUES_OF` and its name for each source: its share of the residues. Means over seeds.
     """
-    length = pool["length"].to_numpy().astype(np.float64)
-    low_complexity = pool["low_complexity"].to_numpy()
-    sources = pool[SOURCE].fill_null("none")
-    names = sources.unique().sort().to_list()
-    of_source = np.stack([(sources == name).to_numpy() for name in names])
+    known = _rows_of(pl.concat(coresets.values()).unique(), features, groups)
+    sources = known["source"].drop_nulls().unique().sort().to_list()
 
-    def one(mask: np.ndarray) -> list[float]:
-        shares = of_source[:, mask] @ length[mask] / length[mask].sum()
-        return [length[mask].mean(), low_complexity[mask].mean(), *shares]
+    def one(seq_ids: pl.Series) -> np.ndarray:
+        rows = known.join(seq_ids.to_frame("seq_id"), on="seq_id", maintain_order="right")
+        residues = rows["length"].to_numpy().astype(np.float64)
+        of_source = [residues[(rows["source"] == name).fill_null(False)].sum() for name in sources]
+        means = [residues.mean(), rows["low_complexity"].mean()]
+        return np.array([*means, *np.divide(of_source, residues.sum())], np.float64)
 
     rows = []
     drawn = [(score, k, f"{name}.{score}") for score in scores for name, k in DECILES.items()]
     for score, tenth, selection in [*drawn, (CONTROL, None, CONTROL)]:
-        masks = [coresets[coreset_name(selection, budget, seed)] for seed in seeds]
-        rows.append((score, tenth, *np.mean([one(mask) for mask in masks], axis=0).tolist()))
-    columns = ["mean_length", "mean_low_complexity", *names]
+        values = [one(coresets[coreset_name(selection, budget, seed)]) for seed in seeds]
+        rows.append((score, tenth, *np.mean(values, axis=0).tolist()))
+    columns = ["mean_length", "mean_low_complexity", *(RESIDUES_OF + name for name in sources)]
     schema = {"score": pl.String, "decile": pl.Int32, **dict.fromkeys(columns, pl.Float64)}
     return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def _rows_of(seq_ids: pl.Series, features: str | Path, groups: str | Path) -> pl.DataFrame:
+    """Columns seq_id, length, low_complexity, source of some sequences of the pool."""
+    rows = seq_ids.to_frame("seq_id").lazy()
+    for path, columns in ((features, ["length", "low_complexity"]), (groups, [SOURCE])):
+        found = scan_near(path, seq_ids).filter(pl.col("seq_id").is_in(seq_ids.implode()))
+        rows = rows.join(found.select("seq_id", *columns), on="seq_id", how="left")
+    return rows.collect()

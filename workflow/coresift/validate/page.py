@@ -9,8 +9,8 @@ import polars as pl
 from jinja2 import Environment
 
 from coresift.report.html import html_svg, html_table
-from coresift.validate.agreement import PROMISED
-from coresift.validate.deciles import OUTCOMES
+from coresift.validate.agreement import AGREEMENT, PROMISED
+from coresift.validate.deciles import OUTCOMES, RESIDUES_OF
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
@@ -80,10 +80,6 @@ def _sees(row: Mapping[str, float | None]) -> str:
     return "positive" if low > 0 else "negative"
 
 
-#: A difference between tenths of less than so many times the spread between seeds is nothing.
-_SPREADS = 3
-
-
 def decile_lines(order: pl.DataFrame, traits: pl.DataFrame) -> Iterator[str]:
     """Sentences a score and held-out set: its curve, and what else its tenths differ in.
 
@@ -92,14 +88,19 @@ def decile_lines(order: pl.DataFrame, traits: pl.DataFrame) -> Iterator[str]:
     """
     for row in order.iter_rows(named=True):
         what = {"positive": "it rises with the score", "negative": "it falls with the score"}
-        spread = "" if row["seeds"] is None else f" ({row['seeds']:.3f} between seeds of a tenth)"
-        flat = row["seeds"] is not None and row["range"] < _SPREADS * row["seeds"]
+        seen = what.get(_sees(row), "no order is shown")
+        if row["alike"]:
+            seen = "tenths differ by no more than seeds do"
+        spread = (
+            ""
+            if row["seeds"] is None
+            else f" ({row['seeds']:.3f} between seeds of a tenth; p of alike tenths {row['p']:.2g})"
+        )
         yield (
-            f"Deciles of {row['score']}, loss of {row['set']}, {OUTCOMES[row['outcome']]}: "
-            f"{what.get(_sees(row), 'no order is shown')}, Spearman of tenth and mean loss "
-            f"{_span(row)}. Best tenth {row['best']}, worst {row['worst']}, {row['range']:.3f} "
-            f"nats apart{spread}{': nothing' if flat else ''}; {row['below_random']} of 10 tenths "
-            f"below random ({row['random']:.3f})."
+            f"Deciles of {row['score']}, loss of {row['set']}, {OUTCOMES[row['outcome']]}: {seen}, "
+            f"Spearman of tenth and mean loss {_span(row)}. Best tenth {row['best']}, worst "
+            f"{row['worst']}, {row['range']:.3f} nats apart{spread}; {row['below_random']} of 10 "
+            f"tenths below random ({row['random']:.3f})."
         )
     tenths = traits.drop_nulls("decile")
     for (score,), rows in tenths.group_by("score", maintain_order=True):
@@ -112,10 +113,14 @@ def _ranges(tenths: pl.DataFrame) -> Iterator[str]:
         "mean_length": ("mean length", ".0f"),
         "mean_low_complexity": ("low complexity", ".1%"),
     }
-    sources = [name for name in tenths.columns if name not in {*shown, "score", "decile"}]
+    sources = [name for name in tenths.columns if name.startswith(RESIDUES_OF)]
     spans = tenths.select(pl.col(sources).max() - pl.col(sources).min()).row(0)
     widest = sorted(zip(spans, sources, strict=True), reverse=True)[:2]
-    shown |= {name: (f"residues of {name}", ".1%") for span, name in widest if span > 0}
+    shown |= {
+        name: (f"residues of {name.removeprefix(RESIDUES_OF)}", ".1%")
+        for span, name in widest
+        if span > 0
+    }
     for name, (title, form) in shown.items():
         low, high = tenths.sort(name, maintain_order=True)[[0, -1]].to_dicts()
         yield (
@@ -217,10 +222,17 @@ def render(
     Args:
         way: the run's own loss, parameters and curvature, as columns of `tables.WAY` name them.
         damping: the run's own.
-        tables: CSV by check, and `{check}_noise` or `{check}_order` where there is one.
+        tables: CSV by check, and `{check}_noise`, `_order` or `_traits` where there is one.
         plots: SVG by check.
     """
-    frames = {name: pl.read_csv(path, infer_schema_length=None) for name, path in tables.items()}
+    frames = {
+        name: pl.read_csv(
+            path,
+            infer_schema_length=None,
+            schema_overrides=dict(AGREEMENT) if name in ("lds", "loo") else None,
+        )
+        for name, path in tables.items()
+    }
     lines: list[str] = []
     if "deciles" in frames:
         lines += decile_lines(frames["deciles_order"], frames["deciles_traits"])
