@@ -202,7 +202,7 @@ def test_loads_count_every_token_once():
 
 
 def test_hours_are_operations_times_seconds():
-    config = make_config()
+    config = make_config(influence={"loss": "unmasked"})
     corpus = Corpus.given(1000, 98)
     rates = [
         Rate(model=w.model, path=w.path, precision=w.precision, threads=w.threads,
@@ -272,11 +272,12 @@ def test_embeddings_cost_a_forward_pass_where_a_selection_reads_them():
     assert "embeddings" not in stages("random", "cci")
     found = stages("random", "d2")
     assert found["embeddings"].jobs == 4
-    assert 0.3 < found["embeddings"].hours / found["score"].hours < 1.01
+    assert 0.3 < found["embeddings"].hours / found["score"].hours < 1.05
 
 
 def test_variants_share_a_pass_and_kinds_of_sums_do_not():
-    influence = {"shards": 4, "fisher_shards": 2, "variants": {"k": {"curvature": "ekfac"}}}
+    influence = {"loss": "unmasked", "n_masks": 4, "shards": 4, "fisher_shards": 2}
+    influence["variants"] = {"k": {"curvature": "ekfac"}}
     device = assumed("h100", 1)
     corpus = Corpus.given(1000, 98)
 

@@ -189,7 +189,7 @@ def test_a_layer_that_is_called_several_times_has_one_gradient(loss, parameters)
 
 
 def test_error_norm_is_mean_norm_of_softmax_minus_onehot():
-    engine = engine_for(tiny())
+    engine = engine_for(tiny(), loss="unmasked")
     frame = sequences(3)
     fisher = Fisher(engine.fisher_sums(frame), frame.height, {})
     inverse = inverse_curvature(fisher, engine.settings, CPU)
@@ -634,7 +634,7 @@ VARIANTS = {
     "norm": {"curvature": "identity"},
     "kronecker": {"curvature": "ekfac"},
     "eigen": {"curvature": "kfac", "damping_mode": "absolute"},
-    "asked": {"loss": "masked"},
+    "asked": {"loss": "unmasked"},
 }
 
 
@@ -675,8 +675,8 @@ def test_variants_share_a_pass_and_change_no_bit(tmp_path, monkeypatch):
     monkeypatch.setattr(InfluenceEngine, "score_batch", counting)
     scores = score_with(Influence(variants=VARIANTS), frame, tmp_path)
     assert scores["influence"].equals(alone)
-    unmasked = [name for name in VARIANTS if name != "asked"]
-    assert {tuple(names) for loss, names, _ in passes if loss == "unmasked"} == {tuple(unmasked)}
+    masked = [name for name in VARIANTS if name != "asked"]
+    assert {tuple(names) for loss, names, _ in passes if loss == "masked"} == {tuple(masked)}
     for loss in ("masked", "unmasked"):  # the main score is not computed again
         assert sum(n for found, _, n in passes if found == loss) == frame.height
     passes.clear()

@@ -307,7 +307,7 @@ def test_self_influence_a_residue_does_not_depend_on_length():
     lengths = np.repeat([20, 40, 80, 160, 320], 60)
     rows = ["".join(rng.choice(list("ACGU"), n)) for n in lengths]
     frame = pl.DataFrame({"seq_id": [f"{i:032x}" for i in range(len(rows))], "sequence": rows})
-    engine = engine_for(model, tokens_per_batch=20_000, curvature="identity")
+    engine = engine_for(model, loss="unmasked", tokens_per_batch=20_000, curvature="identity")
     _context_free(engine)
     scores = pl.concat(
         score_rows(

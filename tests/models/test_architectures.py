@@ -104,7 +104,7 @@ def test_every_architecture_goes_through_every_stage(tmp_path, name):
         tmp_path / "part", tmp_path / "checkpoint",
     )  # fmt: skip
     merge_parts([tmp_path / "part"]).save(fisher)
-    files = {"unmasked": {"diagonal": fisher}}
+    files = {influence.loss: {"diagonal": fisher}}
     scores = score_all(model, encoder, influence, 0, CPU, files, {}, frame, tmp_path / "cache")
     assert scores["influence"]["seq_id"].equals(frame["seq_id"])
     inverse = inverse_curvature(Fisher.load(fisher), engine.settings, CPU)

@@ -209,7 +209,7 @@ def test_stability_with_and_without_length():
     assert seed["overlap_within_length"] < 0.3
     exact = ("spearman", "spearman_given_length", "overlap", "overlap_within_length")
     assert [equal[name] for name in exact] == [pytest.approx(1)] * 4
-    assert table["score"].to_list()[-2:] == ["influence and residue", "influence and masked"]
+    assert table["score"].to_list()[-2:] == ["influence and residue", "influence and other_loss"]
     lines = list(stability_lines(table))
     assert len(lines) == 3
     assert "seed 1: 0." in lines[0]
@@ -365,5 +365,5 @@ def test_defaults_and_what_is_left_out():
     assert Validate(budget=7).decile_budget([many]) == Budget(7)
     assert str(Validate(budget="25k residues").decile_budget([many])) == "25kr"
     assert own_way(loaded.influence) == {
-        "loss": "unmasked", "parameters": "head", "curvature": "diag_fisher"
+        "loss": "masked", "parameters": "head", "curvature": "diag_fisher"
     }  # fmt: skip

@@ -237,17 +237,18 @@ def test_an_encoder_is_compiled_where_every_way_is_of_the_head(monkeypatch):
     assert compiled == ["EsmModel"]
 
 
-def test_scores_of_a_setting_are_the_engines(tmp_path):
+@pytest.mark.parametrize("loss", ["unmasked", "masked"])
+def test_scores_of_a_setting_are_the_engines(tmp_path, loss):
     model, encoder = model_and_encoder()
     rows = pool(6)
-    influence = Influence(precision="float64", tokens_per_batch=200, per="residue")
+    influence = Influence(loss=loss, precision="float64", tokens_per_batch=200, per="residue")
     scores = setting_scores(model, encoder, influence, 7, CPU, rows[:4], rows, tmp_path)
     ways = {"losses": ["unmasked", "masked"], "parameters": ["head"], "curvatures": ["diag_fisher"]}
     found = predictions(model, encoder, rows[:4], rows, rows, **ways)
-    plain, masked = (found.filter(pl.col("loss") == loss) for loss in ("unmasked", "masked"))
-    np.testing.assert_allclose(scores["influence"], plain["self"])
-    np.testing.assert_allclose(scores["residue"], plain["self"] * plain["n_tokens"])
-    np.testing.assert_allclose(scores["masked"], masked["self"])
+    own, other = found.filter(pl.col("loss") == loss), found.filter(pl.col("loss") != loss)
+    np.testing.assert_allclose(scores["influence"], own["self"])
+    np.testing.assert_allclose(scores["residue"], own["self"] * own["n_tokens"])
+    np.testing.assert_allclose(scores["other_loss"], other["self"])
     assert scores["length"].equals(rows["length"])
 
 

@@ -26,7 +26,7 @@ def small_config():
         "subset": {"size": 40, "fasta": ["a.fasta", "b.fasta"]},
         "base": {"warmup_epochs": 1},
         "finetune": training,
-        "influence": {"shards": 2, "tokens_per_batch": 2048},
+        "influence": {"loss": "unmasked", "shards": 2, "tokens_per_batch": 2048},
         "selection": {
             "strategies": ["top_influence", "random_tokens:top_influence"],
             "controls": [],

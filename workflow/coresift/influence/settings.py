@@ -93,11 +93,13 @@ class Influence(Section):
         "head", description="'head', 'linear', or a list of parameter-name patterns (fnmatch)"
     )
     loss: Loss = Field(
-        "unmasked",
-        description="unmasked = over every residue of the plain input, as the published code; "
-        "masked = over the masked residues, as in training",
+        "masked",
+        description="masked = over the masked residues, as in training; unmasked = over every "
+        "residue of the plain input, as the published code: finds low complexity (docs/study)",
     )
-    n_masks: Positive = Field(4, description="seeded masks per sequence, for loss: masked")
+    n_masks: Positive = Field(
+        1, description="seeded masks per sequence, for loss: masked; each is a pass over the pool"
+    )
     mask_fraction: float = Field(
         0.15, gt=0, lt=1, description="share of the residues in a mask, for loss: masked"
     )

@@ -12,7 +12,7 @@ from coresift.tables import Schema
 from coresift.validate.ranks import partial_spearman, rank_bins, spearman, top_overlap
 
 #: Scores of `SETTING_SCORE` that are compared.
-SCORES = ("influence", "residue", "masked")
+SCORES = ("influence", "residue", "other_loss")
 
 #: One row a changed thing, score and share of the sample.
 STABILITY: Schema = {

@@ -51,5 +51,5 @@ SETTING_SCORE: Schema = {
     "length": pl.Int32,
     "influence": pl.Float64,
     "residue": pl.Float64,  # n_tokens x influence
-    "masked": pl.Float64,  # as influence, by the masked loss
+    "other_loss": pl.Float64,  # as influence, by the unmasked loss where that is of the masked
 }
