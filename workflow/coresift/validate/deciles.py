@@ -55,16 +55,13 @@ def decile_table(
         unigram: that of letter frequencies. budget: as names have it.
         groups: as `read_held_out` takes them.
     """
-    drawn = [
-        (score, tenth, f"{name}.{score}") for score in scores for name, tenth in DECILES.items()
-    ]
     rows = []
     for set_name, held_out in read_held_out({**losses, UNIGRAM: unigram}, groups).items():
         figures = summarise(held_out)
         several = SOURCE in held_out.groups and held_out.groups[SOURCE].max() > 0
         for outcome in OUTCOMES if several else [*OUTCOMES][:1]:
             values = dict(zip(held_out.models, figures[outcome][0], strict=True))
-            for score, tenth, selection in [*drawn, (CONTROL, None, CONTROL)]:
+            for score, tenth, selection in _selections(scores):
                 rows += [
                     {
                         **{"set": set_name, "outcome": outcome, "score": score},
@@ -75,6 +72,12 @@ def decile_table(
                     for seed in seeds
                 ]
     return pl.DataFrame(rows, schema=dict(DECILE))
+
+
+def _selections(scores: Sequence[str]) -> list[tuple[str, int | None, str]]:
+    """Score, tenth and selection of each tenth of every score, then of the random control."""
+    drawn = [(score, k, f"{name}.{score}") for score in scores for name, k in DECILES.items()]
+    return [*drawn, (CONTROL, None, CONTROL)]
 
 
 def decile_order(table: pl.DataFrame, how: Intervals) -> pl.DataFrame:
@@ -154,8 +157,7 @@ def decile_traits(
         return np.array([*means, *np.divide(of_source, residues.sum())], np.float64)
 
     rows = []
-    drawn = [(score, k, f"{name}.{score}") for score in scores for name, k in DECILES.items()]
-    for score, tenth, selection in [*drawn, (CONTROL, None, CONTROL)]:
+    for score, tenth, selection in _selections(scores):
         values = [one(coresets[coreset_name(selection, budget, seed)]) for seed in seeds]
         rows.append((score, tenth, *np.mean(values, axis=0).tolist()))
     columns = ["mean_length", "mean_low_complexity", *(RESIDUES_OF + name for name in sources)]
