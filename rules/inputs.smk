@@ -84,26 +84,35 @@ def subset_of(wildcards):
     return out("influence/subset.parquet") if own else SUBSET.format(**wildcards)
 
 
+def sequences_of_base(wildcards):
+    """How many sequences the base of a setting is made from: D_sub's, or up to base.size."""
+    return max(CFG.base.size or 0, int(wildcards.size))
+
+
+def shares_sequences(wildcards):
+    """Whether the base of a setting is made from the sequences that the run's own is.
+
+    Another draw of D_sub alone changes no base, nor does another size within base.size.
+    """
+    own = CFG.base.size or CFG.subset.size
+    return (int(wildcards.seed), sequences_of_base(wildcards)) == (CFG.seed, own)
+
+
 def base_sequences_of(wildcards):
     """What the base of a setting is made from: its own D_sub, or with it up to base.size.
 
     A base that cannot be made in the setting's width is refused here, before any job.
     """
     widened(architecture(CFG.base.preset), float(wildcards.width))
-    size = max(CFG.base.size or 0, int(wildcards.size))
-    if int(wildcards.seed) == CFG.seed and size == (CFG.base.size or CFG.subset.size):
+    if shares_sequences(wildcards):
         return BASE_SEQUENCES
-    return SUBSET.format(draw=wildcards.seed, size=size)
+    return SUBSET.format(draw=wildcards.seed, size=sequences_of_base(wildcards))
 
 
 def base_of(wildcards):
-    """The base of a setting: the one given, or the run's own, where it is that.
-
-    Another draw of D_sub alone changes no base, nor does another size where base.size is larger.
-    """
-    sizes = {CFG.subset.size} if CFG.base.size is None else range(CFG.base.size + 1)
-    own = (int(wildcards.seed), float(wildcards.width)) == (CFG.seed, 1)
-    if CFG.base.checkpoint is not None or (own and int(wildcards.size) in sizes):
+    """The base of a setting: the one given, or the run's own, where it is that."""
+    own = shares_sequences(wildcards) and float(wildcards.width) == 1
+    if CFG.base.checkpoint is not None or own:
         return BASE_CHECKPOINT
     return BASE.format(**wildcards)
 

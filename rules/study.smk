@@ -71,14 +71,9 @@ STUDY_IDENTITIES = {
 #: Tables of the checks that are there, each with all of its own.
 CHECKED = {
     name: path
-    for name, path in VALIDATION_TABLES.items()
-    if there(
-        [
-            other
-            for part, other in VALIDATION_TABLES.items()
-            if part.split("_")[0] == name.split("_")[0]
-        ]
-    )
+    for tables in CHECK_TABLES.values()
+    if there(tables.values())
+    for name, path in tables.items()
 }
 BESIDE = {
     label: f"results/{run}/study"

@@ -9,10 +9,16 @@ CHECKS = {
     **dict.fromkeys(VALIDATION.retrained(), ["noise"]),
     **({} if VALIDATION.stability is None else {"stability": []}),
 }
-VALIDATION_TABLES = {
-    name: out(f"validate/{name}.csv")
+#: The tables of each check, by name.
+CHECK_TABLES = {
+    check: {
+        name: out(f"validate/{name}.csv")
+        for name in [check, *(f"{check}_{part}" for part in more)]
+    }
     for check, more in CHECKS.items()
-    for name in [check, *(f"{check}_{part}" for part in more)]
+}
+VALIDATION_TABLES = {
+    name: path for tables in CHECK_TABLES.values() for name, path in tables.items()
 }
 VALIDATION_PLOTS = {check: out(f"validate/{check}.svg") for check in CHECKS}
 INTERVALS = {

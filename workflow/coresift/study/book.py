@@ -15,7 +15,7 @@ from coresift.report.comparisons import comparisons_table
 from coresift.report.controls import REGIME, UNIGRAM, row_of
 from coresift.report.results import results_table
 from coresift.selection.names import budget_of, without_seed
-from coresift.study.cells import HELD_OUT, ROW, cells_of, of_round
+from coresift.study.cells import HELD_OUT, ROW, by_budget, by_selection, cells_of, of_round
 from coresift.study.decide import changes, compared, decisions
 from coresift.study.disguise import traits_table
 from coresift.study.settings import Round
@@ -44,6 +44,14 @@ class Book:
     def own(self) -> Mapping[str, Any]:
         """The facts of the study's own run."""
         return self.facts[""]
+
+    @cached_property
+    def checks(self) -> dict[str, pl.DataFrame]:
+        """The tables of the validation, by name."""
+        return {
+            name: pl.DataFrame(rows, infer_schema_length=None)
+            for name, rows in self.own["validate"].items()
+        }
 
     @property
     def study(self) -> Mapping[str, Any]:
@@ -257,16 +265,6 @@ class Book:
             pl.col("model").is_in(self.coresets[part])
         )
         return rows["task"].unique(maintain_order=True).to_list()
-
-
-def by_selection(names: pl.Series) -> pl.Series:
-    """Selections of rows' names."""
-    return names.map_elements(lambda name: row_of(name).selection, pl.String)
-
-
-def by_budget(names: pl.Series) -> pl.Series:
-    """Budgets of rows' names, as text."""
-    return names.map_elements(lambda name: str(row_of(name).budget), pl.String)
 
 
 def title_of(task: str) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from coresift.report.cells import Cell
+from coresift.report.controls import row_of
 from coresift.study.settings import Round
 from coresift.study.tables import CORESET_TRAITS, RUN
 
@@ -79,3 +80,13 @@ def of_round(runs: pl.DataFrame, part: Round) -> pl.DataFrame:
         .otherwise(seed.is_null() | seed.is_in(part.seeds))
     )
     return runs.filter(asked, own)
+
+
+def by_selection(names: pl.Series) -> pl.Series:
+    """Selections of rows' names."""
+    return names.map_elements(lambda name: row_of(name).selection, pl.String)
+
+
+def by_budget(names: pl.Series) -> pl.Series:
+    """Budgets of rows' names, as text."""
+    return names.map_elements(lambda name: str(row_of(name).budget), pl.String)

@@ -12,7 +12,7 @@ from coresift.report.cells import Cell
 from coresift.report.comparisons import comparisons_table, corrected, pair
 from coresift.report.controls import row_of
 from coresift.report.tables import COMPARISON
-from coresift.study.cells import HELD_OUT, cells_of, of_round
+from coresift.study.cells import HELD_OUT, by_selection, cells_of, of_round
 from coresift.study.settings import Round
 from coresift.study.tables import CHANGE, DECISION
 
@@ -147,10 +147,7 @@ def ranking(comparisons: pl.DataFrame, part: str) -> pl.DataFrame:
         pl.col("role") == "random",
         HELD_OUT,
     )
-    named = rows.select(
-        "gain",
-        selection=pl.col("selection").map_elements(lambda name: row_of(name).selection, pl.String),
-    )
+    named = rows.select("gain", selection=by_selection(rows["selection"]))
     means = named.group_by("selection").agg(pl.col("gain").mean(), cells=pl.len())
     return (
         means.filter(pl.col("cells") == pl.col("cells").max())

@@ -16,8 +16,8 @@ from coresift.report.markup import as_text, to_markdown
 from coresift.report.seen import SHARE, leakage
 from coresift.report.tables import SEEN
 from coresift.report.verdict import gains, resolution
-from coresift.study.book import ABLATIONS, FINAL, SCREEN, Book, by_budget, by_selection, title_of
-from coresift.study.cells import HELD_OUT
+from coresift.study.book import ABLATIONS, FINAL, SCREEN, Book, title_of
+from coresift.study.cells import HELD_OUT, by_budget, by_selection
 from coresift.study.decide import OWN, PAPER, chosen, compared, ranking
 from coresift.study.disguise import MATCHED
 from coresift.study.tables import MACRO
@@ -302,10 +302,6 @@ def _doubt(row: dict[str, Any], margin: float) -> str:
     return " (its interval has the limit)" if row["low"] is not None and row["low"] < margin else ""
 
 
-def _held_out(frame: pl.DataFrame) -> pl.DataFrame:
-    return frame.filter(HELD_OUT)
-
-
 def regime_lines(book: Book) -> Iterator[str]:
     """What ten times the sequences, and all of the pool, give at equal residues."""
     if not book.regime.height:
@@ -359,8 +355,8 @@ def decision_lines(book: Book) -> Iterator[str]:
         yield from _table(rows.drop("round").with_columns(_TITLE))
         if part == FINAL:
             own = book.comparisons.filter(pl.col("round") == part).drop("round")
-            yield from (f"- {line}" for line in gains(_held_out(own)))
-            yield from (f"- {line}" for line in resolution(_held_out(own), book.level))
+            yield from (f"- {line}" for line in gains(own.filter(HELD_OUT)))
+            yield from (f"- {line}" for line in resolution(own.filter(HELD_OUT), book.level))
             yield ""
 
 
@@ -378,7 +374,7 @@ def screen_lines(book: Book) -> Iterator[str]:
         tested = [r.selection for r in beside if not r.is_control and r.selection not in PAPER]
         if set(tested) != set(first):
             yield f"Those of the round `{FINAL}` are {_listed([n for n in tested if n])}.\n"
-    own = _held_out(book.comparisons).filter(pl.col("round") == SCREEN)
+    own = book.comparisons.filter(HELD_OUT, pl.col("round") == SCREEN)
     rows = own.filter(pl.col("role") == "random")
     named = rows.select(
         "gain",
@@ -480,10 +476,7 @@ def ablation_lines(book: Book) -> Iterator[str]:
 
 def validity_lines(book: Book) -> Iterator[str]:
     """The sentences of the validation's page, and its tables in short."""
-    tables = {
-        name: pl.DataFrame(rows, infer_schema_length=None)
-        for name, rows in book.own["validate"].items()
-    }
+    tables = book.checks
     if "deciles" in tables:
         budget = book.own["config"]["validate"]["budget"]
         lines = decile_lines(tables["deciles_order"], tables["deciles_traits"])
@@ -660,7 +653,7 @@ def file_lines(book: Book, name: str) -> Iterator[str]:
         "changes.csv": "ablations against the selection without the change",
         "by_identity.csv": "tasks by how near test examples are to the pool and to train",
         "seen.csv": "test examples of tasks that are in the pool or in train",
-        **{f"{name}.csv": "of the validation" for name in book.own["validate"]},
+        **{f"{name}.csv": "of the validation" for name in book.checks},
     }.items():
         yield f"- [{path}]({name}/{path}): {what}"
     for plot, title in plots_of(book).items():
@@ -677,10 +670,10 @@ def plots_of(book: Book) -> dict[str, str]:
         )
     if book.decisions.drop_nulls("low").height:
         found["differences.svg"] = "Gain over the strongest control, with its interval"
-    if "deciles" in book.own["validate"]:
+    if "deciles" in book.checks:
         found["deciles.svg"] = "Held-out loss of each tenth of a score"
-    if "lds" in book.own["validate"]:
+    if "lds" in book.checks:
         found["lds.svg"] = "Linear datamodelling score by way"
-    if "stability" in book.own["validate"]:
+    if "stability" in book.checks:
         found["stability.svg"] = "Scores of changed settings against the run's own"
     return found

@@ -101,11 +101,10 @@ def texts(book: Book, name: str) -> dict[str, str]:
     for title, table in tables.items():
         found[f"{name}/{title}.csv"] = table.write_csv()
         found[f"{name}/{title}.md"] = to_markdown(as_text(table))
-    for check, rows in book.own["validate"].items():
-        found[f"{name}/{check}.csv"] = pl.DataFrame(rows, infer_schema_length=None).write_csv()
-    for table_name, schema in IDENTITY_TABLES.items():
-        rows = book.own["identity"][table_name]
-        found[f"{name}/{table_name}.csv"] = pl.DataFrame(rows, schema=dict(schema)).write_csv()
+    identity = book.own["identity"]
+    by_name = {title: _table(identity[title], schema) for title, schema in IDENTITY_TABLES.items()}
+    for title, table in {**book.checks, **by_name}.items():
+        found[f"{name}/{title}.csv"] = table.write_csv()
     return found
 
 

@@ -94,17 +94,19 @@ def decile_order(table: pl.DataFrame, how: Intervals) -> pl.DataFrame:
         mean is), unigram.
     """
     rows = []
-    keys = ["set", "outcome", "score"]
     control = table.filter(pl.col("score") == CONTROL)
-    random = {(r["set"], r["outcome"]): r["loss"] for r in _means(control, keys).to_dicts()}
+    random = {
+        (set_name, outcome): part["loss"].mean()
+        for (set_name, outcome), part in control.group_by("set", "outcome", maintain_order=True)
+    }
     for (set_name, outcome, score), part in table.drop_nulls("decile").group_by(
-        keys, maintain_order=True
+        "set", "outcome", "score", maintain_order=True
     ):
         part = part.sort("decile", "seed")
         by_decile = part["loss"].to_numpy().reshape(len(DECILES), -1)
         x, curve = np.arange(len(DECILES), dtype=np.float64), by_decile.mean(1)
         low, high = spearman_interval(x, curve, how.n_resamples, how.confidence, how.seed)
-        level = float(random[set_name, outcome])
+        by_chance = random[set_name, outcome]
         p = float(f_oneway(*by_decile).pvalue) if by_decile.shape[1] > 1 else None
         rows.append(
             {
@@ -114,15 +116,11 @@ def decile_order(table: pl.DataFrame, how: Intervals) -> pl.DataFrame:
                 "range": float(np.ptp(curve)),
                 "seeds": between_repeats(by_decile.T),
                 **{"p": p, "alike": None if p is None else p > 1 - how.confidence},
-                **{"random": level, "below_random": int((curve < level).sum())},
+                **{"random": by_chance, "below_random": int((curve < by_chance).sum())},
                 "unigram": part["unigram"][0],
             }
         )
     return pl.DataFrame(rows).with_columns(pl.selectors.float().fill_nan(None))
-
-
-def _means(table: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
-    return table.group_by(keys, maintain_order=True).agg(pl.col("loss").mean())
 
 
 def decile_traits(
@@ -147,12 +145,12 @@ def decile_traits(
         `RESIDUES_OF` and its name for each source: its share of the residues. Means over seeds.
     """
     known = _rows_of(pl.concat(coresets.values()).unique(), features, groups)
-    sources = known["source"].drop_nulls().unique().sort().to_list()
+    sources = known[SOURCE].drop_nulls().unique().sort().to_list()
 
     def one(seq_ids: pl.Series) -> np.ndarray:
         rows = known.join(seq_ids.to_frame("seq_id"), on="seq_id", maintain_order="right")
         residues = rows["length"].to_numpy().astype(np.float64)
-        of_source = [residues[(rows["source"] == name).fill_null(False)].sum() for name in sources]
+        of_source = [residues[(rows[SOURCE] == name).fill_null(False)].sum() for name in sources]
         means = [residues.mean(), rows["low_complexity"].mean()]
         return np.array([*means, *np.divide(of_source, residues.sum())], np.float64)
 

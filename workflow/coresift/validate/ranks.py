@@ -57,17 +57,14 @@ def best_by_chance(x: np.ndarray, n_resamples: int, confidence: float, seed: int
     Args:
         x: (k, n) predictions; one that is constant correlates with nothing and is left out.
     """
-    ranks = rankdata(x, axis=-1)
-    ranks = ranks[ranks.std(-1) > 0]
-    n = x.shape[-1]
-    if not len(ranks):
+    ways = [ranks for ranks in rankdata(x, axis=-1) if np.ptp(ranks)]
+    if not ways:
         return float("nan")
     orders = seeded_generator(seed, "orders").permuted(
-        np.tile(np.arange(n, dtype=np.float64), (n_resamples, 1)), axis=1
+        np.tile(np.arange(x.shape[-1], dtype=np.float64), (n_resamples, 1)), axis=1
     )
-    scaled = (ranks - ranks.mean(-1, keepdims=True)) / ranks.std(-1, keepdims=True)
-    order = (orders - orders.mean(-1, keepdims=True)) / orders.std(-1, keepdims=True)
-    return float(np.quantile((order @ scaled.T / n).max(-1), confidence))
+    largest = np.max([correlation(orders, ranks) for ranks in ways], axis=0)
+    return float(np.quantile(largest, confidence))
 
 
 def partial_spearman(x: np.ndarray, y: np.ndarray, given: np.ndarray) -> float:
