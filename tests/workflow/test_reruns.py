@@ -110,7 +110,7 @@ def test_a_selection_on_embeddings_embeds_the_pool_and_scores_nothing(project):
 
 def test_a_round_trains_what_is_new_and_the_page_is_of_what_is_there(project):
     config = small_config()
-    done = {"strategies": ["top_influence"], "budgets": [40], "seeds": [0]}
+    done = {"strategies": ["top_influence"], "budgets": [40], "seeds": [0], "tasks": ["domain"]}
     config["study"] = {"rounds": {"done": done, "new": {**done, "seeds": [0, 1], "budgets": [30]}}}
     assert project.planned(config, "study_done") == set()
     planned = project.planned(config, "study_new")
@@ -122,6 +122,9 @@ def test_a_round_trains_what_is_new_and_the_page_is_of_what_is_there(project):
     runs = pl.read_parquet(project.folder / "results/small/study/page/small/runs.parquet")
     models = set(runs.filter(pl.col("task") == "heldout_pool")["model"])
     assert models == {"top_influence-40-s0", "untrained-s0", "unigram"}
+    measured = set(runs.filter(pl.col("task") == "domain")["model"])
+    assert {"top_influence-40-s0", "untrained-s0"} <= measured
+    assert "- domain, against untrained: " in page
     assert project.planned(config, "study") == set()
 
 
