@@ -41,9 +41,13 @@ docs: $(STAMP)
 
 # The study (docs/study/README.md). Every step can be stopped and goes on; the page follows each.
 STUDY_STEPS ?= study_regime study_regime_pool study_screen study_finalists study_ablations validate study_tasks beside
-# Runs beside: name, overlay, what is changed.
-STUDY_BESIDE := no_finetuning,ablation,finetune={"epochs":0} subset_500,ablation,subset={"size":500} \
-	subset_8000,ablation,subset={"size":8000} subset_20000,ablation,subset={"size":20000} \
+# Runs beside: name, overlay, what is changed (+ between two sections). Fine-tuning has as many steps
+# whatever the size of D_sub; redraw_* says what another D_sub of the same size does.
+STUDY_BESIDE ?= no_finetuning,ablation,finetune={"epochs":0} finetuning_10,ablation,finetune={"epochs":10} \
+	redraw_1,ablation,subset={"seed":1} redraw_2,ablation,subset={"seed":2} \
+	subset_500,ablation,subset={"size":500}+finetune={"epochs":4} \
+	subset_8000,ablation,subset={"size":8000}+finetune={"epochs":0.25} \
+	subset_20000,ablation,subset={"size":20000}+finetune={"epochs":0.1} \
 	equal_epochs,epochs,seed=42
 GPU_SIZE ?= 8m
 SNAKEMAKE_STUDY = $(BIN)/snakemake --cores $(CORES) --keep-going --quiet reason host
@@ -73,7 +77,7 @@ study-beside-rna study-beside-protein: study-beside-%: $(STAMP)
 		files="config/study_$*.yaml config/study_$$overlay.yaml"; \
 		case $$overlay in epochs) step=study_epochs;; *) step=study_changed;; esac; \
 		for target in $$step study_runs; do \
-			$(SNAKEMAKE_STUDY) --configfile $$files --config run=study_$*_$$name "$$change" -- $$target; \
+			$(SNAKEMAKE_STUDY) --configfile $$files --config run=study_$*_$$name $$(echo "$$change" | tr + ' ') -- $$target; \
 		done; \
 	done
 

@@ -155,6 +155,7 @@ SOURCES = {source_name(path): path for path in CFG.corpus.fasta}
 BASE_SOURCES = [source_name(path) for path in CFG.subset.fasta or CFG.corpus.fasta]
 BUCKETS = range(CFG.corpus.buckets)
 SHARDS = range(CFG.influence.shards)
+SUBSET_SEED = CFG.seed if CFG.subset.seed is None else CFG.subset.seed
 # A pinned D_sub has its own pool even while the files are the same: adding one changes no path.
 BASE_SET = "corpus" if CFG.subset.fasta is None else "base"
 BUDGETS = [*map(str, CFG.selection.budgets)]

@@ -20,7 +20,7 @@ rule subset:
     params:
         key="subset.size",
         size=CFG.subset.size,
-        seed=CFG.seed,
+        seed=SUBSET_SEED,
         code=code("subset"),
     script:
         "../workflow/scripts/subset.py"
@@ -34,7 +34,7 @@ if CFG.base.checkpoint is None:
     if CFG.base.size is not None:
         BASE_SEQUENCES = out("influence/base_sequences.parquet")
 
-        # Of the same hash order as D_sub, which is in it.
+        # Of the same hash order as D_sub, which is in it unless it has a seed of its own.
         use rule subset as base_sequences with:
             output:
                 BASE_SEQUENCES,

@@ -80,7 +80,7 @@ def reads_states(selection):
 
 def subset_of(wildcards):
     """D_sub of a setting: the run's own, where it is that."""
-    own = (int(wildcards.draw), int(wildcards.size)) == (CFG.seed, CFG.subset.size)
+    own = (int(wildcards.draw), int(wildcards.size)) == (SUBSET_SEED, CFG.subset.size)
     return out("influence/subset.parquet") if own else SUBSET.format(**wildcards)
 
 
@@ -106,7 +106,9 @@ def base_sequences_of(wildcards):
     widened(architecture(CFG.base.preset), float(wildcards.width))
     if shares_sequences(wildcards):
         return BASE_SEQUENCES
-    return SUBSET.format(draw=wildcards.seed, size=sequences_of_base(wildcards))
+    of_subset = CFG.base.size is None and int(wildcards.seed) == CFG.seed
+    draw = SUBSET_SEED if of_subset else wildcards.seed
+    return SUBSET.format(draw=draw, size=sequences_of_base(wildcards))
 
 
 def base_of(wildcards):

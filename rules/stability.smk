@@ -4,7 +4,7 @@ from coresift.models.settings import widened
 from coresift.validate.settings import Setting
 
 STABILITY = VALIDATION.stability
-OWN_SETTING = Setting(CFG.seed, CFG.seed, CFG.subset.size, 1.0, CFG.finetune.epochs)
+OWN_SETTING = Setting(CFG.seed, SUBSET_SEED, CFG.subset.size, 1.0, CFG.finetune.epochs)
 #: What is changed and to what, by the name of the setting.
 CHANGES = (
     []

@@ -23,7 +23,7 @@ def changed(path, value):
 
 def test_defaults_are_valid():
     config = load_config(GOOD)
-    assert config.section("subset") == {"subset": {"size": 20000, "fasta": None}}
+    assert config.section("subset") == {"subset": {"size": 20000, "seed": None, "fasta": None}}
 
 
 @pytest.mark.parametrize(

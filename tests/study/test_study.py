@@ -238,7 +238,7 @@ def test_the_page_of_ablations_and_of_a_run_beside():
     own = made_up().with_columns(
         pl.col("model").str.replace("bottom_influence", "cci.residue", literal=True)
     )
-    beside = made_up().filter(pl.col("model").str.contains("^(cci|random)-"))
+    beside = made_up().filter(pl.col("model").str.contains("^(cci-|random-|unigram)"))
     longer = beside.with_columns(
         pl.col("value") + 0.05,
         variant=pl.lit("longer"),
@@ -257,10 +257,52 @@ def test_the_page_of_ablations_and_of_a_run_beside():
     against = page.split("The same against random of their own run")[1]
     assert re.search(r"\| the study's \| loss, pool \| cci.residue-1kr \| -0.1", against)
     assert re.search(r"\| longer \| loss, pool \| cci-1kr \| 0.(09|10)", against)
-    # Trained otherwise, it is no change of one thing.
+    assert re.search(r"\| longer: again \| 12 \| 12 \|", page)
+    # Of other budgets or trained otherwise, it is no change of one thing.
     beside_facts["config"]["study"]["rounds"]["again"]["budgets"] = ["2k residues"]
     again = Book(book.runs, book.facts)
     assert "changes of the method (exploratory, 1 tested)" in texts(again, "toy")["toy.md"]
+    beside_facts["config"]["study"]["rounds"]["again"]["budgets"] = ROUND["budgets"]
+    beside_facts["config"]["pretrain"]["residues"] = 5000
+    page = texts(Book(book.runs, book.facts), "toy")["toy.md"]
+    assert "changes of the method (exploratory, 1 tested)" in page
+    otherwise = page.split("### Trained otherwise: `longer`")[1]
+    assert "Every model: 5,000 residues, whatever its coreset." in otherwise
+    assert re.search(r"\| loss, pool \| cci-1kr \| 1.2", otherwise)
+    assert "- 1kr: random teaches 1 of 1: a." in otherwise
+    assert re.search(r"\| loss, pool \| cci-1kr \| 0.(09|10)", otherwise)
+
+
+@pytest.mark.parametrize(
+    ("shift", "within", "beyond"), [(0.02, "smaller", "none"), (0.05, "none", "smaller")]
+)
+def test_a_run_beside_is_held_against_other_draws_of_the_subset(shift, within, beyond):
+    own = made_up()
+    runs, kept = [own], {"": facts({"ablations": {**ROUND, "controls": []}})}
+    for label, worse, change in (
+        ("redraw_1", 0.01, {"seed": 1}),
+        ("redraw_2", -0.03, {"seed": 2}),
+        ("smaller", shift, {"size": 5}),
+    ):
+        top = own.filter(pl.col("model").str.contains("^(top_influence-|unigram)"))
+        moved = [pl.col("value") + worse, pl.col("resamples").list.eval(pl.element() + worse)]
+        runs.append(top.with_columns(*moved, variant=pl.lit(label)))
+        kept[label] = facts({"changed": {**ROUND, "strategies": ["top_influence"], "controls": []}})
+        kept[label]["config"]["subset"] |= change
+        kept[label]["config"]["influence"]["variants"] = {}  # what a run adds is no change
+    book = Book(pl.concat(runs), kept)
+    assert book.redraws == ["redraw_1", "redraw_2"]
+    table = book.changes.filter(pl.col("run") != "the study's")
+    assert table["redrawn"].to_list() == [None, None, pytest.approx(0.03)]
+    assert table["mark"].to_list() == ["worse", "better", "worse"]
+    page = texts(book, "toy")["toy.md"]
+    assert (
+        "- loss, pool, top_influence-1kr: D_sub drawn anew, all else the same, gains -0.010 and "
+        f"+0.030. No further from none, so that its mark may be the draw's: {within}; further: "
+        f"{beyond}."
+    ) in page
+    assert ("top_influence-1kr (smaller) by 0.05" in page) == (beyond == "smaller")
+    assert "(redraw_1)" not in page
 
 
 def test_finalists_by_mean_gain(book):

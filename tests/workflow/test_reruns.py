@@ -136,6 +136,16 @@ def test_a_new_damping_does_not_finetune(project):
     assert not planned & {"ingest", "subset", "base", "finetune", "fisher_part", "fisher"}
 
 
+def test_another_draw_of_the_subset_scores_anew_and_makes_no_pool(project):
+    config = small_config()
+    config["subset"]["seed"] = 42  # the run's own
+    assert project.planned(config) == CARDS
+    config["subset"]["seed"] = 43
+    planned = project.planned(config, "scores")
+    assert {"subset", "finetune", "score"} <= planned
+    assert not planned & {"ingest", "deduplicate", "split", "features"}
+
+
 def test_other_masks_train_nothing(project):
     config = small_config()
     config["heldout"]["n_masks"] = 2

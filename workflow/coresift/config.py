@@ -61,8 +61,8 @@ class Config(Section):
     seed: int = Field(
         42,
         ge=0,
-        description="of D_sub, corpus.sample, base and fine-tuning, masks, bootstrap; the "
-        "coresets' and the heads' are selection.seeds and evaluate.seeds",
+        description="of D_sub (but for subset.seed), corpus.sample, base and fine-tuning, masks, "
+        "bootstrap; the coresets' and the heads' are selection.seeds and evaluate.seeds",
     )
     device: str = Field(
         "auto",

@@ -244,6 +244,12 @@ class Subset(Section):
     """The random subset D_sub for fine-tuning and the Fisher."""
 
     size: Positive = Field(20_000, description="sequences in D_sub")
+    seed: int | None = Field(
+        None,
+        ge=0,
+        description="of the draw of D_sub alone: all else that is drawn stays as it is. Default: "
+        "the run's",
+    )
     fasta: list[FilePath] | None = Field(
         None,
         description="draw D_sub from these files of corpus.fasta only; pins D_sub (and every old "

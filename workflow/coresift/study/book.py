@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -26,6 +26,14 @@ FINAL = "finalists"
 SCREEN = "screen"
 #: One thing of the method is changed at a time.
 ABLATIONS = "ablations"
+
+
+#: Sections of a configuration that decide what is trained on at random and tested: where a run
+#: beside shares them, its models differ from the study's in how sequences were chosen alone.
+TRAINED = ("seed", "modality", "corpus", "decontaminate", "heldout", "pretrain")
+#: Sections that decide what the scores are, but for what `influence` only adds or cuts into jobs.
+SCORED = ("subset", "base", "finetune", "influence")
+_ADDED = {"variants", "targets", "shards", "fisher_shards"}
 
 
 @dataclass(frozen=True)
@@ -88,8 +96,11 @@ class Book:
     @cached_property
     def done(self) -> set[str]:
         """The coresets that a model was trained on and tested."""
-        found = self.main.filter(HELD_OUT)["model"]
-        return set(found.to_list())
+        return self.tested("")
+
+    def tested(self, label: str) -> set[str]:
+        """The models of a variant that were tested on held-out sequences."""
+        return set(self.figures(label).filter(HELD_OUT)["model"].to_list())
 
     def models(self, part: str) -> set[str]:
         """The coresets of a round whose models are there, tested on all of its tasks."""
@@ -132,21 +143,45 @@ class Book:
         return table.filter(pl.col("role") == "regime")
 
     @cached_property
-    def ablated(self) -> list[tuple[str, str, Round]]:
-        """Where one thing was changed at a time: variant, name and plan of each round.
-
-        The study's own ablations, and every round of the runs beside.
-        """
+    def beside(self) -> list[tuple[str, str, Round]]:
+        """Variant, name and plan of every round of the runs beside."""
         return [
             (label, name, Round(**part))
             for label, facts in self.facts.items()
             for name, part in facts["config"]["study"]["rounds"].items()
-            if label or name == ABLATIONS
+            if label
         ]
 
     def figures(self, label: str) -> pl.DataFrame:
         """The figures of a variant."""
         return self.runs.filter(pl.col("variant") == label)
+
+    def trained_alike(self, label: str) -> bool:
+        """Whether a run beside has the study's pool, held-out sequences and training."""
+        return self._shares(label, TRAINED)
+
+    @cached_property
+    def redraws(self) -> list[str]:
+        """The runs beside in which D_sub is drawn anew and nothing else is changed."""
+        return [
+            label
+            for label, facts in self.facts.items()
+            if label
+            and facts["config"]["subset"] != self.own["config"]["subset"]
+            and self._shares(label, (*TRAINED, *SCORED), {"seed"})
+        ]
+
+    def _shares(
+        self, label: str, sections: Sequence[str], but: Collection[str] = frozenset()
+    ) -> bool:
+        """Whether a run beside has sections of the study's configuration, but for keys of D_sub."""
+
+        def kept(section: str, facts: Mapping[str, Any]) -> object:
+            values = facts["config"][section]
+            left = {"subset": but, "influence": _ADDED}.get(section, ())
+            return {k: v for k, v in values.items() if k not in left} if left else values
+
+        return all(kept(s, self.facts[label]) == kept(s, self.own) for s in sections)
 
     @cached_property
     def changes(self) -> pl.DataFrame:
@@ -155,11 +190,14 @@ class Book:
         Where a round was trained otherwise, such as at equal epochs, it is no such change.
         """
         planned = self.rounds.get(ABLATIONS)
-        found: dict[str, list[Cell]] = {}
-        for label, _, part in self.ablated:
-            if planned and (part.budgets, part.seeds) == (planned.budgets, planned.seeds):
+        if planned is None:
+            return changes({}, self.level)
+        found = {"": self.cells(ABLATIONS)}
+        for label, _, part in self.beside:
+            asked = (part.budgets, part.seeds) == (planned.budgets, planned.seeds)
+            if asked and self.trained_alike(label):
                 found.setdefault(label, []).extend(cells_of(of_round(self.figures(label), part)))
-        return changes(found, self.level)
+        return changes(found, self.level, self.redraws)
 
     def cells(self, part: str) -> list[Cell]:
         """The cells of a round."""
@@ -220,21 +258,26 @@ class Book:
 
     @cached_property
     def by_group(self) -> pl.DataFrame:
-        """By row and group: the loss on the group, and that of the group's own letters.
+        """`groups` of the study's own run."""
+        return self.groups("")
+
+    def groups(self, label: str) -> pl.DataFrame:
+        """By row and group of a variant: the loss on the group, and that of the group's letters.
 
         Returns:
             Columns selection, budget, group, letters, loss, gain (letters - loss), low, high (of
-            the gain, over seeds; null of one), learnt; over all seeds of the study.
+            the gain, over seeds; null of one), learnt; over all seeds of the run.
         """
         prefix = f"loss_{self.group}="
-        rows = self.main.filter(
+        figures = self.figures(label)
+        rows = figures.filter(
             pl.col("task") == "heldout_pool", pl.col("metric").str.starts_with(prefix)
         ).with_columns(
             group=pl.col("metric").str.strip_prefix(prefix),
             row=ROW,
         )
         letters = rows.filter(pl.col("model") == UNIGRAM).select("group", letters="value")
-        trained = rows.filter(pl.col("model").is_in(self.done))
+        trained = rows.filter(pl.col("model").is_in(self.tested(label)))
         means = trained.group_by("row", "group", maintain_order=True).agg(
             loss=pl.col("value").mean(), std=pl.col("value").std(), seeds=pl.len()
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -161,18 +161,23 @@ def _unchanged(selection: str) -> str | None:
     return next((name for name in PAPER if re.match(rf"{name}($|[._])", selection)), None)
 
 
-def changes(cells: Mapping[str, Sequence[Cell]], level: float) -> pl.DataFrame:
-    """A selection with one thing changed against the same without, one family an outcome.
+def changes(
+    cells: Mapping[str, Sequence[Cell]], level: float, redraws: Collection[str] = ()
+) -> pl.DataFrame:
+    """A selection with one thing changed against the same without.
+
+    Two families an outcome: the changes in the study's own run, and those of all runs beside it.
 
     Args:
         cells: by run: "" the study's own, in which `cci_x` and `cci.x` are held against `cci` and
             `top_influence.x` against `top_influence`; of others the two against the study's own.
+        redraws: the runs in which D_sub is drawn anew and nothing else is changed.
 
     Returns:
         Columns of `CHANGE`.
     """
     unchanged = {(cell.task, cell.selection): cell for cell in cells.get("", ())}
-    rows: dict[str, list[dict[str, Any]]] = {}
+    rows: dict[tuple[str, bool], list[dict[str, Any]]] = {}
     for run, found in cells.items():
         for cell in found:
             row = row_of(cell.selection)
@@ -184,9 +189,23 @@ def changes(cells: Mapping[str, Sequence[Cell]], level: float) -> pl.DataFrame:
             if control is None or (row.selection == base) != bool(run):
                 continue
             own = pair(cell, control, "changed", level)
-            rows.setdefault(cell.task, []).append({"run": run or OWN, **own, **_ends_of_gain(own)})
+            rows.setdefault((cell.task, bool(run)), []).append(
+                {"run": run or OWN, **own, **_ends_of_gain(own)}
+            )
     table = [row for own in rows.values() for row in corrected(own, level)]
-    return pl.DataFrame(table, schema={**COMPARISON, **CHANGE}).select(*CHANGE)
+    made = pl.DataFrame(table, schema={**COMPARISON, **CHANGE}).select(*CHANGE)
+    by_chance = (
+        made.filter(pl.col("run").is_in(list(redraws)))
+        .group_by("task", "selection")
+        .agg(redrawn=pl.col("gain").abs().max())
+    )
+    changed = ~pl.col("run").is_in([OWN, *redraws])
+    return (
+        made.drop("redrawn")
+        .join(by_chance, on=["task", "selection"], how="left", maintain_order="left")
+        .with_columns(redrawn=pl.when(changed).then("redrawn"))
+        .select(*CHANGE)
+    )
 
 
 def chosen(comparisons: pl.DataFrame, part: str, count: int) -> list[str]:

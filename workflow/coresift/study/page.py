@@ -12,15 +12,17 @@ from typing import Any
 import polars as pl
 
 from coresift.report.controls import row_of
-from coresift.report.markup import as_text, to_markdown
 from coresift.report.seen import SHARE, leakage
 from coresift.report.tables import SEEN
 from coresift.report.verdict import gains, resolution
+from coresift.study.ablations import ablation_lines, changes_in_short, trained_on
 from coresift.study.book import ABLATIONS, FINAL, SCREEN, Book, title_of
 from coresift.study.cells import HELD_OUT, by_budget, by_selection
-from coresift.study.decide import OWN, PAPER, chosen, compared, ranking
+from coresift.study.decide import PAPER, chosen, ranking
 from coresift.study.disguise import MATCHED
+from coresift.study.settings import Round
 from coresift.study.tables import MACRO
+from coresift.study.words import TITLE, listed, table_lines
 from coresift.validate.agreement import PROMISED
 from coresift.validate.page import agreement_lines, decile_lines, least_top, stability_lines
 
@@ -34,8 +36,6 @@ _TRAITS = {
     "gain_random": "gain over random",
     **{f"gain_{kind}": f"gain of {kind}" for kind in MATCHED},
 }
-#: The outcomes of a table, as a reader meets them.
-_TITLE = pl.col("task").map_elements(title_of, pl.String)
 #: Sources learnt from which on redundancy among them can be asked about.
 _SEVERAL = 3
 
@@ -71,61 +71,56 @@ def page(book: Book, name: str) -> str:
     )
 
 
-def _table(frame: pl.DataFrame) -> Iterator[str]:
-    yield to_markdown(as_text(frame))
-
-
-def _listed(names: list[str]) -> str:
-    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]])) if names else "none"
-
-
 def _percent(book: Book, budget: str) -> str:
     return f"{budget} ({100 * book.share_of_pool(budget):.2g} % of the pool)"
 
 
+def _counts(name: str, part: Round, models: int) -> dict[str, Any]:
+    """A round in figures."""
+    return {
+        "round": name,
+        "models": models,
+        "planned": len(part.coresets()),
+        "selections": len(part.names),
+        "budgets": len(part.budgets),
+        "seeds": len(part.seeds),
+    }
+
+
 def run_lines(book: Book) -> Iterator[str]:
     """Rounds, models, time, machine, code."""
-    rows: list[dict[str, Any]] = [
-        {
-            "round": name,
-            "models": len(book.models(name)),
-            "planned": len(planned),
-            "selections": len(book.rounds[name].names),
-            "budgets": len(book.rounds[name].budgets),
-            "seeds": len(book.rounds[name].seeds),
-        }
-        for name, planned in book.coresets.items()
+    rows = [_counts(name, part, len(book.models(name))) for name, part in book.rounds.items()]
+    alongside = [
+        _counts(f"{label}: {name}", part, len(book.tested(label) & set(part.coresets())))
+        for label, name, part in book.beside
     ]
-    yield from _table(pl.DataFrame(rows))
+    yield from table_lines(pl.DataFrame([*rows, *alongside]))
     missing = [row["round"] for row in rows if row["round"] not in book.started]
     partial = [
         row["round"]
         for row in rows
         if row["round"] in book.started and row["models"] < row["planned"]
     ]
+    partial += [row["round"] for row in alongside if row["models"] < row["planned"]]
     if missing:
-        yield f"Not run: {_listed(missing)}. Nothing is said of them below.\n"
+        yield f"Not run: {listed(missing)}. Nothing is said of them below.\n"
     if partial:
         yield (
-            f"Run in part: {_listed(partial)}. What is said of them may change, and p-values are "
+            f"Run in part: {listed(partial)}. What is said of them may change, and p-values are "
             "adjusted over the comparisons that are there: more will raise them.\n"
         )
     beside = [*book.study["beside"]]
     absent = [label for label in beside if label not in book.facts]
     if beside:
-        yield f"Runs beside this one, not on this page: {_listed(absent)}.\n"
+        yield f"Runs beside this one, not on this page: {listed(absent)}.\n"
     facts = book.own
     pool, machine = facts["pool"], facts["machine"]
     yield (
         f"Pool: {pool['sequences']:,} sequences, {pool['residues']:,} residues, of "
-        f"{_listed([source['file'] for source in facts['sources']])} (checksums: facts.json).\n"
+        f"{listed([source['file'] for source in facts['sources']])} (checksums: facts.json).\n"
     )
     pretrain = facts["config"]["pretrain"]
-    seen = (
-        f"{pretrain['residues']:,} residues, whatever its coreset"
-        if pretrain["residues"]
-        else f"{pretrain['epochs']:g} epochs of its budget"
-    )
+    seen = trained_on(facts["config"])
     yield f"Every model: preset {pretrain['preset']}, trained from scratch on {seen}.\n"
     for rule, spent in facts["times"].items():
         yield (
@@ -138,31 +133,12 @@ def run_lines(book: Book) -> Iterator[str]:
     )
 
 
-def _changes_in_short(book: Book) -> Iterator[str]:
-    """What one changed thing is shown to do."""
-    for (task,), rows in book.changes.group_by("task", maintain_order=True):
-        said = {
-            mark: [_changed(r) for r in rows.to_dicts() if r["mark"] == mark]
-            for mark in ("better", "worse")
-        }
-        yield (
-            f"- {title_of(str(task))}: changes of the method (exploratory, {rows.height} tested): "
-            f"better than without: {_listed(said['better'])}; worse: {_listed(said['worse'])}."
-        )
-
-
-def _changed(row: dict[str, Any]) -> str:
-    """A change that is shown to do something, with its gain."""
-    where = "" if row["run"] == OWN else f" ({row['run']})"
-    return f"{row['selection']}{where} by {abs(row['gain']):.3f}"
-
-
 def short_lines(book: Book) -> Iterator[str]:
     """What is learnt, the regime, the decisions that count and the ablations, a sentence each."""
     yield from _learnt_in_short(book)
     yield from _regime_in_short(book)
     yield from _decisions_in_short(book)
-    yield from _changes_in_short(book)
+    yield from changes_in_short(book)
 
 
 def _learnt_in_short(book: Book) -> Iterator[str]:
@@ -173,10 +149,10 @@ def _learnt_in_short(book: Book) -> Iterator[str]:
         known = table.filter("learnt")["group"].unique(maintain_order=True).to_list()
         yield (
             f"- Learnt from random: at most {_most_learnt(table)} of {groups} groups by "
-            f"{book.group} at a budget; at any, {_listed(known)}."
+            f"{book.group} at a budget; at any, {listed(known)}."
         )
         if others := _learnt_from_others(book):
-            yield f"- Learnt from another selection alone: {_listed(others)}."
+            yield f"- Learnt from another selection alone: {listed(others)}."
 
 
 def _decisions_in_short(book: Book) -> Iterator[str]:
@@ -199,16 +175,16 @@ def _decisions_in_short(book: Book) -> Iterator[str]:
         title = title_of(str(task))
         yield (
             f"- {title}: by the rule of README.md, of {tested} tested what helps is "
-            f"{_listed(said.pop('helps'))}."
+            f"{listed(said.pop('helps'))}."
         )
         for kind, names in said.items():
             if names:
-                yield f"- {title}: {_SAID[kind]}: {_listed(names)}."
+                yield f"- {title}: {_SAID[kind]}: {listed(names)}."
         short = rows.filter(pl.col("decision") == "not shown", pl.col("high") < pl.col("asked"))
         if short.height:
             names = [_at(r) for r in short.to_dicts()]
             yield (
-                f"- {title}: the interval of the gain ends below what counts for {_listed(names)}."
+                f"- {title}: the interval of the gain ends below what counts for {listed(names)}."
             )
 
 
@@ -245,7 +221,7 @@ def _regime_in_short(book: Book) -> Iterator[str]:
         ]
         yield (
             f"- {title_of(task)}: more sequences at equal residues (random_x10, pool) beat "
-            f"random in {len(names)} of {own.height} comparisons: {_listed(names)}."
+            f"random in {len(names)} of {own.height} comparisons: {listed(names)}."
         )
 
 
@@ -276,7 +252,7 @@ def learnt_lines(book: Book) -> Iterator[str]:
         yield (
             f"- {_percent(book, str(budget))}: random teaches {len(names)} of {rows.height} groups "
             f"by {book.group} ({margin:g} nats below their own letter frequencies): "
-            f"{_listed(names)}."
+            f"{listed(names)}."
         )
         if float(str(rows["gain"].max())) <= 0:
             yield (
@@ -284,7 +260,7 @@ def learnt_lines(book: Book) -> Iterator[str]:
                 "selections differ there in how far they mislead a model, not in what they teach."
             )
     others = _learnt_from_others(book)
-    yield f"- Another selection alone teaches: {_listed(others)}."
+    yield f"- Another selection alone teaches: {listed(others)}."
     if book.by_group.filter("learnt")["group"].n_unique() < _SEVERAL:
         yield (
             f"\nFewer than {_SEVERAL} groups are learnt from anything: this study speaks of those "
@@ -294,7 +270,7 @@ def learnt_lines(book: Book) -> Iterator[str]:
         "\nNats below a group's own letter frequencies, random, by budget (intervals, other "
         "selections: learnt.csv):\n"
     )
-    yield from _table(table.pivot("budget", index="group", values="gain"))
+    yield from table_lines(table.pivot("budget", index="group", values="gain"))
 
 
 def _doubt(row: dict[str, Any], margin: float) -> str:
@@ -311,14 +287,14 @@ def regime_lines(book: Book) -> Iterator[str]:
         "All models of random, random_x10 and pool, whatever their round; p-values are adjusted "
         "over an outcome.\n"
     )
-    yield from _table(
+    yield from table_lines(
         book.regime.select(
-            _TITLE.alias("outcome"),
+            TITLE.alias("outcome"),
             *("selection", "control", "gain", "p_adjusted", "mark", "seeds", "control_seeds"),
         )
     )
     for task, shown, without in _regime_budgets(book):
-        yield f"- {title_of(task)}: shown at {_listed(shown)}, not shown at {_listed(without)}."
+        yield f"- {title_of(task)}: shown at {listed(shown)}, not shown at {listed(without)}."
     yield (
         "\nWhere it is not shown, no redundancy within this mixture of sources can be seen, and a "
         "selection that keeps the mixture has nothing to gain; one that changes it may."
@@ -352,7 +328,7 @@ def decision_lines(book: Book) -> Iterator[str]:
         if part == SCREEN:
             yield from screen_lines(book)
             continue
-        yield from _table(rows.drop("round").with_columns(_TITLE))
+        yield from table_lines(rows.drop("round").with_columns(TITLE))
         if part == FINAL:
             own = book.comparisons.filter(pl.col("round") == part).drop("round")
             yield from (f"- {line}" for line in gains(own.filter(HELD_OUT)))
@@ -366,20 +342,20 @@ def screen_lines(book: Book) -> Iterator[str]:
     first = chosen(book.comparisons, SCREEN, int(book.study["finalists"]))
     yield (
         f"By mean gain over random, over budgets and outcomes, the first {len(first)} beside the "
-        f"paper's two are {_listed(first)}. Length and low complexity are those at "
+        f"paper's two are {listed(first)}. Length and low complexity are those at "
         f"{book.rounds[SCREEN].budgets[0]}, over the pool's; a gain by itself: decisions.csv.\n"
     )
     if FINAL in book.rounds:
         beside = [row_of(f"{name}-1") for name in book.rounds[FINAL].strategies]
         tested = [r.selection for r in beside if not r.is_control and r.selection not in PAPER]
         if set(tested) != set(first):
-            yield f"Those of the round `{FINAL}` are {_listed([n for n in tested if n])}.\n"
+            yield f"Those of the round `{FINAL}` are {listed([n for n in tested if n])}.\n"
     own = book.comparisons.filter(HELD_OUT, pl.col("round") == SCREEN)
     rows = own.filter(pl.col("role") == "random")
     named = rows.select(
         "gain",
         selection=by_selection(rows["selection"]),
-        where=pl.format("{}, {}", _TITLE, by_budget(rows["selection"])),
+        where=pl.format("{}, {}", TITLE, by_budget(rows["selection"])),
     )
     gained = named.pivot("where", index="selection", values="gain")
     traits = ("length", "low_complexity")
@@ -388,7 +364,7 @@ def screen_lines(book: Book) -> Iterator[str]:
         budget=by_budget(found["selection"]),
         selection=by_selection(found["selection"]),
     ).filter(pl.col("budget") == str(book.rounds[SCREEN].budgets[0]))
-    yield from _table(
+    yield from table_lines(
         best.rename({"gain": "mean"})
         .join(gained, on="selection", how="left", maintain_order="left")
         .join(smallest.drop("budget"), on="selection", how="left", maintain_order="left")
@@ -407,7 +383,7 @@ def disguise_lines(book: Book) -> Iterator[str]:
     first = next(part for part in book.in_order if (table["round"] == part).any())
     own = table.filter(pl.col("round") == first).drop("round")
     yield f"Round `{first}`; those of all rounds: traits.csv.\n"
-    yield from _table(own.with_columns(_TITLE).rename({**_TRAITS, "task": "outcome"}))
+    yield from table_lines(own.with_columns(TITLE).rename({**_TRAITS, "task": "outcome"}))
     for row in own.to_dicts():
         yield from _recovered(row)
     for row in own.unique("selection", keep="first", maintain_order=True).to_dicts():
@@ -443,37 +419,6 @@ def _far(row: dict[str, Any]) -> Iterator[str]:
         yield f"- {name} takes {low:.1f} times the pool's share of low complexity."
 
 
-def ablation_lines(book: Book) -> Iterator[str]:
-    """What changes when one thing of the method does: against the method, and against random."""
-    table = book.changes
-    if table.height:
-        yield (
-            "One thing changed at a time, against the selection without the change; one family an "
-            "outcome, exploratory, no finding.\n"
-        )
-        columns = ("selection", "control", "gain", "low", "high", "p_adjusted", "mark", "seeds")
-        yield from _table(table.select("run", _TITLE.alias("outcome"), *columns))
-    rows = [
-        {
-            "run": label or OWN,
-            "outcome": title_of(row["task"]),
-            "selection": row["selection"],
-            "gain over random": row["gain"],
-            "p_adjusted": row["p_adjusted"],
-            "mark": row["mark"],
-            "seeds": row["seeds"],
-        }
-        for label, name, part in book.ablated
-        for row in compared(book.figures(label), {name: part}, book.level).to_dicts()
-        if row["role"] == "random"
-    ]
-    if rows:
-        yield "The same against random of their own run:\n"
-        yield from _table(pl.DataFrame(rows, infer_schema_length=None))
-    else:
-        yield "Not run."
-
-
 def validity_lines(book: Book) -> Iterator[str]:
     """The sentences of the validation's page, and its tables in short."""
     tables = book.checks
@@ -496,18 +441,18 @@ def validity_lines(book: Book) -> Iterator[str]:
             "\nBy curvature and damping, with the run's own loss and parameters, the influence on "
             "the held-out set summed over a subset by residues (all ways: lds.csv):\n"
         )
-        yield from _table(_by_curvature(tables["lds"], book.own["way"]))
+        yield from table_lines(_by_curvature(tables["lds"], book.own["way"]))
     if "stability" in tables:
         yield "\nStability (shares of the top beside the smallest: stability.csv):\n"
         yield from (f"- {line}" for line in stability_lines(tables["stability"]))
         yield ""
         measures = ("spearman", "spearman_given_length", "overlap")
-        yield from _table(
+        yield from table_lines(
             least_top(tables["stability"]).select("factor", "value", "score", *measures)
         )
     missing = [c for c in ("deciles", "lds", "loo", "stability") if c not in tables]
     if missing:
-        yield f"- Not run: {_listed(missing)}."
+        yield f"- Not run: {listed(missing)}."
 
 
 def _by_curvature(lds: pl.DataFrame, way: Mapping[str, object]) -> pl.DataFrame:
@@ -530,7 +475,7 @@ def task_lines(book: Book) -> Iterator[str]:
         if table.height:
             found = True
             yield f"Round `{part}`:\n"
-            yield from _table(table.drop("primary"))
+            yield from table_lines(table.drop("primary"))
             own = book.comparisons.filter(pl.col("round") == part, ~HELD_OUT)
             yield from (f"- {line}" for line in gains(own.drop("round")))
             yield from _against_floors(own)
@@ -547,7 +492,7 @@ def _seen(book: Book) -> Iterator[str]:
     clear = seen.filter(pl.col("seen") <= SHARE * pl.col("compared"))
     if clear.height:
         pairs = clear.select(pl.format("{} ({})", "task", "against")).to_series().to_list()
-        yield f"- No more than {SHARE:.0%} of the tests of {_listed(pairs)} was seen there."
+        yield f"- No more than {SHARE:.0%} of the tests of {listed(pairs)} was seen there."
     compared = set(seen.select("task", "against").rows())
     tasks = {task for part in book.started for task in book.rounds[part].tasks}
     missing = [
@@ -557,7 +502,7 @@ def _seen(book: Book) -> Iterator[str]:
         if (task, against) not in compared
     ]
     if missing:
-        yield f"- How near tests are was not compared: {_listed(missing)}."
+        yield f"- How near tests are was not compared: {listed(missing)}."
     if seen.height:
         yield "- Figures by identity to the pool and to train: by_identity.csv, seen.csv."
 
@@ -567,7 +512,7 @@ def _against_floors(comparisons: pl.DataFrame) -> Iterator[str]:
     floors = comparisons.filter(pl.col("role") == "floor")
     for (task, control), rows in floors.group_by("task", "control", maintain_order=True):
         said = [
-            f"{mark} {_listed(names)}"
+            f"{mark} {listed(names)}"
             for mark in ("better", "no different", "worse", "unknown")
             if (names := rows.filter(pl.col("mark") == mark)["selection"].to_list())
         ]
@@ -587,7 +532,7 @@ def limit_lines(book: Book) -> Iterator[str]:
         yield f"- The pool is a seeded sample of {share:g} of the distinct sequences."
     few = [name for name in book.started if len(book.rounds[name].seeds) < 3]
     if few:
-        yield f"- Two seeds at most in {_listed(few)}: only large differences are found there."
+        yield f"- Two seeds at most in {listed(few)}: only large differences are found there."
     if FINAL in book.started:
         tasks = book.outcomes(FINAL)
         if f"heldout_pool{MACRO}" not in tasks:
@@ -609,8 +554,14 @@ def limit_lines(book: Book) -> Iterator[str]:
     sizes = {part["config"]["subset"]["size"] for part in book.facts.values()}
     if len(sizes) > 1:
         yield (
-            "- Another size of D_sub changes the Fisher's sample and, at the same epochs, how long "
-            "fine-tuning is: the runs beside do not tell which of them matters."
+            "- Another size of D_sub changes the Fisher's sample and how often fine-tuning reads a "
+            "sequence of it: the runs beside do not tell which of them matters."
+        )
+    base = facts["config"]["base"]
+    if base["checkpoint"] is None:
+        yield (
+            "- The base was made from this pool, D_sub among it, so fine-tuning has little to add: "
+            "what it does for a base that others made is not known from here."
         )
     if facts["config"]["corpus"]["cluster"]:
         yield (
@@ -633,7 +584,7 @@ def cluster_lines(book: Book) -> Iterator[str]:
     )
     for task, shown, _ in _regime_budgets(book):
         at = [_percent(book, budget) for budget in shown]
-        yield f"- Here, {title_of(task)}: it did at {_listed(at) if at else 'no budget'}."
+        yield f"- Here, {title_of(task)}: it did at {listed(at) if at else 'no budget'}."
     yield (
         "- `config/study_gpu.yaml` lies over this configuration: `make study-gpu-rna`, "
         "`make study-gpu-protein`."

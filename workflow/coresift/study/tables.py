@@ -58,6 +58,8 @@ CHANGE: Schema = {
     "low": pl.Float64,  # interval of the gain
     "high": pl.Float64,
     "p": pl.Float64,
-    "p_adjusted": pl.Float64,  # Holm over all changes of an outcome
+    # Holm over the changes of an outcome: in the study's own run, or in all runs beside it.
+    "p_adjusted": pl.Float64,
+    "redrawn": pl.Float64,  # of a run beside: the largest |gain| of another draw of D_sub alone
     "mark": pl.String,  # better, no different, worse, unknown
 }

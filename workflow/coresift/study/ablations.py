@@ -1,0 +1,137 @@
+"""What a study's page says of single changes of the method, and of the runs beside the study's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import polars as pl
+
+from coresift.report.results import results_table
+from coresift.study.book import ABLATIONS, Book, title_of
+from coresift.study.cells import HELD_OUT, cells_of, of_round
+from coresift.study.decide import OWN, compared
+from coresift.study.settings import Round
+from coresift.study.words import TITLE, listed, table_lines
+
+
+def trained_on(config: Mapping[str, Any]) -> str:
+    """What every model of a run is trained on."""
+    pretrain = config["pretrain"]
+    if pretrain["residues"]:
+        return f"{pretrain['residues']:,} residues, whatever its coreset"
+    return f"{pretrain['epochs']:g} epochs of its budget"
+
+
+def changes_in_short(book: Book) -> Iterator[str]:
+    """What one changed thing is shown to do; of the runs beside, what another draw does not do."""
+    for (task,), rows in book.changes.group_by("task", maintain_order=True):
+        told = [r for r in rows.to_dicts() if r["redrawn"] is None or abs(r["gain"]) > r["redrawn"]]
+        said = {
+            mark: [_changed(r) for r in told if r["mark"] == mark and r["run"] not in book.redraws]
+            for mark in ("better", "worse")
+        }
+        yield (
+            f"- {title_of(str(task))}: changes of the method (exploratory, {rows.height} tested): "
+            f"better than without: {listed(said['better'])}; worse: {listed(said['worse'])}."
+        )
+
+
+def _changed(row: dict[str, Any]) -> str:
+    """A change that is shown to do something, with its gain."""
+    where = "" if row["run"] == OWN else f" ({row['run']})"
+    return f"{row['selection']}{where} by {abs(row['gain']):.3f}"
+
+
+def ablation_lines(book: Book) -> Iterator[str]:
+    """What changes when one thing of the method does; then what was trained otherwise."""
+    said = False
+    for lines in (_changes(book), _redrawn(book), _against_random(book), _otherwise(book)):
+        for line in lines:
+            said = True
+            yield line
+    if not said:
+        yield "Not run."
+
+
+def _changes(book: Book) -> Iterator[str]:
+    """Against the method."""
+    table = book.changes
+    if not table.height:
+        return
+    yield (
+        "One thing changed at a time, against the selection without the change; two families an "
+        "outcome, the study's own run and the runs beside it; exploratory, no finding.\n"
+    )
+    columns = ("selection", "control", "gain", "low", "high", "p_adjusted", "mark", "seeds")
+    yield from table_lines(table.select("run", TITLE.alias("outcome"), *columns))
+
+
+def _redrawn(book: Book) -> Iterator[str]:
+    """What is within reach of chance: other draws of D_sub, of the same size."""
+    own = book.changes.filter(pl.col("run").is_in(book.redraws))
+    for (task, selection), rows in own.group_by("task", "selection", maintain_order=True):
+        gains = [f"{gain:+.3f}" for gain in rows["gain"]]
+        beside = book.changes.filter(
+            pl.col("task") == task,
+            pl.col("selection") == selection,
+            pl.col("redrawn").is_not_null(),
+        )
+        further = pl.col("gain").abs() > pl.col("redrawn")
+        within = beside.filter(~further)["run"].to_list()
+        beyond = beside.filter(further)["run"].to_list()
+        yield (
+            f"- {title_of(str(task))}, {selection}: D_sub drawn anew, all else the same, gains "
+            f"{listed(gains)}. No further from none, so that its mark may be the draw's: "
+            f"{listed(within)}; further: {listed(beyond)}."
+        )
+
+
+def _against_random(book: Book) -> Iterator[str]:
+    """Of every run whose models are trained as the study's are."""
+    rounds = [("", ABLATIONS, book.rounds[ABLATIONS])] if ABLATIONS in book.rounds else []
+    rounds += [row for row in book.beside if book.trained_alike(row[0])]
+    table = _gains_over_random(book, rounds)
+    if table.height:
+        yield "\nThe same against random of their own run:\n"
+        yield from table_lines(table)
+
+
+def _gains_over_random(book: Book, rounds: list[tuple[str, str, Round]]) -> pl.DataFrame:
+    rows = [
+        {
+            "run": label or OWN,
+            "outcome": title_of(row["task"]),
+            "selection": row["selection"],
+            "gain over random": row["gain"],
+            "p_adjusted": row["p_adjusted"],
+            "mark": row["mark"],
+            "seeds": row["seeds"],
+        }
+        for label, name, part in rounds
+        for row in compared(book.figures(label), {name: part}, book.level).to_dicts()
+        if row["control"].startswith("random-") and row["role"] in ("random", "regime")
+    ]
+    return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def _otherwise(book: Book) -> Iterator[str]:
+    """The runs beside whose models were trained otherwise: what they learn, and against random."""
+    for label, name, part in book.beside:
+        rows = of_round(book.figures(label), part)
+        if book.trained_alike(label) or not rows["model"].is_in(part.coresets()).any():
+            continue
+        config = book.facts[label]["config"]
+        yield f"\n### Trained otherwise: `{label}`\n\nEvery model: {trained_on(config)}.\n"
+        losses = rows.filter("primary", HELD_OUT)
+        means = results_table(cells_of(losses), 1 - book.level, int(config["seed"]))
+        columns = ("selection", "mean", "low", "high", "runs")
+        yield from table_lines(means.select(TITLE.alias("outcome"), *columns))
+        groups = book.groups(label).filter(pl.col("selection") == "random")
+        for (budget,), found in groups.group_by("budget", maintain_order=True):
+            learnt = found.filter("learnt")["group"].to_list()
+            yield f"- {budget}: random teaches {len(learnt)} of {found.height}: {listed(learnt)}."
+        against = _gains_over_random(book, [(label, name, part)])
+        if against.height:
+            yield ""
+            yield from table_lines(against.drop("run"))
