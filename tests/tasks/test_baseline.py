@@ -6,15 +6,14 @@ from coresift.tables import conform
 from coresift.tasks.baseline import (
     MAX_STEM,
     N_SEPARATIONS,
-    THRESHOLDS,
     _windows,
     baseline,
-    moved,
     pair_categories,
 )
 from coresift.tasks.kmers import kmer_frequencies
 from coresift.tasks.settings import Task
 from coresift.tasks.tables import PREDICTION
+from coresift.tasks.thresholds import THRESHOLDS, moved
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -288,3 +288,31 @@ def test_before_a_pair_is_found_the_loss_says_what_is_better(monkeypatch):
     assert nothing == probe.mean_loss(np.arange(N)) > 0
     found["metric"] = 0.01
     assert probe._valid_value(np.arange(N)) == -0.01
+
+
+@pytest.mark.parametrize("kind", ["structure", "contact"])
+def test_valid_chooses_the_threshold_of_pairs(monkeypatch, kind):
+    task, lengths, labels = task_of_kind(kind, epochs=2, stop_on="metric")
+    known = Targets(labels, 3, [])
+    targets = ScaledTargets(task, known, lengths, 100, np.arange(N))
+    ranked = {0: 0.12, 1: 0.25}  # no probability above one half, the pairs' are the higher ones
+
+    def logits(rows):
+        of = [torch.from_numpy(labels[int(r[0, 0])]) for r in rows]
+        return [torch.where(one == 1, ranked[1], ranked[0]).logit() for one in of]
+
+    numbers = [torch.full((1, FEATURES), float(i)) for i in range(N)]
+    head = make_head(task, FEATURES, 3)
+    monkeypatch.setattr(head, "forward", logits)
+    monkeypatch.setattr(Probe, "_step", lambda *_: None)
+    metric = METRICS[task.metrics][task.primary]
+    values = {}
+    for rule in ("fixed", "valid"):
+        pairwise = task.pairwise.model_copy(update={"threshold": rule})
+        asked = task.model_copy(update={"pairwise": pairwise})
+        batches = Batches((lengths + 2) ** 2, 300)
+        probe = Probe(asked, head, None, lambda b: [numbers[i] for i in b], targets, batches)
+        fit = probe.fit(np.arange(N), np.arange(N), 0)
+        assert fit.threshold == {"fixed": None, "valid": 0.2}[rule]
+        values[rule] = metric(probe.sample(np.arange(N)))
+    assert values == {"fixed": 0, "valid": 1}

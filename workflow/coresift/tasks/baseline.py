@@ -25,13 +25,14 @@ from sklearn.preprocessing import MaxAbsScaler
 
 from coresift.alphabet import ALPHABETS
 from coresift.models.cropping import count_cropped
-from coresift.tasks.data import Examples, read_task
+from coresift.tasks.data import Examples, encoded_columns, read_task
 from coresift.tasks.metrics import METRICS
 from coresift.tasks.result import Run, result
 from coresift.tasks.sample import MASKED, Sample, make_sample
 from coresift.tasks.settings import LOWER_IS_BETTER, Task
 from coresift.tasks.splits import SPLITS
 from coresift.tasks.targets import ScaledTargets, check_known, make_targets
+from coresift.tasks.thresholds import THRESHOLDS, moved
 
 #: Residues on each side of the one that is classified.
 WINDOW = 7
@@ -41,7 +42,6 @@ N_SEPARATIONS = MAX_SEPARATION + 32
 #: What is tried on valid, from the strongest penalty down.
 RIDGE_PENALTIES = (1e4, 1e3, 1e2, 1e1, 1.0, 0.1)
 LOGISTIC_PENALTIES = (1e2, 1e1, 1.0, 0.1)
-THRESHOLDS = (0.5, 0.4, 0.3, 0.2, 0.15, 0.1, 0.05)
 
 #: Example numbers -> one prediction an example.
 Predict = Callable[[np.ndarray], Iterator[np.ndarray]]
@@ -70,8 +70,7 @@ def baseline(task: Task, modality: str, name: str = "kmer") -> tuple[dict[str, A
     train, valid, test = (examples.indices(split) for split in SPLITS)
     known = ScaledTargets(task, targets, lengths, task.max_tokens - 2, train)
     check_known(task, targets, known, {split: examples.indices(split) for split in SPLITS})
-    # Whole sequences are read whole.
-    room = task.max_tokens - 2 if task.kind in ("token", "pairwise") else int(lengths.max())
+    room = task.max_tokens - 2
     cropped = count_cropped(lengths, room)
     data = Data(task, examples, known, modality, train)
     fitted = {"token": _residues, "pairwise": _pairs}.get(task.kind, _sequences)
@@ -124,7 +123,10 @@ def _constant(data: Data) -> Iterator[tuple[dict[str, float], Predict]]:
 def _sequences(data: Data) -> Iterator[tuple[dict[str, float], Predict]]:
     task, train = data.task, data.train
     columns = ["sequence", "partner"] if task.two_sequences else ["sequence"]
-    x = sparse.hstack([_counts(data.examples.frame[c], train) for c in columns], format="csr")
+    read = encoded_columns(task, data.modality)  # a foreign partner is read whole, as by models
+    frame = data.examples.frame.with_columns(pl.col(read).str.head(task.max_tokens - 2))
+    texts = [frame[column] for column in columns]
+    x = sparse.hstack([_counts(column, train) for column in texts], format="csr")
     y = np.concatenate([data.known.raw(i) for i in train])
 
     def predicting(model: Any) -> Predict:
@@ -209,7 +211,7 @@ def _pairs(data: Data) -> Iterator[tuple[dict[str, float], Predict]]:
         counts += np.bincount(category[real], minlength=size)
     overall = sums.sum() / max(1.0, counts.sum())
     means = np.where(counts > 0, sums / np.maximum(counts, 1), overall)
-    if data.task.metrics != "pairwise_structure":
+    if not (data.task.metrics == "pairwise_structure" or data.task.chooses_threshold):
         yield {}, lambda examples: (means[categories(i)] for i in examples)
         return
     for threshold in THRESHOLDS:
@@ -218,13 +220,6 @@ def _pairs(data: Data) -> Iterator[tuple[dict[str, float], Predict]]:
 
 def _from(values: np.ndarray, categories: Callable[[int], np.ndarray]) -> Predict:
     return lambda examples: (values[categories(i)] for i in examples)
-
-
-def moved(probabilities: np.ndarray, threshold: float) -> np.ndarray:
-    """Probabilities in the same order, `threshold` moved to the 0.5 at which the metrics cut."""
-    below = 0.5 * probabilities / threshold
-    above = 0.5 + 0.5 * (probabilities - threshold) / (1 - threshold)
-    return np.where(probabilities <= threshold, below, above)
 
 
 def pair_categories(sequence: str, modality: str) -> np.ndarray:

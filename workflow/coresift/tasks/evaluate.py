@@ -8,12 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 import torch
 
 from coresift.models.checkpoint import load_model, origin
 from coresift.models.states import EncoderStates, StoredStates
+from coresift.tasks.frozen import frozen_features
 from coresift.tasks.heads import form_of
 from coresift.tasks.probe import Features
 from coresift.tasks.problem import Work, read_problem
@@ -62,7 +62,7 @@ def evaluate_task(
             StoredStates(states, digest, store, tokens_per_batch, column, precision)
             for column in problem.encoded
         )
-        frozen = [_frozen_features(column, train, device) for column in stored]
+        frozen = [frozen_features(column, train, device) for column in stored]
     runs = {}
     for seed in seeds:
         torch.manual_seed(seed)
@@ -78,22 +78,3 @@ def evaluate_task(
         problem.unread,
         {"model": digest, "mode": task.mode, "cropped": problem.cropped},
     )
-
-
-def _frozen_features(stored: StoredStates, train: np.ndarray, device: torch.device) -> Features:
-    """Stored states, standardised by the moments of train's rows."""
-    n, total, squares = 0, torch.zeros(()), torch.zeros(())
-    for i in train:
-        rows = stored[i].double()
-        n, total, squares = n + len(rows), total + rows.sum(0), squares + rows.square().sum(0)
-    mean = total / n
-    std = (squares / n - mean.square()).clamp_min(0).sqrt().clamp_min(1e-6)
-    shift, scale = mean.float(), std.float()
-
-    def standardised(example: int) -> torch.Tensor:
-        return ((stored[example] - shift) / scale).to(device)
-
-    if not stored.pooled:
-        return lambda batch: [standardised(i) for i in batch]
-    pooled = [standardised(i) for i in range(len(stored))]
-    return lambda batch: [pooled[i] for i in batch]

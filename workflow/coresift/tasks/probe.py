@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -22,6 +22,7 @@ from coresift.tasks.metrics import METRICS
 from coresift.tasks.sample import MASKED, Sample, make_sample
 from coresift.tasks.settings import LOWER_IS_BETTER, Task
 from coresift.tasks.targets import ScaledTargets
+from coresift.tasks.thresholds import THRESHOLDS, cut_at, moved
 
 logger = logging.getLogger(__name__)
 
@@ -122,11 +123,13 @@ class Fit:
         best_epoch: after which the weights that are kept were evaluated; 0 = no evaluation had a
             value, the first weights.
         stopped: by the task's `patience`, or all its `epochs` were run.
+        threshold: above which a pair is predicted, where valid chose it.
     """
 
     epochs: float
     best_epoch: float
     stopped: Literal["patience", "epochs"]
+    threshold: float | None = None
 
 
 @dataclass
@@ -173,6 +176,7 @@ class Probe:
         tuned: the encoder whose weights are trained with the head's; None if frozen.
         precision: float32 (the weights' own) or bf16 (autocast) of encoder and head; losses and
             predictions are computed in the weights' own.
+        threshold: probability of a pair that predictions have as 0.5: 0.5, or what `fit` found.
     """
 
     task: Task
@@ -182,6 +186,7 @@ class Probe:
     targets: ScaledTargets
     batches: Batches
     precision: str = "float32"
+    threshold: float = 0.5
 
     def __post_init__(self) -> None:
         modules = [self.head] if self.tuned is None else [self.head, self.tuned]
@@ -233,7 +238,11 @@ class Probe:
         self._modules.load_state_dict(at.best)
         stopped: Literal["patience", "epochs"]
         stopped = "patience" if at.exhausted(task.patience) else "epochs"
-        return Fit(at.step / per_epoch, at.best_step / per_epoch, stopped)
+        fit = Fit(at.step / per_epoch, at.best_step / per_epoch, stopped)
+        if not task.chooses_threshold:
+            return fit
+        self.threshold = self._best_threshold(valid)[0]
+        return replace(fit, threshold=self.threshold)
 
     def _optimizer(self, steps: int) -> tuple[torch.optim.Optimizer, Callable[[int], float]]:
         """The optimiser, and what a step's learning rate is of the highest."""
@@ -304,7 +313,10 @@ class Probe:
         if self.task.stop_on == "loss":
             return self.mean_loss(valid)
         try:
-            value = METRICS[self.task.metrics][name](self.sample(valid))
+            if self.task.chooses_threshold:
+                value = self._best_threshold(valid)[1]
+            else:
+                value = METRICS[self.task.metrics][name](self.sample(valid))
         except FloatingPointError as error:
             logger.warning("%s", error)
             return float("nan")
@@ -312,6 +324,14 @@ class Probe:
             # No pair is found yet: a loss is above all values of a metric, and falls all the same.
             return self.mean_loss(valid)
         return value if name in LOWER_IS_BETTER else -value
+
+    def _best_threshold(self, valid: np.ndarray) -> tuple[float, float]:
+        """The threshold with the best primary metric on valid, the first of such; that metric."""
+        task, metric = self.task, METRICS[self.task.metrics][self.task.primary]
+        raw = make_sample(task, self.targets, valid, self._outputs_of(valid), min(THRESHOLDS))
+        values = {t: metric(cut_at(raw, t)) for t in THRESHOLDS}
+        best = max(THRESHOLDS, key=values.__getitem__)
+        return best, values[best]
 
     @torch.no_grad()
     def mean_loss(self, examples: np.ndarray) -> float:
@@ -324,9 +344,20 @@ class Probe:
             n += sum(units(self.task, t) for t in targets)
         return total / max(1, n)
 
-    @torch.no_grad()
     def predict(self, examples: np.ndarray) -> Iterator[np.ndarray]:
         """Predictions of `examples` one by one, in their order, in the label's unit.
+
+        Raises:
+            FloatingPointError: an output is not finite.
+        """
+        found = self._outputs_of(examples)
+        if self.threshold == 0.5:
+            return found
+        return (moved(output, self.threshold) for output in found)
+
+    @torch.no_grad()
+    def _outputs_of(self, examples: np.ndarray) -> Iterator[np.ndarray]:
+        """`predict` without a threshold of its own.
 
         Raises:
             FloatingPointError: an output is not finite: no class is the likeliest then.

@@ -132,7 +132,8 @@ class Problem:
             }
             resumable = work.resumable(seed, run)
         fitted = probe.fit(train, self.splits["valid"], seed, resumable)
-        return Run(probe.sample(self.splits["test"]), asdict(fitted))
+        training = {key: value for key, value in asdict(fitted).items() if value is not None}
+        return Run(probe.sample(self.splits["test"]), training)
 
     def run_live(
         self, seed: int, device: torch.device, encoder: nn.Module, work: Work | None = None

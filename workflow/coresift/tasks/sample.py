@@ -81,18 +81,18 @@ class Sample:
         return [self.take(rows) for rows in np.split(np.arange(len(self.groups)), cuts)]
 
 
-def _pair_rows(task: Task, target: np.ndarray, output: np.ndarray) -> np.ndarray:
+def _pair_rows(task: Task, target: np.ndarray, output: np.ndarray, least: float) -> np.ndarray:
     """Flat indices of the entries that the metrics of a pairwise task need.
 
-    distance: every known entry. structure: true or predicted pairs. contact: the L most probable
-    in the upper triangle from `min_separation` on, and of those not read the one that says where
-    they begin. Beside these entry 0, so that every example has a row.
+    distance: every known entry. structure: true pairs and those above `least`. contact: the L most
+    probable in the upper triangle from `min_separation` on, and of those not read the one that says
+    where they begin. Beside these entry 0, so that every example has a row.
     """
     known = target != MASKED
     if task.pairwise.target == "distance":
         needed = known
     elif task.pairwise.target == "structure":
-        needed = known & ((target == 1) | (output > 0.5))
+        needed = known & ((target == 1) | (output > least))
     else:
         allowed = np.flatnonzero(np.triu(known, task.pairwise.min_separation))
         values = output.ravel()[allowed]
@@ -122,18 +122,25 @@ class Known(Protocol):
 
 
 def make_sample(
-    task: Task, known: Known, examples: np.ndarray, predictions: Iterable[np.ndarray]
+    task: Task,
+    known: Known,
+    examples: np.ndarray,
+    predictions: Iterable[np.ndarray],
+    least: float = 0.5,
 ) -> Sample:
     """Gather targets and predictions of examples; what no metric reads is left out.
 
     Masked rows are dropped (for pairwise all but entry 0).
+
+    Args:
+        least: probability above which a base pair may be a predicted one.
     """
     parts = []
     for example, output in zip(examples, predictions, strict=True):
         target, length = known.truth(example), known.counted(example)
         output = known.complete(example, output)
         if task.kind == "pairwise":
-            positions = _pair_rows(task, target, output)
+            positions = _pair_rows(task, target, output, least)
             target, output = target.ravel()[positions], output.ravel()[positions]
         elif task.kind == "token":
             positions = np.flatnonzero(target != MASKED)

@@ -33,6 +33,12 @@ class Pairwise(Section):
     min_separation: Positive = Field(
         23, description="contact precision: least j - i (BEACON's code; its comment says 24)"
     )
+    threshold: Literal["fixed", "valid"] = Field(
+        "fixed",
+        description="probability above which a pair or contact is predicted: 0.5, as BEACON's, or "
+        "what valid chooses by the primary metric, as for kmer: a head that is cut short ranks "
+        "pairs long before it calls any",
+    )
     blocks: Positive = Field(16, description="residual blocks of the head")
     channels: Positive = Field(48, description="channels of the head")
     dropout: float = Field(0.25, ge=0, lt=1, description="dropout in the blocks of the head")
@@ -241,6 +247,15 @@ class Task(LabelledData):
         if self.kind == "pairwise":
             return f"pairwise_{self.pairwise.target}"
         return self.target
+
+    @property
+    def chooses_threshold(self) -> bool:
+        """Whether valid chooses above which probability a pair is predicted."""
+        return (
+            self.kind == "pairwise"
+            and self.pairwise.target != "distance"
+            and self.pairwise.threshold == "valid"
+        )
 
     @property
     def primary(self) -> str:
