@@ -88,7 +88,7 @@ LENGTH, GROUPS = "random_length:a-9", "random_groups:a-9"
     [
         ([("a-9", "random-9", "no different", 1)],
          ["No selection is shown to be better than random on heldout_pool."]),
-        ([("a-9", "random-9", "better", 0.2)], ["no matched control in this run"]),
+        ([("a-9", "random-9", "better", 0.2)], ["no matched control beside it"]),
         ([("a-9", "random-9", "better", 0.2), ("a-9", LENGTH, "better", 0.1)],
          ["a-9 is better than random and than every control matched to it; the strongest control "
           f"that it beats is {LENGTH} (by 0.1 loss)"]),

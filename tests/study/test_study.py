@@ -66,6 +66,7 @@ def facts(rounds, **more):
         "way": {"loss": "unmasked", "parameters": "head", "curvature": "diag_fisher"},
         "damping": 0.1,
         "validate": {},
+        "trainings": [],
         "identity": {"seen": [], "by_identity": []},
         **more,
     }

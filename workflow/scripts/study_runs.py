@@ -9,6 +9,7 @@ from coresift.dag.provenance import PACKAGE
 from coresift.files import read_json, write_json
 from coresift.heldout.masks import Masks
 from coresift.report.identity import identity_tables
+from coresift.report.notes import trainings_table
 from coresift.study.facts import study_facts
 from coresift.study.gather import all_runs
 from coresift.study.tables import RUN
@@ -20,6 +21,11 @@ write_table(output.runs, all_runs(files, params, sets, Masks(**params.masks)), R
 validation = dict(zip(params.validation, files.validation, strict=True))
 described = read_json(files.corpus), read_json(files.sources)
 facts = study_facts(
-    params, *described, validation, identity_tables(files, params), PACKAGE.parents[1]
+    params,
+    *described,
+    validation,
+    identity_tables(files, params),
+    trainings_table(params.cells, files.metrics),
+    PACKAGE.parents[1],
 )
 write_json(output.facts, facts)

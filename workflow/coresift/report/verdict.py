@@ -77,7 +77,7 @@ def _gain(rows: pl.DataFrame) -> str:
     )
     if not matched.height:
         return (
-            f"{task}: {name} is better than random, with no matched control in this run "
+            f"{task}: {name} is better than random, with no matched control beside it "
             f"(selection.controls): its lengths or its sources may explain the gain; {strongest}."
         )
     open_ = matched.filter(pl.col("mark") != "better")

@@ -116,8 +116,10 @@ class Book:
 
     @cached_property
     def decisions(self) -> pl.DataFrame:
-        """Of `decide.decisions`."""
-        return decisions(self.comparisons, float(self.study["share"]), self.rounds)
+        """Of `decide.decisions`; no claim rests on tasks."""
+        claimed = [name for name, part in self.rounds.items() if not part.tasks]
+        of_these = self.comparisons.filter(pl.col("round").is_in(claimed))
+        return decisions(of_these, float(self.study["share"]), self.rounds)
 
     @property
     def in_order(self) -> list[str]:

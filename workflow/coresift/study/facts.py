@@ -52,6 +52,7 @@ def study_facts(
     sources: Mapping[str, Any],
     validation: Mapping[str, str],
     identity: tuple[pl.DataFrame, pl.DataFrame],
+    trainings: pl.DataFrame,
     root: str | Path,
 ) -> dict[str, Any]:
     """Everything that the page says of a run and its models do not.
@@ -61,6 +62,7 @@ def study_facts(
         summary: corpus/summary.json. sources: corpus/sources.json.
         validation: tables of the checks that have been made, by name (CSV).
         identity: of `report.identity.identity_tables`, of the tasks.
+        trainings: of `report.notes.trainings_table`, of the tasks.
         root: of the repository.
     """
     seen, by_identity = identity
@@ -78,5 +80,6 @@ def study_facts(
             name: pl.read_csv(path, infer_schema_length=None).to_dicts()
             for name, path in validation.items()
         },
+        "trainings": trainings.to_dicts(),
         "identity": {"seen": seen.to_dicts(), "by_identity": by_identity.to_dicts()},
     }

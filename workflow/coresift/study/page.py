@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 
 from coresift.report.controls import row_of
+from coresift.report.notes import TRAINING
 from coresift.report.seen import SHARE, leakage
 from coresift.report.tables import SEEN
 from coresift.report.verdict import gains, resolution
@@ -480,9 +481,24 @@ def task_lines(book: Book) -> Iterator[str]:
             yield from (f"- {line}" for line in gains(own.drop("round")))
             yield from _against_floors(own)
     if found:
+        yield from _cut_short(book)
         yield from _seen(book)
     else:
         yield "Not run."
+
+
+def _cut_short(book: Book) -> Iterator[str]:
+    """Where heads were still getting better when their epochs were over."""
+    table = pl.DataFrame(book.own["trainings"], schema=TRAINING)
+    cut = pl.col("stopped").str.contains("epochs") & (pl.col("best_epoch") > 0.9 * pl.col("epochs"))
+    for (task,), rows in table.group_by("task", maintain_order=True):
+        found = rows.filter(cut)
+        if found.height:
+            yield (
+                f"- {task}: {found.height} of {rows.height} rows were best in the last tenth of "
+                "their epochs: their heads had not converged, so that their figures tell as well "
+                "how fast a head gets there."
+            )
 
 
 def _seen(book: Book) -> Iterator[str]:
