@@ -78,7 +78,7 @@ CHECKED = {
 BESIDE = {
     label: f"results/{run}/study"
     for label, run in CFG.study.beside.items()
-    if run != CFG.run
+    if run not in (None, CFG.run)
     and there(
         [f"results/{run}/study/{file}" for file in ("runs.parquet", "facts.json")]
     )

@@ -293,6 +293,15 @@ def test_a_run_beside_is_held_against_other_draws_of_the_subset(shift, within, b
         kept[label]["config"]["influence"]["variants"] = {}  # what a run adds is no change
     book = Book(pl.concat(runs), kept)
     assert book.redraws == ["redraw_1", "redraw_2"]
+    for same in ({"seed": 42}, {"seed": None}):  # the run's own
+        kept["smaller"]["config"]["subset"] |= {"size": 20_000, **same}
+        assert Book(book.runs, kept).redraws == book.redraws
+    kept["smaller"]["config"]["subset"] |= {"size": 5}
+    kept["redraw_1"]["config"]["heldout"].pop("precision")  # a key that came later
+    kept["redraw_1"]["config"]["study"]["rounds"]["tasks"] = {**ROUND, "tasks": ["t"]}
+    book = Book(book.runs, kept)
+    assert book.redraws == ["redraw_1", "redraw_2"]
+    assert [label for label, _, _ in book.beside] == ["redraw_1", "redraw_2", "smaller"]
     table = book.changes.filter(pl.col("run") != "the study's")
     assert table["redrawn"].to_list() == [None, None, pytest.approx(0.03)]
     assert table["mark"].to_list() == ["worse", "better", "worse"]
@@ -304,6 +313,11 @@ def test_a_run_beside_is_held_against_other_draws_of_the_subset(shift, within, b
     ) in page
     assert ("top_influence-1kr (smaller) by 0.05" in page) == (beyond == "smaller")
     assert "(redraw_1)" not in page
+    own = table.height - 3
+    assert f"(exploratory, {own + 1} tested)" in page
+    del kept[""]["config"]["study"]["rounds"]["ablations"], kept[""]["rounds"][0]
+    page = texts(Book(book.runs, kept), "toy")["toy.md"]
+    assert "The runs beside (redraw_1, redraw_2 and smaller) are held against the round" in page
 
 
 def test_finalists_by_mean_gain(book):

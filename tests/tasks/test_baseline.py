@@ -187,3 +187,29 @@ def test_one_label_of_several_is_one_probability(tmp_path):
     _, predictions = baseline(task, "rna")
     assert predictions.height == sum(split == "test" for _, _, split in rows)
     assert predictions["prediction"].is_between(0, 1).all()
+
+
+def test_kmers_read_what_models_read(tmp_path):
+    """The label is told by a letter beyond `max_tokens` of either sequence alone."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for i in range(120):
+        first, second = ("".join(rng.choice(list("ACU"), 30)) for _ in range(2))
+        end = "G" * 9 if i % 2 else "A" * 9
+        rows.append((first + end, second + end, "rich" if i % 2 else "poor", SPLITS[i // 2 % 3]))
+    data = write_task(tmp_path / "t.csv", rows, "sequence,partner,label,split")
+    for kind, more, n in (("class", {}, 40), ("pair", {"sequence_b": "partner"}, 80)):
+        task = Task(kind=kind, data={**data, **more})
+        whole, _ = baseline(task, "rna")
+        assert whole["metrics"]["accuracy"]["mean"] == 1
+        assert not whole["cropped"]["sequences"]
+        cropped, _ = baseline(task.model_copy(update={"max_tokens": 32}), "rna")
+        assert cropped["metrics"]["accuracy"]["mean"] < 0.8
+        assert cropped["cropped"]["sequences"] == cropped["cropped"]["of"] == 3 * n
+        assert cropped["notes"]["test"]["cropped_residues"] == 9 * n
+
+
+def test_a_precision_chooses_no_threshold():
+    pairwise = {"target": "contact", "threshold": "valid"}
+    with pytest.raises(ValueError, match=r"threshold: valid needs pairwise\.target: structure"):
+        Task(kind="pairwise", data={"path": "x"}, pairwise=pairwise)

@@ -86,5 +86,15 @@ def test_directions_that_few_rows_tell_of_are_not_blown_up(n, least, most):
     assert least < scales.max() / scales.min() < most
 
 
+def test_whitening_hangs_on_no_basis_of_equal_eigenvalues():
+    rows = collinear(30, 64)  # fewer rows than features: 35 directions of which nothing is known
+    standard = (rows - rows.mean(0)) / rows.std(0)
+    turn = whitening(standard)
+    np.testing.assert_allclose(turn, turn.T, atol=1e-12)
+    basis = np.linalg.qr(np.random.default_rng(1).normal(size=(64, 64)))[0]
+    # Of rows that are turned it is the turned one: a choice of eigenvectors would not cancel.
+    np.testing.assert_allclose(whitening(standard @ basis), basis.T @ turn @ basis, atol=1e-8)
+
+
 def test_states_that_are_all_the_same_are_none():
     assert not read(np.ones((5, 3)), np.arange(4)).any()

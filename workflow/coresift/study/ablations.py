@@ -26,13 +26,13 @@ def trained_on(config: Mapping[str, Any]) -> str:
 def changes_in_short(book: Book) -> Iterator[str]:
     """What one changed thing is shown to do; of the runs beside, what another draw does not do."""
     for (task,), rows in book.changes.group_by("task", maintain_order=True):
-        told = [r for r in rows.to_dicts() if r["redrawn"] is None or abs(r["gain"]) > r["redrawn"]]
+        tested = [r for r in rows.to_dicts() if r["run"] not in book.redraws]
+        told = [r for r in tested if r["redrawn"] is None or abs(r["gain"]) > r["redrawn"]]
         said = {
-            mark: [_changed(r) for r in told if r["mark"] == mark and r["run"] not in book.redraws]
-            for mark in ("better", "worse")
+            mark: [_changed(r) for r in told if r["mark"] == mark] for mark in ("better", "worse")
         }
         yield (
-            f"- {title_of(str(task))}: changes of the method (exploratory, {rows.height} tested): "
+            f"- {title_of(str(task))}: changes of the method (exploratory, {len(tested)} tested): "
             f"better than without: {listed(said['better'])}; worse: {listed(said['worse'])}."
         )
 
@@ -58,10 +58,17 @@ def _changes(book: Book) -> Iterator[str]:
     """Against the method."""
     table = book.changes
     if not table.height:
+        labels = sorted({label for label, _, _ in book.beside if book.tested(label)})
+        if labels:
+            yield (
+                f"The runs beside ({listed(labels)}) are held against the round `{ABLATIONS}`, "
+                "which has not been run.\n"
+            )
         return
     yield (
-        "One thing changed at a time, against the selection without the change; two families an "
-        "outcome, the study's own run and the runs beside it; exploratory, no finding.\n"
+        "One thing changed at a time, against the selection without the change; families of an "
+        "outcome are the study's own run, the runs beside it and other draws of D_sub; "
+        "exploratory, no finding.\n"
     )
     columns = ("selection", "control", "gain", "low", "high", "p_adjusted", "mark", "seeds")
     yield from table_lines(table.select("run", TITLE.alias("outcome"), *columns))

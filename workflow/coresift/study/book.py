@@ -151,7 +151,7 @@ class Book:
             (label, name, Round(**part))
             for label, facts in self.facts.items()
             for name, part in facts["config"]["study"]["rounds"].items()
-            if label
+            if label and not part["tasks"]  # which are of the study's own models
         ]
 
     def figures(self, label: str) -> pl.DataFrame:
@@ -169,7 +169,7 @@ class Book:
             label
             for label, facts in self.facts.items()
             if label
-            and facts["config"]["subset"] != self.own["config"]["subset"]
+            and _subset_seed(facts) != _subset_seed(self.own)
             and self._shares(label, (*TRAINED, *SCORED), {"seed"})
         ]
 
@@ -178,12 +178,11 @@ class Book:
     ) -> bool:
         """Whether a run beside has sections of the study's configuration, but for keys of D_sub."""
 
-        def kept(section: str, facts: Mapping[str, Any]) -> object:
-            values = facts["config"][section]
-            left = {"subset": but, "influence": _ADDED}.get(section, ())
-            return {k: v for k, v in values.items() if k not in left} if left else values
-
-        return all(kept(s, self.facts[label]) == kept(s, self.own) for s in sections)
+        left = {"subset": but, "influence": _ADDED}
+        return all(
+            _alike(self.facts[label]["config"][s], self.own["config"][s], left.get(s, ()))
+            for s in sections
+        )
 
     @cached_property
     def changes(self) -> pl.DataFrame:
@@ -310,6 +309,22 @@ class Book:
             pl.col("model").is_in(self.coresets[part])
         )
         return rows["task"].unique(maintain_order=True).to_list()
+
+
+def _subset_seed(facts: Mapping[str, Any]) -> int:
+    """Of the draw of D_sub."""
+    own = facts["config"]["subset"].get("seed")
+    return int(facts["config"]["seed"] if own is None else own)
+
+
+def _alike(one: object, other: object, but: Collection[str] = ()) -> bool:
+    """Whether two parts of configurations say the same where both say something.
+
+    A key that only one has came with a later version, whose default is what was done before.
+    """
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return all(_alike(one[k], other[k]) for k in one.keys() & other.keys() if k not in but)
+    return one == other
 
 
 def title_of(task: str) -> str:

@@ -166,7 +166,8 @@ def changes(
 ) -> pl.DataFrame:
     """A selection with one thing changed against the same without.
 
-    Two families an outcome: the changes in the study's own run, and those of all runs beside it.
+    Families of an outcome: the changes in the study's own run; those of all runs beside it; and
+    apart, since they change nothing of the method, the redraws.
 
     Args:
         cells: by run: "" the study's own, in which `cci_x` and `cci.x` are held against `cci` and
@@ -177,7 +178,7 @@ def changes(
         Columns of `CHANGE`.
     """
     unchanged = {(cell.task, cell.selection): cell for cell in cells.get("", ())}
-    rows: dict[tuple[str, bool], list[dict[str, Any]]] = {}
+    rows: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for run, found in cells.items():
         for cell in found:
             row = row_of(cell.selection)
@@ -189,7 +190,8 @@ def changes(
             if control is None or (row.selection == base) != bool(run):
                 continue
             own = pair(cell, control, "changed", level)
-            rows.setdefault((cell.task, bool(run)), []).append(
+            family = "redraw" if run in redraws else "beside" if run else "own"
+            rows.setdefault((cell.task, family), []).append(
                 {"run": run or OWN, **own, **_ends_of_gain(own)}
             )
     table = [row for own in rows.values() for row in corrected(own, level)]

@@ -110,7 +110,7 @@ def run_lines(book: Book) -> Iterator[str]:
             f"Run in part: {listed(partial)}. What is said of them may change, and p-values are "
             "adjusted over the comparisons that are there: more will raise them.\n"
         )
-    beside = [*book.study["beside"]]
+    beside = [label for label, run in book.study["beside"].items() if run]
     absent = [label for label in beside if label not in book.facts]
     if beside:
         yield f"Runs beside this one, not on this page: {listed(absent)}.\n"
@@ -576,8 +576,9 @@ def limit_lines(book: Book) -> Iterator[str]:
     base = facts["config"]["base"]
     if base["checkpoint"] is None:
         yield (
-            "- The base was made from this pool, D_sub among it, so fine-tuning has little to add: "
-            "what it does for a base that others made is not known from here."
+            "- The base was made from this pool, D_sub among it (of another draw a part), so "
+            "fine-tuning has little to add: what it does for a base that others made is not known "
+            "from here."
         )
     if facts["config"]["corpus"]["cluster"]:
         yield (

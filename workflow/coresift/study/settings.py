@@ -83,10 +83,10 @@ class Study(Section):
     finalists: int = Field(
         4, ge=1, description="selections of the round `screen` that its gains choose"
     )
-    beside: dict[RoundName, str] = Field(
+    beside: dict[RoundName, str | None] = Field(
         default_factory=dict,
         description="other runs on the same page by label, such as an ablation that needs a run "
-        "of its own: read where results/{run}/study has them",
+        "of its own: read where results/{run}/study has them; null = not read",
     )
 
     @model_validator(mode="after")

@@ -71,7 +71,9 @@ def baseline(task: Task, modality: str, name: str = "kmer") -> tuple[dict[str, A
     known = ScaledTargets(task, targets, lengths, task.max_tokens - 2, train)
     check_known(task, targets, known, {split: examples.indices(split) for split in SPLITS})
     room = task.max_tokens - 2
-    cropped = count_cropped(lengths, room)
+    read = examples.frame.select(pl.col(encoded_columns(task, modality)).str.len_chars())
+    columns = read.cast(pl.Int64).to_numpy().T
+    cropped = count_cropped(columns.ravel(), room)
     data = Data(task, examples, known, modality, train)
     fitted = {"token": _residues, "pairwise": _pairs}.get(task.kind, _sequences)
     candidates = list(_constant(data) if name == "constant" else fitted(data))
@@ -79,7 +81,7 @@ def baseline(task: Task, modality: str, name: str = "kmer") -> tuple[dict[str, A
     tuned, predict = candidates[int(np.argmax(values))]
     sample = make_sample(task, known, test, predict(test))
     extra = {"model": name, "mode": name, "cropped": cropped, "tuned": tuned}
-    unread = (lengths - room).clip(min=0)[None]
+    unread = (columns - room).clip(min=0)
     return result(task, examples, targets, {0: Run(sample)}, unread, extra)
 
 
@@ -211,7 +213,7 @@ def _pairs(data: Data) -> Iterator[tuple[dict[str, float], Predict]]:
         counts += np.bincount(category[real], minlength=size)
     overall = sums.sum() / max(1.0, counts.sum())
     means = np.where(counts > 0, sums / np.maximum(counts, 1), overall)
-    if not (data.task.metrics == "pairwise_structure" or data.task.chooses_threshold):
+    if data.task.metrics != "pairwise_structure":
         yield {}, lambda examples: (means[categories(i)] for i in examples)
         return
     for threshold in THRESHOLDS:

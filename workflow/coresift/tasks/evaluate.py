@@ -11,9 +11,10 @@ from typing import Any
 import polars as pl
 import torch
 
+from coresift.dag.provenance import code_digest
 from coresift.models.checkpoint import load_model, origin
 from coresift.models.states import EncoderStates, StoredStates
-from coresift.tasks.frozen import frozen_features
+from coresift.tasks import frozen
 from coresift.tasks.heads import form_of
 from coresift.tasks.probe import Features
 from coresift.tasks.problem import Work, read_problem
@@ -49,25 +50,26 @@ def evaluate_task(
     made_of = origin(model, encoder)
     digest = made_of["model"]
     if work is not None:
-        work = replace(work, run={**work.run, **made_of, "tokens_per_batch": tokens_per_batch})
+        features = {"tokens_per_batch": tokens_per_batch, "features": code_digest(frozen.__file__)}
+        work = replace(work, run={**work.run, **made_of, **features})
     states = EncoderStates(model.base_model.to(device), encoder, form_of(task), task.max_tokens)
     problem = read_problem(task, modality, states.room, tokens_per_batch, precision)
     for column in problem.encoded:
         encoder.check_unknown(column)
-    frozen: list[Features] | None = None
+    stored: list[Features] | None = None
     if task.mode == "frozen":
         states.requires_grad_(False)
         train = problem.splits["train"]
-        stored = (
+        columns = (
             StoredStates(states, digest, store, tokens_per_batch, column, precision)
             for column in problem.encoded
         )
-        frozen = [frozen_features(column, train, device) for column in stored]
+        stored = [frozen.frozen_features(column, train, device) for column in columns]
     runs = {}
     for seed in seeds:
         torch.manual_seed(seed)
-        if frozen is not None:
-            runs[seed] = problem.run(seed, device, frozen, work=work)
+        if stored is not None:
+            runs[seed] = problem.run(seed, device, stored, work=work)
         else:
             runs[seed] = problem.run_live(seed, device, copy.deepcopy(states), work)
     return result(

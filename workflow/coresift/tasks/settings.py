@@ -35,9 +35,9 @@ class Pairwise(Section):
     )
     threshold: Literal["fixed", "valid"] = Field(
         "fixed",
-        description="probability above which a pair or contact is predicted: 0.5, as BEACON's, or "
-        "what valid chooses by the primary metric, as for kmer: a head that is cut short ranks "
-        "pairs long before it calls any",
+        description="structure: probability above which a base pair is predicted: 0.5, as "
+        "BEACON's, or what valid chooses by the primary metric, as for kmer: a head that is cut "
+        "short ranks pairs long before it calls any",
     )
     blocks: Positive = Field(16, description="residual blocks of the head")
     channels: Positive = Field(48, description="channels of the head")
@@ -201,6 +201,9 @@ class Task(LabelledData):
             raise ValueError(
                 "kinds pair and pair_scalar, and only they, need data.sequence_b or data.fasta_b"
             )
+        if self.pairwise.threshold == "valid" and self.pairwise.target != "structure":
+            # A precision is best where one sure pair is called.
+            raise ValueError("pairwise.threshold: valid needs pairwise.target: structure")
         allowed = METRIC_NAMES[self.metrics]
         if self.metric not in (None, *allowed):
             raise ValueError(f"metric {self.metric!r} is not one of {', '.join(allowed)}")
@@ -250,12 +253,8 @@ class Task(LabelledData):
 
     @property
     def chooses_threshold(self) -> bool:
-        """Whether valid chooses above which probability a pair is predicted."""
-        return (
-            self.kind == "pairwise"
-            and self.pairwise.target != "distance"
-            and self.pairwise.threshold == "valid"
-        )
+        """Whether valid chooses above which probability a base pair is predicted."""
+        return self.kind == "pairwise" and self.pairwise.threshold == "valid"
 
     @property
     def primary(self) -> str:
