@@ -543,6 +543,26 @@ def test_rows_of_tasks_are_held_against_those_without_pretraining():
     assert "- nrc, against untrained: better random-1kr and cci-1kr." in page
     assert "- nrc, against cnn: unknown random-1kr and cci-1kr." in page  # one seed of it
     assert "How near tests are was not compared: nrc (pool) and nrc (train)." in page
+    short = page.split("## Does the model learn?")[0]
+    assert "- Tasks (secondary, no claim): nrc: cci-1kr is better than random" in short
+    assert "- nrc: 2 of 2 rows are better than an untrained model." in short
+    own["trainings"] = [
+        {"task": "nrc", "protocol": "own", "selection": row, "trainings": 6, "epochs": 5.0,
+         "best_epoch": best, "stopped": stopped}
+        for row, best, stopped in (
+            ("random-1kr", 5.0, "epochs 6"), ("cci-1kr", 2.0, "epochs 6"), ("u", 5.0, "patience 6")
+        )
+    ]  # fmt: skip
+    page = texts(Book(runs, {"": own}), "toy")["toy.md"]
+    assert "- nrc: 1 of 3 rows were best in the last tenth of their epochs" in page
+    assert set(Book(runs, {"": own}).decisions["round"]) == {"finalists"}
+    # Of a round's tasks one may be there before the others.
+    own["config"]["study"]["rounds"]["probes"]["tasks"] = ["nrc", "later"]
+    page = texts(Book(runs, {"": own}), "toy")["toy.md"]
+    assert re.search(r"\| probes \| 0 \| 12 \|", page)
+    assert "Run in part: probes." in page
+    assert "- Not run: later." in page
+    own["config"]["study"]["rounds"]["probes"]["tasks"] = ["nrc"]
     row = {"task": "nrc", "protocol": "own", "against": "pool", "compared": 50, "none": 0,
            "below_50": 20, "50_to_80": 20, "above_80": 10, "seen": 5, "at": 0.95}  # fmt: skip
     own["identity"] = {"seen": [row], "by_identity": [{"task": "nrc", "bin": "none", "n": 9}]}

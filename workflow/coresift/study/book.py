@@ -236,16 +236,25 @@ class Book:
     def started(self) -> list[str]:
         """The rounds that have been run in part or whole.
 
-        One whose only models are those that another round has as well is not, but if it is whole.
+        One whose only models are those that another round has as well is not, but if it is whole;
+        one of tasks is if any of its models was tested on one.
         """
         found = []
         for name, planned in self.coresets.items():
-            own, others = self.models(name), set[str]()
-            if not self.rounds[name].tasks:  # whose models are another round's by plan
-                others = {c for n, names in self.coresets.items() if n != name for c in names}
+            if self.rounds[name].tasks:
+                if self.tasks_done(name):
+                    found.append(name)
+                continue
+            own = self.models(name)
+            others = {c for n, names in self.coresets.items() if n != name for c in names}
             if own >= set(planned) or own & (set(planned) - others):
                 found.append(name)
         return found
+
+    def tasks_done(self, part: str) -> list[str]:
+        """The tasks of a round that any of its models was tested on."""
+        own = self.main.filter(pl.col("model").is_in(self.coresets[part]))["task"].unique()
+        return [task for task in self.rounds[part].tasks if task in own]
 
     def trait(self, name: str) -> dict[str, float]:
         """A trait of the coresets, means over seeds, by row."""

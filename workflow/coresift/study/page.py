@@ -12,9 +12,6 @@ from typing import Any
 import polars as pl
 
 from coresift.report.controls import row_of
-from coresift.report.notes import TRAINING
-from coresift.report.seen import SHARE, leakage
-from coresift.report.tables import SEEN
 from coresift.report.verdict import gains, resolution
 from coresift.study.ablations import ablation_lines, changes_in_short, trained_on
 from coresift.study.book import ABLATIONS, FINAL, SCREEN, Book, title_of
@@ -23,6 +20,7 @@ from coresift.study.decide import PAPER, chosen, ranking
 from coresift.study.disguise import MATCHED
 from coresift.study.settings import Round
 from coresift.study.tables import MACRO
+from coresift.study.tasks import task_lines, tasks_in_short
 from coresift.study.words import TITLE, listed, table_lines
 from coresift.validate.agreement import PROMISED
 from coresift.validate.page import agreement_lines, decile_lines, least_top, stability_lines
@@ -135,11 +133,12 @@ def run_lines(book: Book) -> Iterator[str]:
 
 
 def short_lines(book: Book) -> Iterator[str]:
-    """What is learnt, the regime, the decisions that count and the ablations, a sentence each."""
+    """What is learnt, the regime, decisions that count, ablations and tasks, a sentence each."""
     yield from _learnt_in_short(book)
     yield from _regime_in_short(book)
     yield from _decisions_in_short(book)
     yield from changes_in_short(book)
+    yield from tasks_in_short(book)
 
 
 def _learnt_in_short(book: Book) -> Iterator[str]:
@@ -464,75 +463,6 @@ def _by_curvature(lds: pl.DataFrame, way: Mapping[str, object]) -> pl.DataFrame:
         pl.col("score") == PROMISED["V"],
         pl.col("weights") == "residues",
     ).select("model", "curvature", "damping", "spearman", "low", "high", "ceiling")
-
-
-def task_lines(book: Book) -> Iterator[str]:
-    """Every row of every task."""
-    found = False
-    for part in book.started:
-        if not book.rounds[part].tasks:
-            continue
-        table = book.results(part).filter("primary", ~HELD_OUT)
-        if table.height:
-            found = True
-            yield f"Round `{part}`:\n"
-            yield from table_lines(table.drop("primary"))
-            own = book.comparisons.filter(pl.col("round") == part, ~HELD_OUT)
-            yield from (f"- {line}" for line in gains(own.drop("round")))
-            yield from _against_floors(own)
-    if found:
-        yield from _cut_short(book)
-        yield from _seen(book)
-    else:
-        yield "Not run."
-
-
-def _cut_short(book: Book) -> Iterator[str]:
-    """Where heads were still getting better when their epochs were over."""
-    table = pl.DataFrame(book.own["trainings"], schema=TRAINING)
-    cut = pl.col("stopped").str.contains("epochs") & (pl.col("best_epoch") > 0.9 * pl.col("epochs"))
-    for (task,), rows in table.group_by("task", maintain_order=True):
-        found = rows.filter(cut)
-        if found.height:
-            yield (
-                f"- {task}: {found.height} of {rows.height} rows were best in the last tenth of "
-                "their epochs: their heads had not converged, so that their figures tell as well "
-                "how fast a head gets there."
-            )
-
-
-def _seen(book: Book) -> Iterator[str]:
-    """What of the tasks' tests was in the pool or in train."""
-    seen = pl.DataFrame(book.own["identity"]["seen"], schema=SEEN)
-    yield from (f"- {line}" for line in leakage(seen))
-    clear = seen.filter(pl.col("seen") <= SHARE * pl.col("compared"))
-    if clear.height:
-        pairs = clear.select(pl.format("{} ({})", "task", "against")).to_series().to_list()
-        yield f"- No more than {SHARE:.0%} of the tests of {listed(pairs)} was seen there."
-    compared = set(seen.select("task", "against").rows())
-    tasks = {task for part in book.started for task in book.rounds[part].tasks}
-    missing = [
-        f"{task} ({against})"
-        for task in sorted(tasks)
-        for against in ("pool", "train")
-        if (task, against) not in compared
-    ]
-    if missing:
-        yield f"- How near tests are was not compared: {listed(missing)}."
-    if seen.height:
-        yield "- Figures by identity to the pool and to train: by_identity.csv, seen.csv."
-
-
-def _against_floors(comparisons: pl.DataFrame) -> Iterator[str]:
-    """Rows against what knows nothing of pretraining: untrained models, k-mers, a network."""
-    floors = comparisons.filter(pl.col("role") == "floor")
-    for (task, control), rows in floors.group_by("task", "control", maintain_order=True):
-        said = [
-            f"{mark} {listed(names)}"
-            for mark in ("better", "no different", "worse", "unknown")
-            if (names := rows.filter(pl.col("mark") == mark)["selection"].to_list())
-        ]
-        yield f"- {task}, against {control}: {'; '.join(said)}."
 
 
 def limit_lines(book: Book) -> Iterator[str]:

@@ -1,0 +1,99 @@
+"""What a study's page says of tasks: rows, what knows nothing of pretraining, what tests share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import polars as pl
+
+from coresift.report.notes import TRAINING
+from coresift.report.seen import SHARE, leakage
+from coresift.report.tables import SEEN
+from coresift.report.verdict import gains
+from coresift.study.book import Book
+from coresift.study.words import listed, table_lines
+
+
+def _measured(book: Book) -> Iterator[tuple[str, pl.DataFrame, pl.DataFrame]]:
+    """Rounds with tasks that have been run: name, results and comparisons on these tasks."""
+    for part in book.started:
+        if book.rounds[part].tasks:
+            done = pl.col("task").is_in(book.tasks_done(part))
+            compared = book.comparisons.filter(pl.col("round") == part, done)
+            yield part, book.results(part).filter("primary", done), compared.drop("round")
+
+
+def tasks_in_short(book: Book) -> Iterator[str]:
+    """Whether differences reach tasks, and whether pretraining does."""
+    for _, _, compared in _measured(book):
+        yield from (f"- Tasks (secondary, no claim): {line}" for line in gains(compared))
+        floors = compared.filter(pl.col("role") == "floor", pl.col("control") == "untrained")
+        for (task,), rows in floors.group_by("task", maintain_order=True):
+            better = int((rows["mark"] == "better").sum())
+            yield f"- {task}: {better} of {rows.height} rows are better than an untrained model."
+
+
+def task_lines(book: Book) -> Iterator[str]:
+    """Every row of every task."""
+    found = False
+    for part, results, compared in _measured(book):
+        found = True
+        yield f"Round `{part}`:\n"
+        yield from table_lines(results.drop("primary"))
+        yield from (f"- {line}" for line in gains(compared))
+        yield from _against_floors(compared)
+        if missing := set(book.rounds[part].tasks) - set(book.tasks_done(part)):
+            yield f"- Not run: {listed(sorted(missing))}."
+    if found:
+        yield from _cut_short(book)
+        yield from _seen(book)
+    else:
+        yield "Not run."
+
+
+def _cut_short(book: Book) -> Iterator[str]:
+    """Where heads were still getting better when their epochs were over."""
+    table = pl.DataFrame(book.own["trainings"], schema=TRAINING)
+    cut = pl.col("stopped").str.contains("epochs") & (pl.col("best_epoch") > 0.9 * pl.col("epochs"))
+    for (task,), rows in table.group_by("task", maintain_order=True):
+        found = rows.filter(cut)
+        if found.height:
+            yield (
+                f"- {task}: {found.height} of {rows.height} rows were best in the last tenth of "
+                "their epochs: their heads had not converged, so that their figures tell as well "
+                "how fast a head gets there."
+            )
+
+
+def _seen(book: Book) -> Iterator[str]:
+    """What of the tasks' tests was in the pool or in train."""
+    seen = pl.DataFrame(book.own["identity"]["seen"], schema=SEEN)
+    yield from (f"- {line}" for line in leakage(seen))
+    clear = seen.filter(pl.col("seen") <= SHARE * pl.col("compared"))
+    if clear.height:
+        pairs = clear.select(pl.format("{} ({})", "task", "against")).to_series().to_list()
+        yield f"- No more than {SHARE:.0%} of the tests of {listed(pairs)} was seen there."
+    compared = set(seen.select("task", "against").rows())
+    tasks = {task for part in book.started for task in book.tasks_done(part)}
+    missing = [
+        f"{task} ({against})"
+        for task in sorted(tasks)
+        for against in ("pool", "train")
+        if (task, against) not in compared
+    ]
+    if missing:
+        yield f"- How near tests are was not compared: {listed(missing)}."
+    if seen.height:
+        yield "- Figures by identity to the pool and to train: by_identity.csv, seen.csv."
+
+
+def _against_floors(comparisons: pl.DataFrame) -> Iterator[str]:
+    """Rows against what knows nothing of pretraining: untrained models, k-mers, a network."""
+    floors = comparisons.filter(pl.col("role") == "floor")
+    for (task, control), rows in floors.group_by("task", "control", maintain_order=True):
+        said = [
+            f"{mark} {listed(names)}"
+            for mark in ("better", "no different", "worse", "unknown")
+            if (names := rows.filter(pl.col("mark") == mark)["selection"].to_list())
+        ]
+        yield f"- {task}, against {control}: {'; '.join(said)}."
