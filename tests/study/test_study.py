@@ -308,8 +308,8 @@ def test_a_run_beside_is_held_against_other_draws_of_the_subset(shift, within, b
     page = texts(book, "toy")["toy.md"]
     assert (
         "- loss, pool, top_influence-1kr: D_sub drawn anew, all else the same, gains -0.010 and "
-        f"+0.030. No further from none, so that its mark may be the draw's: {within}; further: "
-        f"{beyond}."
+        "+0.030. Runs beside that gain or lose no more, so that their marks may be the draw's: "
+        f"{within}; more: {beyond}."
     ) in page
     assert ("top_influence-1kr (smaller) by 0.05" in page) == (beyond == "smaller")
     assert "(redraw_1)" not in page

@@ -89,8 +89,8 @@ def _redrawn(book: Book) -> Iterator[str]:
         beyond = beside.filter(further)["run"].to_list()
         yield (
             f"- {title_of(str(task))}, {selection}: D_sub drawn anew, all else the same, gains "
-            f"{listed(gains)}. No further from none, so that its mark may be the draw's: "
-            f"{listed(within)}; further: {listed(beyond)}."
+            f"{listed(gains)}. Runs beside that gain or lose no more, so that their marks may be "
+            f"the draw's: {listed(within)}; more: {listed(beyond)}."
         )
 
 
