@@ -132,7 +132,10 @@ def _by_bin(
     known = predictions[0].select("distinct", "example_id")  # few of the columns, all the rows
     first = known.unique("distinct", keep="first", maintain_order=True)
     both = table.join(first, on="distinct", how="left", maintain_order="left")
-    other = both.filter(pl.col("example_id").ne_missing(pl.col("example_id_right")))
+    # One of which no label is known within the residues that are read has no prediction.
+    some = both["example_id_right"].is_not_null().any()
+    unread = pl.col("example_id_right").is_null() & some
+    other = both.filter(~unread, pl.col("example_id").ne_missing(pl.col("example_id_right")))
     if other.height:
         row = other.row(0, named=True)
         raise ValueError(
