@@ -72,3 +72,17 @@ def test_identities_of_other_examples_are_refused(written, tmp_path):
     files.identities = [tmp_path / "moved.parquet", written.files.identities[1]]
     with pytest.raises(ValueError, match=r"'2' has an identity and the number 0, which is '0'"):
         write_by_identity(files, written.params, written.out)
+
+
+def test_an_example_of_which_no_label_is_read_has_no_result(written, tmp_path):
+    """A residue task's, all of whose known residues lie beyond what is read."""
+    table = pl.read_parquet(written.files.identities[0])
+    last = table.tail(1).with_columns(
+        distinct=pl.lit(9717).cast(table.schema["distinct"]), example_id=pl.lit("u")
+    )
+    pl.concat([table, last]).write_parquet(tmp_path / "more.parquet")
+    files = SimpleNamespace(**vars(written.files))
+    files.identities = [tmp_path / "more.parquet", written.files.identities[1]]
+    out = SimpleNamespace(seen=tmp_path / "seen.csv", by_identity=tmp_path / "by.csv")
+    write_by_identity(files, written.params, out)
+    assert out.by_identity.read_text() == written.out.by_identity.read_text()
