@@ -1,4 +1,4 @@
-"""Result tables as text: Markdown and LaTeX."""
+"""Results as text: tables in Markdown and LaTeX, lists of names."""
 
 from __future__ import annotations
 
@@ -75,3 +75,8 @@ def to_latex(table: pl.DataFrame, footnotes: Sequence[str] = ()) -> str:
             "",
         ]
     )
+
+
+def listed(names: Sequence[str], last: str = "and") -> str:
+    """`a, b and c`."""
+    return f" {last} ".join(filter(None, [", ".join(names[:-1]), names[-1]]))

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import polars as pl
 
 from coresift.report.controls import REGIME, UNIGRAM, absent, explains, row_of, short
+from coresift.report.markup import listed
 from coresift.report.seen import leakage
 
 SIGNS = {"better": "+", "no different": "=", "worse": "\N{MINUS SIGN}", "unknown": "?"}
 LEGEND = "+ better than the control, = no different, \N{MINUS SIGN} worse, ? one seed: nobody knows"
 #: Fewer coreset seeds than this are a caution.
 ENOUGH = 3
-
-
-def _listed(names: Sequence[str], last: str = "and") -> str:
-    """'a, b and c'."""
-    return f" {last} ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
 def _unique(frame: pl.DataFrame, column: str) -> list[str]:
@@ -86,7 +80,7 @@ def _gain(rows: pl.DataFrame) -> str:
         return f"{task}: {name} is {every}; {strongest}."
     why = [f"{row['control']} ({explains(row['control'])})" for row in open_.to_dicts()]
     return (
-        f"{task}: {name} is better than random, but not shown to be better than {_listed(why)}, "
+        f"{task}: {name} is better than random, but not shown to be better than {listed(why)}, "
         f"which may explain the gain; {strongest}."
     )
 
@@ -107,7 +101,7 @@ def gains(comparisons: pl.DataFrame) -> list[str]:
         if worse:
             lines.append(f"{task}: worse than random: {', '.join(worse)}.")
     if none:
-        lines.insert(0, f"No selection is shown to be better than random on {_listed(none, 'or')}.")
+        lines.insert(0, f"No selection is shown to be better than random on {listed(none, 'or')}.")
     return lines
 
 
@@ -125,7 +119,7 @@ def regime(comparisons: pl.DataFrame) -> list[str]:
         for name in REGIME
         if not any(row_of(row).kind == name for row in _unique(rows, "selection"))
     ]
-    without = f" ({_listed(missing)}: not in this run)" if missing else ""
+    without = f" ({listed(missing)}: not in this run)" if missing else ""
     if len(missing) == len(REGIME):
         return [
             "Whether this run could show redundancy is not known: neither pool nor random_x10 "
@@ -134,7 +128,7 @@ def regime(comparisons: pl.DataFrame) -> list[str]:
     lines = []
     for control in _unique(rows, "control"):
         own = rows.filter(pl.col("control") == control)
-        names, tasks = _unique(own, "selection"), _listed(_unique(own, "task"))
+        names, tasks = _unique(own, "selection"), listed(_unique(own, "task"))
         if (own["mark"] == "unknown").all():
             lines.append(f"Whether this run could show redundancy is not known: one seed{without}.")
             continue
@@ -142,7 +136,7 @@ def regime(comparisons: pl.DataFrame) -> list[str]:
         if known.height:
             found = [f"{r['selection']} is {r['mark']} on {r['task']}" for r in known.to_dicts()]
             lines.append(
-                f"More data at equal compute differ from {control}: {_listed(found)}{without}."
+                f"More data at equal compute differ from {control}: {listed(found)}{without}."
             )
             continue
         subject = "Neither " + " nor ".join(names) if len(names) > 1 else f"No effect: {names[0]}"
@@ -170,8 +164,8 @@ def resolution(comparisons: pl.DataFrame, level: float) -> list[str]:
     parts = [f"{r['detectable']:.2g} {r['metric']} on {r['task']}" for r in middle.to_dicts()]
     counts = sorted(set(known["seeds"]) | set(known["control_seeds"]))
     return [
-        f"With {_listed([str(n) for n in counts], 'or')} seeds a difference from random of "
-        f"{_listed(parts)} is detected with 80 % power at the {level:.0%} level (half of the "
+        f"With {listed([str(n) for n in counts], 'or')} seeds a difference from random of "
+        f"{listed(parts)} is detected with 80 % power at the {level:.0%} level (half of the "
         "selections need less); correction over many comparisons asks for more."
     ]
 
@@ -191,7 +185,7 @@ def above_unigram(results: pl.DataFrame) -> list[str]:
         names = rows.filter(known, pl.col("mean") >= pl.col("line"))["selection"].to_list()
         if names:
             lines.append(
-                f"{task}: {_listed(names)} {'is' if len(names) == 1 else 'are'} above the unigram "
+                f"{task}: {listed(names)} {'is' if len(names) == 1 else 'are'} above the unigram "
                 f"loss ({rows['line'][0]:.3f} nats): nothing learnt that letter frequencies do not "
                 "tell."
             )

@@ -14,13 +14,13 @@ from coresift.study.book import Book
 from coresift.study.words import listed, table_lines
 
 
-def _measured(book: Book) -> Iterator[tuple[str, pl.DataFrame, pl.DataFrame]]:
-    """Rounds with tasks that have been run: name, results and comparisons on these tasks."""
+def _measured(book: Book) -> Iterator[tuple[str, list[str], pl.DataFrame]]:
+    """Rounds with tasks that have been run: name, tasks that are there, comparisons on these."""
     for part in book.started:
         if book.rounds[part].tasks:
-            done = pl.col("task").is_in(book.tasks_done(part))
-            compared = book.comparisons.filter(pl.col("round") == part, done)
-            yield part, book.results(part).filter("primary", done), compared.drop("round")
+            done = book.tasks_done(part)
+            own = book.comparisons.filter(pl.col("round") == part, pl.col("task").is_in(done))
+            yield part, done, own.drop("round")
 
 
 def tasks_in_short(book: Book) -> Iterator[str]:
@@ -36,13 +36,14 @@ def tasks_in_short(book: Book) -> Iterator[str]:
 def task_lines(book: Book) -> Iterator[str]:
     """Every row of every task."""
     found = False
-    for part, results, compared in _measured(book):
+    for part, done, compared in _measured(book):
         found = True
         yield f"Round `{part}`:\n"
+        results = book.results(part).filter("primary", pl.col("task").is_in(done))
         yield from table_lines(results.drop("primary"))
         yield from (f"- {line}" for line in gains(compared))
         yield from _against_floors(compared)
-        if missing := set(book.rounds[part].tasks) - set(book.tasks_done(part)):
+        if missing := set(book.rounds[part].tasks) - set(done):
             yield f"- Not run: {listed(sorted(missing))}."
     if found:
         yield from _cut_short(book)
