@@ -205,6 +205,15 @@ def test_without_ten_times_the_data_nothing_is_decided():
     assert (said["cci"], said["top_influence"]) == ("unknown", "not shown")
 
 
+def test_without_a_matched_control_nothing_helps():
+    runs = made_up().filter(~pl.col("model").str.contains(":"))
+    comparisons = comparisons_table(cells_of(runs), 0.05)
+    named = comparisons.insert_column(0, pl.lit("r").alias("round"))
+    table = decisions(named, 0.5, {"r": Round(**{**ROUND, "controls": []})})
+    said = dict(zip(table["selection"], table["decision"], strict=True))
+    assert (said["cci"], said["bottom_influence"]) == ("uncontrolled", "worse")
+
+
 @pytest.mark.parametrize(
     "missing",
     ["random_length:cci", "random_length:cci-1kr-s3", "random-1kr-s0", "random_x10", "cci-1kr-s5"],

@@ -63,7 +63,8 @@ def decisions(comparisons: pl.DataFrame, share: float, rounds: Mapping[str, Roun
     the best mean) with an adjusted p below the level, and by more than `share` of what ten times
     the sequences give random at equal residues (nothing, where they give less than nothing). While
     a model of its own, of random, of ten times the sequences or of a control that its round plans
-    is missing, nothing is decided: the strongest control may be the one that is not there.
+    is missing, nothing is decided: the strongest control may be the one that is not there. Where a
+    round plans no matched control, what is better than random is "uncontrolled".
 
     Args:
         comparisons: of `compared`. rounds: as they are planned.
@@ -83,6 +84,10 @@ def decisions(comparisons: pl.DataFrame, share: float, rounds: Mapping[str, Roun
         against = own.filter(pl.col("role") == "random")["gain"].to_list()
         ten = ten_times.get((part, task, str(row.budget)))
         needed = None if ten is None else max(0.0, share * ten["gain"])
+        planned = rounds[str(part)]
+        decision = _decision(best, needed, _whole(planned, str(name), own, ten))
+        if decision == "helps" and not planned.controls:
+            decision = "uncontrolled"
         rows.append(
             {
                 **{"round": part, "task": task},
@@ -92,7 +97,7 @@ def decisions(comparisons: pl.DataFrame, share: float, rounds: Mapping[str, Roun
                 **{"control": best["control"], "gain": best["gain"]},
                 **_ends_of_gain(best),
                 **{"p_adjusted": best["p_adjusted"], "asked": needed},
-                "decision": _decision(best, needed, _whole(rounds[str(part)], str(name), own, ten)),
+                "decision": decision,
             }
         )
     return pl.DataFrame(rows, schema=dict(DECISION))

@@ -169,7 +169,7 @@ def _decisions_in_short(book: Book) -> Iterator[str]:
     for (task,), rows in table.group_by("task", maintain_order=True):
         said = {
             kind: [_decided(r) for r in rows.to_dicts() if r["decision"] == kind]
-            for kind in ("helps", "too little", "not shown", "worse", "unknown")
+            for kind in ("helps", *_SAID)
         }
         tested = sum(map(len, said.values())) - len(said["unknown"])
         title = title_of(str(task))
@@ -190,6 +190,7 @@ def _decisions_in_short(book: Book) -> Iterator[str]:
 
 #: Decisions as a reader meets them.
 _SAID = {
+    "uncontrolled": "better than random by what counts, and no matched control was planned",
     "too little": "better than every control, by less than counts",
     "not shown": "no difference from the strongest control is shown",
     "worse": "worse than a control",

@@ -43,7 +43,7 @@ DECISION: Schema = {
     "high": pl.Float64,
     "p_adjusted": pl.Float64,
     "asked": pl.Float64,  # gain that counts: a share of that of ten times the sequences
-    "decision": pl.String,  # helps | not shown | worse | too little | unknown
+    "decision": pl.String,  # helps | uncontrolled | not shown | worse | too little | unknown
 }
 
 #: What one changed thing does (a CSV file): a selection against the same without the change.
