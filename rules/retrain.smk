@@ -124,6 +124,7 @@ rule validate_predict:
 rule validate_agreement:
     input:
         pool=out("validate/{check}/pool.parquet"),
+        target=out("validate/heldout.parquet"),
         retrained=expand(
             RETRAINED_PARTS, job=range(VALIDATION.jobs), allow_missing=True
         ),
@@ -153,6 +154,7 @@ rule validate_agreement:
     params:
         check=lambda w: small(w.check),
         intervals=INTERVALS,
+        masks=MASKS,
         seed=CFG.seed,
         code=code("validate_agreement"),
     script:

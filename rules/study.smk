@@ -131,6 +131,14 @@ rule study_runs:
             "pretrain": [bench(f"pretrain-{name}") for name in STUDIED],
             "heldout": [bench(f"heldout-{name}") for name in TESTED],
             "score": [bench(f"score-{shard}") for shard in SHARDS],
+            "validate, models of tenths": [
+                bench(f"{rule}-{name}") for rule in ("pretrain", "heldout") for name in DECILES
+            ],
+            "validate, retrainings": [
+                bench(f"validate_retrain-{check}-{job}")
+                for check in VALIDATION.retrained()
+                for job in range(VALIDATION.jobs)
+            ],
         },
         code=code("study_runs"),
     script:

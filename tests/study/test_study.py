@@ -487,8 +487,8 @@ def checked():
     """Tables of the checks of `validate`, as facts have them."""
     order = {"set": "pool", "outcome": "loss", "score": "influence", "models": 20, "spearman": 0.8,
              "low": 0.3, "high": 1.0, "best": 1, "worst": 9, "range": 0.1, "seeds": 0.01,
-             "p": 0.001, "alike": False,
-             "random": 1.3, "below_random": 0, "unigram": 1.38}  # fmt: skip
+             "p": 0.001, "p_adjusted": 0.001, "alike": False, "random": 1.3, "random_models": 2,
+             "random_seeds": 0.01, "below_random": 0, "unigram": 1.38}  # fmt: skip
     traits = [{"score": "influence", "decile": k, "mean_length": 50.0 + k,
                "mean_low_complexity": 0.1, "residues_of_a": 0.1 * k}
               for k in range(10)]  # fmt: skip
@@ -504,21 +504,23 @@ def checked():
                ("unmasked", "diag_fisher", 0.1, "self", -0.35),
                ("unmasked", "kfac", 0.1, "target", 0.45),
                ("masked", "kfac", 0.1, "target", 0.65)]]  # fmt: skip
+    lost = {"of": "V", "seeds": 2, "mean": 1.3, "letters": 1.38, "between_runs": 0.004,
+            "between_seeds": 0.005, "reliability": 0.6}  # fmt: skip
     stability = [{"factor": factor, "value": value, "score": "influence", "spearman": rho,
                   "spearman_given_length": rho, "top": 0.02, "overlap": 0.5,
                   "overlap_within_length": 0.5}
                  for factor, value, rho in [("subset", 1, 0.9), ("base width", 0.5, 0.7),
                                             ("base width", 2.0, 0.6)]]  # fmt: skip
     return {"deciles": deciles, "deciles_order": [order], "deciles_traits": traits, "lds": lds,
-            "stability": stability}  # fmt: skip
+            "lds_noise": [lost], "stability": stability}  # fmt: skip
 
 
 def test_the_checks_of_a_study_are_on_its_page(tmp_path):
     book = Book(made_up(), {"": facts({"finalists": ROUND}, validate=checked())})
     write_study(book, tmp_path, "toy")
     page = (tmp_path / "toy.md").read_text()
-    assert "loss of pool, as the set: it rises with the score" in page
-    assert "0 of 10 tenths below random (1.300)" in page
+    assert "loss of pool, as the set: the loss rises with the score" in page
+    assert "0 of 10 means below random's (1.300, 2 models, 0.010 between them)" in page
     assert "residues of a 0.0% (tenth 0) to 90.0% (tenth 9)" in page
     assert "two retrainings agree by 0.60" in page
     assert "best of 3 ways against V: 0.65" in page
@@ -526,7 +528,7 @@ def test_the_checks_of_a_study_are_on_its_page(tmp_path):
         assert f"| pool | {curvature} | 0.1 | {rho} | " in page
     assert "| kfac | 0.1 | 0.65 |" not in page  # of another loss than the run's
     for width, rho in {0.5: 0.7, 2.0: 0.6}.items():  # both, not the worst alone
-        assert f"| base width | {width} | influence | {rho} |" in page
+        assert f"| width of the base, times its own | {width} | {rho} |" in page
     assert "- Not run: loo." in page
     names = {path.name for path in (tmp_path / "toy").iterdir()}
     assert {"deciles.svg", "lds.svg", "stability.svg", "lds.csv", "stability.csv"} <= names

@@ -90,15 +90,21 @@ def test_the_decile_curve_of_a_score_that_orders_data(tmp_path, slope, says):
     assert (found["random"], found["unigram"]) == (pytest.approx(1.3), pytest.approx(1.38))
     assert found["below_random"] == (3 if slope > 0 else 10)
     (line,) = decile_lines(order, pl.DataFrame(schema={"score": pl.String, "decile": pl.Int32}))
-    assert f"Deciles of influence, loss of pool, as the set: it {says} with the score" in line
-    assert "0.900 nats apart (0.007 between seeds of a tenth; p of alike tenths " in line
+    assert (
+        f"Deciles of influence, loss of pool, as the set: the loss {says} with the score, Spearman"
+        in line
+    )
+    assert "0.900 nats apart (0.007 between seeds of a tenth; p of alike tenths, adjusted, " in line
     assert found["p"] < 1e-10
-    assert line.endswith(f"; {found['below_random']} of 10 tenths below random (1.300).")
+    assert line.endswith(
+        f"; {found['below_random']} of 10 means below random's (1.300, 2 models, 0.141 between "
+        "them)."
+    )
     noise = pl.Series(np.random.default_rng(2).normal(1, 0.1, table.height))
     alike = decile_order(table.with_columns(loss=noise), HOW)
     assert alike["p"][0] > 0.05
     (line,) = decile_lines(alike, pl.DataFrame(schema={"score": pl.String, "decile": pl.Int32}))
-    assert "as the set: tenths differ by no more than seeds do, Spearman" in line
+    assert "as the set: no difference between tenths is shown, Spearman" in line
     one = decile_order(table.filter(pl.col("seed") == 0), HOW)
     assert one.select("p", "alike", "seeds").row(0) == (None, None, None)
     for path in ("1.svg", "2.svg"):
@@ -198,10 +204,10 @@ def setting_score(n, seed, noise):
 def test_stability_with_and_without_length():
     reference, other = setting_score(500, 1, 0.1), setting_score(500, 2, 0.1)
     same = ("fine-tuning epochs", 3.0, reference)
-    table = stability_table(reference, [("seed", 1.0, other), same], [0.1], 10)
+    table = stability_table(reference, [("subset", 1.0, other), same], [0.1], 10)
     seed, equal = (
         table.filter((pl.col("factor") == f) & (pl.col("score") == "influence")).row(0, named=True)
-        for f in ("seed", "fine-tuning epochs")
+        for f in ("subset", "fine-tuning epochs")
     )
     assert seed["spearman"] > 0.8  # both lean on length, and on nothing else that they share
     assert abs(seed["spearman_given_length"]) < 0.15
@@ -212,8 +218,8 @@ def test_stability_with_and_without_length():
     assert table["score"].to_list()[-2:] == ["influence and residue", "influence and other_loss"]
     lines = list(stability_lines(table))
     assert len(lines) == 3
-    assert "seed 1: 0." in lines[0]
-    assert "fine-tuning epochs 3: 1.00" in lines[0]
+    assert "seed of D_sub alone 1: 0." in lines[0]
+    assert "epochs of fine-tuning 3: 1.00" in lines[0]
     with pytest.raises(ValueError, match="scores of other sequences"):
         stability_table(reference, [("seed", 1.0, other[1:])], [0.1], 10)
 
@@ -227,7 +233,7 @@ def test_each_setting_changes_one_thing():
     assert [(factor, value, setting.name) for factor, value, setting in changes] == [
         ("subset", 7, "s42-d7-n1000-w1-e1"),
         ("all seeds", 1, "s1-d1-n1000-w1-e1"),
-        ("subset size", 0.5, "s42-d42-n500-w1-e1"),
+        ("subset size", 0.5, "s42-d42-n500-w1-e2"),
         ("fine-tuning epochs", 0, "s42-d42-n1000-w1-e0"),
         ("fine-tuning epochs", 3, "s42-d42-n1000-w1-e3"),
         ("base width", 0.5, "s42-d42-n1000-w0.5-e1"),
@@ -257,16 +263,25 @@ def agreement_rows():
     return pl.DataFrame(rows, schema_overrides=AGREEMENT).select(*AGREEMENT)
 
 
+def noise_rows():
+    return pl.DataFrame(
+        {"of": "V", "seeds": 2, "mean": 1.3, "letters": 1.38, "between_runs": 0.004,
+         "between_seeds": 0.005, "reliability": 0.6}
+    )  # fmt: skip
+
+
 def test_sentences_of_an_agreement():
     way = {"loss": "masked", "parameters": "head", "curvature": "identity"}
-    lines = list(agreement_lines("LDS", agreement_rows(), way, 0.1))
-    assert [line.removeprefix("LDS, ") for line in lines] == [
+    lines = list(agreement_lines("lds", agreement_rows(), noise_rows(), way, 0.1))
+    assert [line.removeprefix("Linear datamodelling score, ") for line in lines] == [
+        "V: losses of 1.3000 nats on average, 0.0040 between runs, 0.0050 between seeds; that is "
+        "0.0800 below letter frequencies (1.3800).",
         "V: two retrainings agree by 0.60, so that a perfect prediction would reach about 0.90.",
         *(
             f"{score} against V, gradients of pool, the run's own loss, parameters and curvature, "
             f"by residues: {found}."
             for score, found in {
-                "target": "0.50 [0.30, 0.70], positive",
+                "target": "0.50 [0.30, 0.70], subsets with more of it end with a lower loss",
                 "self": "-0.10 [-0.30, 0.10], no order is shown",
             }.items()
         ),
@@ -281,8 +296,10 @@ def test_the_page_of_ways_without_damping(tmp_path):
     (tmp_path / "lds.csv").write_text(rows.write_csv())
     save(agreement(rows), tmp_path / "lds.svg")
     way = {"loss": "masked", "parameters": "head", "curvature": "identity"}
-    page = render("r", 0.95, way, 0.1, {"lds": tmp_path / "lds.csv"}, {"lds": tmp_path / "lds.svg"})
-    assert "curvature, by residues: 0.50 [0.30, 0.70], positive." in page
+    (tmp_path / "lds_noise.csv").write_text(noise_rows().write_csv())
+    tables = {name: tmp_path / f"{name}.csv" for name in ("lds", "lds_noise")}
+    page = render("r", 0.95, way, 0.1, tables, {"lds": tmp_path / "lds.svg"})
+    assert "curvature, by residues: 0.50 [0.30, 0.70], subsets with more" in page
 
 
 @pytest.mark.parametrize(
@@ -297,14 +314,18 @@ def test_noise_is_said_first(reliability, ceiling, says):
     rows = agreement_rows().with_columns(
         reliability=pl.lit(reliability, pl.Float64), ceiling=pl.lit(ceiling, pl.Float64)
     )
-    assert next(iter(agreement_lines("LDS", rows, way, 0.1))) == f"LDS, {says}"
+    assert [*agreement_lines("lds", rows, noise_rows(), way, 0.1)][1].endswith(f"score, {says}")
 
 
 def test_of_several_dampings_the_run_s_own_is_told():
     way = {"loss": "masked", "parameters": "head", "curvature": "ekfac"}
     rows = agreement_rows().filter(pl.col("curvature") == "ekfac")
     rows = pl.concat([rows.with_columns(damping=pl.lit(d)) for d in (0.01, 0.1, 1.0)])
-    (own,) = [line for line in agreement_lines("LDS", rows, way, 0.08) if "at damping" in line]
+    (own,) = [
+        line
+        for line in agreement_lines("lds", rows, noise_rows(), way, 0.08)
+        if "at damping" in line
+    ]
     assert "curvature at damping 0.1, by residues" in own
 
 
@@ -312,20 +333,21 @@ def test_the_page_has_every_check_and_fixed_bytes(tmp_path):
     rows = agreement_rows()
     (tmp_path / "lds.csv").write_text(rows.write_csv())
     save(agreement(rows), tmp_path / "lds.svg")
+    (tmp_path / "lds_noise.csv").write_text(noise_rows().write_csv())
     reference, other = setting_score(50, 1, 0.1), setting_score(50, 2, 0.1)
-    table = stability_table(reference, [("seed", 1.0, other)], [0.1], 5)
+    table = stability_table(reference, [("subset", 1.0, other)], [0.1], 5)
     (tmp_path / "stability.csv").write_text(table.write_csv())
     save(stability(table, SCORES), tmp_path / "stability.svg")
     names = ("lds", "stability")
     page, again = (
-        render("r & d", 0.95, {}, 0.1, {n: tmp_path / f"{n}.csv" for n in names},
+        render("r & d", 0.95, {}, 0.1, {n: tmp_path / f"{n}.csv" for n in (*names, "lds_noise")},
                {n: tmp_path / f"{n}.svg" for n in names})
         for _ in range(2)
     )  # fmt: skip
     assert page == again
     assert page.count("<svg") == 2
     assert "r &amp; d" in page
-    assert "Assumption 1, influence, least Spearman" in page
+    assert "Assumption 1, influence of a sequence, least Spearman" in page
     assert "ekfac" in page
 
 

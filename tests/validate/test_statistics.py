@@ -240,7 +240,8 @@ def test_changes_of_leave_one_out():
     changes = leave_one_out_changes(table.sample(fraction=1, shuffle=True, seed=0), ids)
     np.testing.assert_allclose(changes["V"], [[0.5, -0.1], [0.1, 0.0]])
     np.testing.assert_allclose(changes["own"], [[0.3, -0.1], [0.1, 0.3]])
-    noise = only(noise_of(changes), of="V")
+    noise = only(noise_of(changes, {}), of="V")
+    assert noise["letters"] is None
     assert noise["mean"] == pytest.approx(0.125)
     assert noise["between_runs"] == pytest.approx(np.std([0.3, -0.05], ddof=1))
     assert noise["between_seeds"] == pytest.approx(((0.08 + 0.005) / 2) ** 0.5)

@@ -25,7 +25,7 @@ def validate_config():
             **{"sizes": [0.5], "epochs": [0], "widths": [2]},
         },
         "training": training,
-        "models": ["finetuned"],
+        "models": ["pool", "finetuned"],
         "losses": ["unmasked"],
         "damping": [0.1],
         "jobs": 1,

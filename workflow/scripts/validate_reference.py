@@ -18,7 +18,7 @@ pretrain(
     params.modality,
     pool,
     residues_of(pool, params.epochs, params.share),
-    params.options,
+    {**params.options, "checkpoint_steps": snakemake.resources.checkpoint_steps},
     int(snakemake.wildcards.seed),
     choose_device(params.device),
     snakemake.output.checkpoint,

@@ -6,7 +6,7 @@ from the two files again, and a test holds the committed page to them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import polars as pl
@@ -21,9 +21,8 @@ from coresift.study.disguise import MATCHED
 from coresift.study.settings import Round
 from coresift.study.tables import MACRO
 from coresift.study.tasks import task_lines, tasks_in_short
+from coresift.study.validity import validity_in_short, validity_lines
 from coresift.study.words import TITLE, listed, table_lines
-from coresift.validate.agreement import PROMISED
-from coresift.validate.page import agreement_lines, decile_lines, least_top, stability_lines
 
 #: A coreset whose sequences are this much longer or shorter than the pool's, or this many times as
 #: often of low complexity, is said to be so.
@@ -138,6 +137,7 @@ def short_lines(book: Book) -> Iterator[str]:
     yield from _regime_in_short(book)
     yield from _decisions_in_short(book)
     yield from changes_in_short(book)
+    yield from validity_in_short(book)
     yield from tasks_in_short(book)
 
 
@@ -420,52 +420,6 @@ def _far(row: dict[str, Any]) -> Iterator[str]:
         yield f"- {name} takes {low:.1f} times the pool's share of low complexity."
 
 
-def validity_lines(book: Book) -> Iterator[str]:
-    """The sentences of the validation's page, and its tables in short."""
-    tables = book.checks
-    if "deciles" in tables:
-        budget = book.own["config"]["validate"]["budget"]
-        lines = decile_lines(tables["deciles_order"], tables["deciles_traits"])
-        yield f"Deciles, coresets of {budget or 'the smallest of selection.budgets'}:\n"
-        yield from (f"- {line}" for line in lines)
-    for check, title in {"lds": "Linear datamodelling score", "loo": "Leave-one-out"}.items():
-        if check in tables:
-            yield f"\n{title}:\n"
-            yield from (
-                f"- {line}"
-                for line in agreement_lines(
-                    title, tables[check], book.own["way"], book.own["damping"]
-                )
-            )
-    if "lds" in tables:
-        yield (
-            "\nBy curvature and damping, with the run's own loss and parameters, the influence on "
-            "the held-out set summed over a subset by residues (all ways: lds.csv):\n"
-        )
-        yield from table_lines(_by_curvature(tables["lds"], book.own["way"]))
-    if "stability" in tables:
-        yield "\nStability (shares of the top beside the smallest: stability.csv):\n"
-        yield from (f"- {line}" for line in stability_lines(tables["stability"]))
-        yield ""
-        measures = ("spearman", "spearman_given_length", "overlap")
-        yield from table_lines(
-            least_top(tables["stability"]).select("factor", "value", "score", *measures)
-        )
-    missing = [c for c in ("deciles", "lds", "loo", "stability") if c not in tables]
-    if missing:
-        yield f"- Not run: {listed(missing)}."
-
-
-def _by_curvature(lds: pl.DataFrame, way: Mapping[str, object]) -> pl.DataFrame:
-    """The datamodelling score of every curvature and damping, else the run's own way."""
-    return lds.filter(
-        pl.col("loss") == way["loss"],
-        pl.col("parameters") == way["parameters"],
-        pl.col("score") == PROMISED["V"],
-        pl.col("weights") == "residues",
-    ).select("model", "curvature", "damping", "spearman", "low", "high", "ceiling")
-
-
 def limit_lines(book: Book) -> Iterator[str]:
     """What the figures cannot tell, from what was run."""
     facts = book.own
@@ -542,7 +496,7 @@ def cluster_lines(book: Book) -> Iterator[str]:
 def file_lines(book: Book, name: str) -> Iterator[str]:
     """What is beside the page."""
     for path, what in {
-        "runs.parquet": "every figure of every model",
+        "runs.parquet": "every figure of every model of a round",
         "facts.json": "configuration, commit, checksums, times, tables of the validation",
         "results.csv": "means and intervals by round, outcome and row",
         "comparisons.csv": "every row against its controls",
@@ -572,7 +526,7 @@ def plots_of(book: Book) -> dict[str, str]:
     if "deciles" in book.checks:
         found["deciles.svg"] = "Held-out loss of each tenth of a score"
     if "lds" in book.checks:
-        found["lds.svg"] = "Linear datamodelling score by way"
+        found["lds.svg"] = "Linear datamodelling score by curvature and damping"
     if "stability" in book.checks:
         found["stability.svg"] = "Scores of changed settings against the run's own"
     return found

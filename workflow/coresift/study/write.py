@@ -28,7 +28,7 @@ from coresift.study.tables import RUN
 from coresift.tables import read_table, write_table
 from coresift.validate.agreement import AGREEMENT
 from coresift.validate.deciles import DECILE
-from coresift.validate.plots import agreement, decile_curves, stability
+from coresift.validate.plots import datamodel_bars, decile_curves, stability
 from coresift.validate.stability import SCORES, STABILITY
 
 #: Of `facts["identity"]`.
@@ -115,7 +115,9 @@ def write_plots(book: Book, folder: str | Path) -> None:
         "budgets.svg": lambda: budget_curves(book),
         "differences.svg": lambda: differences(book),
         "deciles.svg": lambda: decile_curves(_table(checks["deciles"], DECILE)),
-        "lds.svg": lambda: agreement(_table(checks["lds"], AGREEMENT)),
+        "lds.svg": lambda: datamodel_bars(
+            _table(checks["lds"], AGREEMENT), book.own["way"], book.own["damping"]
+        ),
         "stability.svg": lambda: stability(_table(checks["stability"], STABILITY), SCORES),
     }
     for name in plots_of(book):

@@ -86,7 +86,7 @@ def losses_by_run(retrained: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
 def datamodel_table(
     retrained: pl.DataFrame, subsets: np.ndarray, predicted: pl.DataFrame, how: Intervals
 ) -> pl.DataFrame:
-    """Linear datamodelling score (Park et al. 2023, arXiv 2303.14186, definition 2.3).
+    """Linear datamodelling score of the mean loss of V (after arXiv 2303.14186, definition 2.3).
 
     Spearman's correlation over random subsets S of the small pool between the sum of the
     predictions over S and the real loss of V of the model trained on S, averaged over seeds.
@@ -203,28 +203,34 @@ def _noise(repeats: np.ndarray) -> dict[str, float]:
     return {"reliability": single, "ceiling": max(0.0, whole) ** 0.5 if whole == whole else whole}
 
 
-def noise_of(changes: dict[str, np.ndarray]) -> pl.DataFrame:
+def noise_of(
+    changes: Mapping[str, np.ndarray], letters: Mapping[str, float | None]
+) -> pl.DataFrame:
     """How noisy retraining is: spread between runs and between seeds, nats.
 
     Args:
         changes: (seeds, runs) losses or changes of a loss by what they are of.
+        letters: what letter frequencies lose on the same sequences, where losses are compared.
 
     Returns:
-        Columns of, seeds, mean, between_runs (standard deviation of the seeds' means),
-        between_seeds (of one run's repeats, pooled; null with one seed), reliability.
+        Columns of, seeds, mean, letters (null of a change), between_runs (standard deviation of
+        the seeds' means), between_seeds (of one run's repeats, pooled; null with one seed),
+        reliability.
     """
     rows = [
         {
             "of": name,
             "seeds": len(values),
             "mean": float(values.mean()),
+            "letters": letters.get(name),
             "between_runs": float(values.mean(0).std(ddof=1)),
             "between_seeds": between_repeats(values),
             "reliability": reliability(values),
         }
         for name, values in changes.items()
     ]
-    return pl.DataFrame(rows).with_columns(pl.selectors.float().fill_nan(None))
+    table = pl.DataFrame(rows, schema_overrides={"letters": pl.Float64})
+    return table.with_columns(pl.selectors.float().fill_nan(None))
 
 
 def agreement_tables(
@@ -235,6 +241,7 @@ def agreement_tables(
     options: Mapping[str, Any],
     seed: int,
     how: Intervals,
+    letters: float | None = None,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Table (`AGREEMENT`) and noise (`noise_of`) of a check.
 
@@ -242,10 +249,11 @@ def agreement_tables(
         check: lds | loo.
         seq_ids: of the small pool, in order.
         options: values of the check's section. seed: of the subsets.
+        letters: mean loss of letter frequencies over the sequences of V, nats.
     """
     if check == "lds":
         subsets = subsets_of(len(seq_ids), options, seed)
         table = datamodel_table(retrained, subsets, predicted, how)
-        return table, noise_of({"V": losses_by_run(retrained)[1]})
+        return table, noise_of({"V": losses_by_run(retrained)[1]}, {"V": letters})
     changes = leave_one_out_changes(retrained, seq_ids)
-    return leave_one_out_table(changes, predicted, how), noise_of(changes)
+    return leave_one_out_table(changes, predicted, how), noise_of(changes, {})

@@ -10,6 +10,7 @@ import polars as pl
 from scipy.stats import f_oneway
 
 from coresift.heldout.summary import read_held_out, summarise
+from coresift.report.difference import holm
 from coresift.selection.names import DECILES, coreset_name
 from coresift.tables import Schema, scan_near
 from coresift.validate.agreement import Intervals
@@ -89,15 +90,20 @@ def decile_order(table: pl.DataFrame, how: Intervals) -> pl.DataFrame:
     Returns:
         Columns set, outcome, score, models, spearman, low, high, best, worst (decile, by mean over
         seeds), range (nats between them), seeds (standard deviation between seeds of one decile,
-        pooled), p (that the tenths are alike: one-way analysis of variance) and alike (p above the
-        level), all three null with one seed; random (its mean loss), below_random (tenths whose
-        mean is), unigram.
+        pooled) and p (that the tenths are alike: one-way analysis of variance), null with one seed;
+        random, random_models, random_seeds (the control's mean loss, number and standard
+        deviation), below_random (tenths whose mean is below the control's), unigram, p_adjusted
+        (Holm, over the scores of a set and outcome), alike (that is above the level).
     """
     rows = []
     control = table.filter(pl.col("score") == CONTROL)
     random = {
-        (set_name, outcome): part["loss"].mean()
-        for (set_name, outcome), part in control.group_by("set", "outcome", maintain_order=True)
+        key: {
+            "random": part["loss"].mean(),
+            "random_models": part.height,
+            "random_seeds": part["loss"].std(),
+        }
+        for key, part in control.group_by("set", "outcome", maintain_order=True)
     }
     for (set_name, outcome, score), part in table.drop_nulls("decile").group_by(
         "set", "outcome", "score", maintain_order=True
@@ -107,6 +113,7 @@ def decile_order(table: pl.DataFrame, how: Intervals) -> pl.DataFrame:
         x, curve = np.arange(len(DECILES), dtype=np.float64), by_decile.mean(1)
         low, high = spearman_interval(x, curve, how.n_resamples, how.confidence, how.seed)
         by_chance = random[set_name, outcome]
+        below = int((curve < by_chance["random"]).sum())
         p = float(f_oneway(*by_decile).pvalue) if by_decile.shape[1] > 1 else None
         rows.append(
             {
@@ -115,12 +122,26 @@ def decile_order(table: pl.DataFrame, how: Intervals) -> pl.DataFrame:
                 **{"best": int(curve.argmin()), "worst": int(curve.argmax())},
                 "range": float(np.ptp(curve)),
                 "seeds": between_repeats(by_decile.T),
-                **{"p": p, "alike": None if p is None else p > 1 - how.confidence},
-                **{"random": by_chance, "below_random": int((curve < by_chance).sum())},
+                "p": p,
+                **by_chance,
+                "below_random": below,
                 "unigram": part["unigram"][0],
             }
         )
-    return pl.DataFrame(rows).with_columns(pl.selectors.float().fill_nan(None))
+    found = pl.DataFrame(rows, infer_schema_length=None).with_columns(
+        pl.selectors.float().fill_nan(None)
+    )
+    adjusted = pl.col("p").map_batches(_holm, pl.Float64).over("set", "outcome")
+    return found.with_columns(p_adjusted=adjusted).with_columns(
+        alike=pl.col("p_adjusted") > 1 - how.confidence
+    )
+
+
+def _holm(p: pl.Series) -> pl.Series:
+    """Adjusted p-values; null where there is none."""
+    known = p.drop_nulls().to_numpy()
+    found = iter(holm(known))
+    return pl.Series([None if v is None else float(next(found)) for v in p], dtype=pl.Float64)
 
 
 def decile_traits(

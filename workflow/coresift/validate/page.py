@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 from jinja2 import Environment
@@ -37,34 +39,75 @@ time: of many ways tried, the best one's is too narrow.</p>
 {% endfor %}{% endfor %}</body></html>
 """
 
-#: Title and text of each check; the tables are listed in the order of `TABLES`.
-_CHECKS = {
-    "deciles": (
+
+@dataclass(frozen=True)
+class Check:
+    """What a reader is told of a check.
+
+    Attributes:
+        title: of its section. text: what is measured, and which way its figures go.
+        more, less: what a positive and a negative correlation say.
+    """
+
+    title: str
+    text: str
+    more: str = "positive"
+    less: str = "negative"
+
+
+#: The tables of each are listed in the order of `TABLES`.
+CHECKS = {
+    "deciles": Check(
         "Decile curve",
         "Held-out loss of models pretrained on each tenth of a score, at equal residues. A score "
         "that orders data by use gives a slope; one that finds extremes gives bends at the ends. "
-        "Tenths differ in length, complexity and sources too, and a slope may be theirs.",
+        "Tenths differ in length, complexity and sources too, and a slope may be theirs. Positive "
+        "= what scores higher teaches less.",
+        "the loss rises with the score",
+        "the loss falls with the score",
     ),
-    "lds": (
+    "lds": Check(
         "Linear datamodelling score",
-        "Small models trained on random subsets of a small pool: Spearman of the sum of the "
-        "predictions over a subset and minus the real held-out loss (Park et al. 2023). 1 = the "
-        "gradients foresee which data help. Length and loss are the controls to beat.",
+        "Small models trained on random subsets of a small pool: rank correlation, over subsets, "
+        "of what gradients foresee of a subset and minus the mean loss that its model has on the "
+        "held-out sequences V (after Park et al. 2023). `target`, the influence on V: 1 = the "
+        "gradients foresee which data help. `self`, the self-influence that selections go by, "
+        "promises no sign: negative = subsets with more of it end with a higher loss. Gradients "
+        "are those of `pool`, the small models of all of the small pool, or of `finetuned`, the "
+        "model that the run's scores are of. Length and loss are the controls to beat.",
+        "subsets with more of it end with a lower loss",
+        "subsets with more of it end with a higher loss",
     ),
-    "loo": (
+    "loo": Check(
         "Leave-one-out",
-        "A tiny pool with and without each sequence, order and masks unchanged: Spearman of the "
-        "predictions and the rise of the held-out loss (V), or of the sequence's own (own).",
+        "A tiny pool with and without each sequence, order and masks unchanged: rank correlation "
+        "of the predictions and the rise of the held-out loss (V), or of the sequence's own (own).",
+        "without what has more of it the loss rises more",
+        "without what has more of it the loss rises less",
     ),
-    "stability": (
+    "stability": Check(
         "Assumption 1",
         "Scores of another subset, fine-tuning or base against the run's own. Overlaps by chance "
         "are the share that is taken (top).",
     ),
 }
+#: What is changed, and scores, as a reader meets them.
+FACTORS = {
+    "subset": "seed of D_sub alone",
+    "all seeds": "seed of D_sub, base and fine-tuning",
+    "subset size": "size of D_sub, times its own",
+    "fine-tuning epochs": "epochs of fine-tuning",
+    "base width": "width of the base, times its own",
+}
+_SCORES = {
+    "influence": "influence of a sequence",
+    "residue": "influence times length",
+    "other_loss": "influence of a sequence, by the other loss",
+}
 
 
-def _span(row: Mapping[str, float | None]) -> str:
+def span(row: Mapping[str, float | None]) -> str:
+    """A correlation with its interval."""
     if row["spearman"] is None:
         return "undefined"
     if row["low"] is None:
@@ -72,12 +115,12 @@ def _span(row: Mapping[str, float | None]) -> str:
     return f"{row['spearman']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
 
 
-def _sees(row: Mapping[str, float | None]) -> str:
-    """What an interval says about a correlation."""
+def sees(row: Mapping[str, float | None], check: str) -> str:
+    """What an interval says about a correlation of a check."""
     low, high = row["low"], row["high"]
     if low is None or high is None or low <= 0 <= high:
         return "no order is shown"
-    return "positive" if low > 0 else "negative"
+    return CHECKS[check].more if low > 0 else CHECKS[check].less
 
 
 def decile_lines(order: pl.DataFrame, traits: pl.DataFrame) -> Iterator[str]:
@@ -87,24 +130,41 @@ def decile_lines(order: pl.DataFrame, traits: pl.DataFrame) -> Iterator[str]:
         order: of `deciles.decile_order`. traits: of `deciles.decile_traits`.
     """
     for row in order.iter_rows(named=True):
-        what = {"positive": "it rises with the score", "negative": "it falls with the score"}
-        seen = what.get(_sees(row), "no order is shown")
-        if row["alike"]:
-            seen = "tenths differ by no more than seeds do"
-        spread = (
-            ""
-            if row["seeds"] is None
-            else f" ({row['seeds']:.3f} between seeds of a tenth; p of alike tenths {row['p']:.2g})"
-        )
         yield (
-            f"Deciles of {row['score']}, loss of {row['set']}, {OUTCOMES[row['outcome']]}: {seen}, "
-            f"Spearman of tenth and mean loss {_span(row)}. Best tenth {row['best']}, worst "
-            f"{row['worst']}, {row['range']:.3f} nats apart{spread}; {row['below_random']} of 10 "
-            f"tenths below random ({row['random']:.3f})."
+            f"Deciles of {row['score']}, loss of {row['set']}, {OUTCOMES[row['outcome']]}: "
+            f"{decile_order_seen(row)}, Spearman of tenth and mean loss {span(row)}. Best tenth "
+            f"{row['best']}, worst {row['worst']}, {row['range']:.3f} nats apart"
+            f"{_between_seeds(row)}; {row['below_random']} of 10 means below random's "
+            f"({row['random']:.3f}{_of_random(row)})."
         )
     tenths = traits.drop_nulls("decile")
     for (score,), rows in tenths.group_by("score", maintain_order=True):
         yield f"Tenths of {score} differ in more than the score: {'; '.join(_ranges(rows))}."
+
+
+def decile_order_seen(row: Mapping[str, Any]) -> str:
+    """What a curve's order and its seeds say (a row of `deciles.decile_order`)."""
+    order = sees(row, "deciles")
+    if not row["alike"]:
+        return order
+    if order in (CHECKS["deciles"].more, CHECKS["deciles"].less):
+        return f"{order}, but seeds alone may make tenths differ as much"
+    return "no difference between tenths is shown"
+
+
+def _between_seeds(row: Mapping[str, Any]) -> str:
+    if row["seeds"] is None:
+        return ""
+    return (
+        f" ({row['seeds']:.3f} between seeds of a tenth; p of alike tenths, adjusted, "
+        f"{row['p_adjusted']:.2g})"
+    )
+
+
+def _of_random(row: Mapping[str, Any]) -> str:
+    if row["random_seeds"] is None:
+        return ", one model"
+    return f", {row['random_models']} models, {row['random_seeds']:.3f} between them"
 
 
 def _ranges(tenths: pl.DataFrame) -> Iterator[str]:
@@ -130,21 +190,31 @@ def _ranges(tenths: pl.DataFrame) -> Iterator[str]:
 
 
 def agreement_lines(
-    title: str, table: pl.DataFrame, way: Mapping[str, object], damping: float
+    check: str,
+    table: pl.DataFrame,
+    noise: pl.DataFrame,
+    way: Mapping[str, object],
+    damping: float,
 ) -> Iterator[str]:
     """Sentences on the run's own way to score (`way`), by model; on the best way; on the noise.
 
     Args:
-        table: `agreement.AGREEMENT`. way: loss, parameters, curvature. damping: the run's.
+        check: lds | loo.
+        table: `agreement.AGREEMENT`. noise: of `agreement.noise_of`.
+        way: loss, parameters, curvature. damping: the run's.
     """
+    title = CHECKS[check].title
     known = table.filter(pl.col("spearman").is_not_null())
+    for row in noise.iter_rows(named=True):
+        yield f"{title}, {_spread(row)}"
     for (of,), rows in table.group_by("of", maintain_order=True):
         yield f"{title}, {_noise(str(of), rows.row(0, named=True))}"
     for row in own_rows(table, way, damping).iter_rows(named=True):
         shown = "" if row["damping"] is None else f" at damping {row['damping']:g}"
         yield (
             f"{title}, {row['score']} against {row['of']}, gradients of {row['model']}, the run's "
-            f"own loss, parameters and curvature{shown}, by residues: {_span(row)}, {_sees(row)}."
+            f"own loss, parameters and curvature{shown}, by residues: {span(row)}, "
+            f"{sees(row, check)}."
         )
     for (of,), rows in known.group_by("of", maintain_order=True):
         promised = rows.filter(pl.col("score") == PROMISED[str(of)])
@@ -158,7 +228,8 @@ def agreement_lines(
         controls = rows.filter(pl.col("curvature").is_null())
         strongest = controls.sort(pl.col("spearman").abs(), descending=True).head(1)
         for row in strongest.iter_rows(named=True):
-            yield f"{title}, strongest control against {of}: {row['score']} {_span(row)}."
+            name = "length" if row["score"] == "length" else f"{row['loss']} loss of {row['model']}"
+            yield f"{title}, strongest control against {of}: {name} {span(row)}."
 
 
 def own_rows(table: pl.DataFrame, way: Mapping[str, object], damping: float) -> pl.DataFrame:
@@ -179,6 +250,20 @@ def own_rows(table: pl.DataFrame, way: Mapping[str, object], damping: float) -> 
     )
 
 
+def _spread(row: Mapping[str, Any]) -> str:
+    """What retrainings lose, and how far they differ (a row of `agreement.noise_of`)."""
+    seeds = "" if row["between_seeds"] is None else f", {row['between_seeds']:.4f} between seeds"
+    said = f"{row['mean']:.4f} nats on average, {row['between_runs']:.4f} between runs{seeds}"
+    if row["letters"] is None:
+        return f"{row['of']}: changes of {said}."
+    learnt = row["letters"] - row["mean"]
+    side = "below" if learnt >= 0 else "above"
+    return (
+        f"{row['of']}: losses of {said}; that is {abs(learnt):.4f} {side} letter frequencies "
+        f"({row['letters']:.4f})."
+    )
+
+
 def _noise(of: str, row: Mapping[str, float | None]) -> str:
     """How far a retraining's order is that of another, so that a prediction can be judged."""
     if row["reliability"] is None or row["ceiling"] is None:
@@ -196,12 +281,15 @@ def stability_lines(table: pl.DataFrame) -> Iterator[str]:
     for (score,), rows in least_top(table).group_by("score", maintain_order=True):
         known = rows.drop_nulls("spearman").sort("spearman")
         worst = [
-            f"{row['factor']} {row['value']:g}: {row['spearman']:.2f} "
+            f"{FACTORS[row['factor']]} {row['value']:g}: {row['spearman']:.2f} "
             f"(top {row['top']:.0%} overlap {row['overlap']:.2f})"
             for row in known.unique("factor", keep="first", maintain_order=True).to_dicts()
         ]
         if worst:
-            yield f"Assumption 1, {score}, least Spearman when this changes: {'; '.join(worst)}."
+            yield (
+                f"Assumption 1, {_SCORES[str(score)]}, least Spearman when this changes: "
+                f"{'; '.join(worst)}."
+            )
 
 
 def least_top(table: pl.DataFrame) -> pl.DataFrame:
@@ -238,13 +326,14 @@ def render(
         lines += decile_lines(frames["deciles_order"], frames["deciles_traits"])
     for check in ("lds", "loo"):
         if check in frames:
-            lines += agreement_lines(_CHECKS[check][0], frames[check], way, damping)
+            noise = frames[f"{check}_noise"]
+            lines += agreement_lines(check, frames[check], noise, way, damping)
     if "stability" in frames:
         lines += stability_lines(frames["stability"])
     parts = [
         {
-            "title": _CHECKS[check][0],
-            "text": _CHECKS[check][1],
+            "title": CHECKS[check].title,
+            "text": CHECKS[check].text,
             "plot": html_svg(plots[check]),
             "tables": {
                 Path(tables[name]).name: html_table(frame)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -76,6 +76,51 @@ def agreement(table: pl.DataFrame) -> Figure:
     return figure
 
 
+def datamodel_bars(table: pl.DataFrame, way: Mapping[str, object], damping: float) -> Figure:
+    """The datamodelling score by curvature and damping, with the run's own loss and parameters.
+
+    Args:
+        table: `agreement.AGREEMENT`, of V. way: the run's own loss, parameters and curvature.
+        damping: the run's own.
+    """
+    asked = table.filter(pl.col("loss") == way["loss"])
+    ways = asked.filter(
+        pl.col("parameters") == way["parameters"], pl.col("weights") == "residues"
+    ).sort("curvature", "damping", maintain_order=True)
+    models = asked["model"].unique(maintain_order=True).to_list()
+    names = _ways(ways).unique(maintain_order=True).to_list()
+    own = f"{way['curvature']} {damping:g}"
+    figure, grid = plt.subplots(
+        1, len(models), figsize=(1 + 4.4 * len(models), 4.2), squeeze=False, sharey=True
+    )
+    for axes, model in zip(grid[0], models, strict=True):
+        for i, score in enumerate(("target", "self")):
+            rows = ways.filter(pl.col("model") == model, pl.col("score") == score)
+            x = np.array([names.index(name) for name in _ways(rows)]) + 0.4 * (i - 0.5)
+            y, low, high = (rows[c].to_numpy().astype(float) for c in ("spearman", "low", "high"))
+            axes.bar(
+                x, y, 0.38, yerr=np.clip(np.stack([y - low, high - y]), 0, None),
+                color=_COLOURS[score], error_kw={"linewidth": 0.8},
+                label={"target": "influence on V", "self": "self-influence"}[score],
+            )  # fmt: skip
+        _lines(axes, asked.filter(pl.col("model") == model))
+        shown = [f"{name} (the run's)" if name == own else name for name in names]
+        axes.set_xticks(range(len(names)), shown, rotation=90, fontsize=7)
+        axes.set_title(f"gradients: {model}", fontsize=9)
+        axes.set_ylim(-1.05, 1.05)
+    grid[0][0].set_ylabel("Spearman of foreseen and real, over subsets")
+    grid[0][0].legend(fontsize=7)
+    return figure
+
+
+def _ways(rows: pl.DataFrame) -> pl.Series:
+    """Curvature and damping of each row, as one text."""
+    texts = [
+        f"{c} {d:g}" if d is not None else c for c, d in rows.select("curvature", "damping").rows()
+    ]
+    return pl.Series(texts, dtype=pl.String)
+
+
 def _panel(axes: Axes, rows: pl.DataFrame) -> None:
     ways = rows.drop_nulls("curvature")
     labels = _labels(ways).unique(maintain_order=True).to_list()
@@ -89,6 +134,13 @@ def _panel(axes: Axes, rows: pl.DataFrame) -> None:
             x + 0.15 * (i - (len(series) - 1) / 2), y, error, fmt=_MARKERS[weights], markersize=3,
             linewidth=0.8, color=_COLOURS[score], label=f"{score}, by {weights}",
         )  # fmt: skip
+    _lines(axes, rows)
+    axes.set_xticks(range(len(labels)), labels, rotation=90, fontsize=6)
+    axes.set_ylim(-1.05, 1.05)
+
+
+def _lines(axes: Axes, rows: pl.DataFrame) -> None:
+    """Controls, the ceiling and zero."""
     for row in rows.filter(pl.col("curvature").is_null()).iter_rows(named=True):
         if row["spearman"] is not None:
             axes.axhline(
@@ -98,8 +150,6 @@ def _panel(axes: Axes, rows: pl.DataFrame) -> None:
     if ceiling is not None:
         axes.axhline(ceiling, color="black", linestyle=":", label="ceiling by noise")
     axes.axhline(0, color="black", linewidth=0.6)
-    axes.set_xticks(range(len(labels)), labels, rotation=90, fontsize=6)
-    axes.set_ylim(-1.05, 1.05)
 
 
 def _labels(ways: pl.DataFrame) -> pl.Series:

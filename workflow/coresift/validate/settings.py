@@ -99,7 +99,9 @@ class Stability(Section):
         [1, 2], description="other seeds of D_sub, base and fine-tuning together"
     )
     sizes: Annotated[list[Annotated[float, Field(gt=0)]], Distinct] = Field(
-        [0.25, 0.5], description="other sizes of D_sub, as multiples of subset.size"
+        [0.25, 0.5],
+        description="other sizes of D_sub, as multiples of subset.size, fine-tuned for as many "
+        "steps",
     )
     epochs: Annotated[list[Annotated[float, Field(ge=0)]], Distinct] = Field(
         [0.0, 1.0, 3.0], description="other lengths of fine-tuning"
@@ -127,7 +129,10 @@ class Stability(Section):
         wanted: list[tuple[str, float, dict[str, Any]]] = [
             *(("subset", seed, {"draw": seed}) for seed in self.draws),
             *(("all seeds", seed, {"seed": seed, "draw": seed}) for seed in self.seeds),
-            *(("subset size", size, {"size": count}) for size, count in sizes),
+            *(
+                ("subset size", size, {"size": count, "epochs": reference.epochs / size})
+                for size, count in sizes
+            ),
             *(("fine-tuning epochs", epochs, {"epochs": epochs}) for epochs in self.epochs),
             *(("base width", width, {"width": width}) for width in self.widths if from_scratch),
         ]
