@@ -49,7 +49,12 @@ def test_what_the_target_plans(project):
         "heldout": one_seed,
     }
     assert {name: n for name, n in planned.items() if name.startswith("validate_")} == {
-        **{"validate_draw": 1, "validate_retrain": 2, "validate_predict": 2},
+        **{
+            "validate_draw": 1,
+            "validate_retrain": 2,
+            "validate_reference": 2,
+            "validate_predict": 4,
+        },
         **{"validate_agreement": 2, "validate_deciles": 1, "validate_page": 1},
         **{"validate_subset": 3, "validate_base": 3, "validate_finetune": 5},
         **{"validate_scores": settings, "validate_stability": 1},
@@ -89,7 +94,8 @@ def test_a_small_score_for_real(project):
     project.run(config, "results/small/validate/lds.csv")
     table = pl.read_csv(out / "validate/lds.csv", schema_overrides=AGREEMENT)
     assert table.columns == list(AGREEMENT)
-    assert table.height == 2 * 4 * 2 * 2 + 2  # parameters, curvatures, scores, weights; controls
+    # Models; parameters, curvatures, scores, weights; controls.
+    assert table.height == 2 * (2 * 4 * 2 * 2 + 2)
     assert set(table["n"]) == {4}
     assert table.filter(pl.col("score") == "target")["spearman"].null_count() == 0
     digests = project.digests("small", ("validate/*.csv", "validate/lds/losses/*/*.parquet"))
