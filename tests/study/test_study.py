@@ -21,9 +21,11 @@ from coresift.study.decide import changes, chosen, decisions, ranking
 from coresift.study.facts import times
 from coresift.study.gather import group_names, held_out_runs, trait_runs
 from coresift.study.settings import Round
+from coresift.study.sources import by_source, deciding
 from coresift.study.tables import RUN
 from coresift.study.write import joined, read_book, texts, write_raw, write_study
 from coresift.tables import conform, write_table
+from scipy import stats
 
 SEEDS = 6
 #: Held-out loss by row of a round: `cci` has more than its lengths, `top_influence` only those,
@@ -260,13 +262,13 @@ def test_the_page_of_ablations_and_of_a_run_beside():
     book = Book(pl.concat([own, longer]), {"": own_facts, "longer": beside_facts})
     page = texts(book, "toy")["toy.md"]
     assert re.search(
-        r"changes of the method \(exploratory, 2 tested\): better than without: none; worse: "
-        r"cci.residue-1kr by 0.(19|20)\d and cci-1kr \(longer\) by 0.0\d+",
+        r"changes of the method \(exploratory, 2 tested\), gains over the selection without: "
+        r"better none; worse cci.residue-1kr -0.(19|20)\d \(over random -0.10\d\) and cci-1kr "
+        r"\(longer\) -0.05\d \(over random \+0.04\d\).",
         page,
     )
-    against = page.split("The same against random of their own run")[1]
-    assert re.search(r"\| the study's \| loss, pool \| cci.residue-1kr \| -0.1", against)
-    assert re.search(r"\| longer \| loss, pool \| cci-1kr \| 0.(09|10)", against)
+    row = r"\| longer \| cci-1kr \| -0.0\d+ \[-0.0\d+, -0.0\d+\] worse \| \+0.04\d \|"
+    assert re.search(row, page)
     assert re.search(r"\| longer: again \| 12 \| 12 \|", page)
     # Of other budgets or trained otherwise, it is no change of one thing.
     beside_facts["config"]["study"]["rounds"]["again"]["budgets"] = ["2k residues"]
@@ -320,7 +322,7 @@ def test_a_run_beside_is_held_against_other_draws_of_the_subset(shift, within, b
         "+0.030. Runs beside that gain or lose no more, so that their marks may be the draw's: "
         f"{within}; more: {beyond}."
     ) in page
-    assert ("top_influence-1kr (smaller) by 0.05" in page) == (beyond == "smaller")
+    assert ("top_influence-1kr (smaller) -0.05" in page) == (beyond == "smaller")
     assert "(redraw_1)" not in page
     own = table.height - 3
     assert f"(exploratory, {own + 1} tested)" in page
@@ -342,27 +344,30 @@ def test_finalists_by_mean_gain(book):
 def test_the_page_says_what_the_figures_do(book):
     page = texts(book, "toy")["toy.md"]
     found = re.search(
-        r"of 4 tested what helps is cci at 1kr \(gain over (\S+) (\S+) \[(\S+), (\S+)\], adj", page
+        r"of 4 tested what helps is cci at 1kr \(\+(\S+)\) \(gains over the str", page
     )
-    assert found.group(1) == "random_length:cci-1kr"
-    gain, low, high = map(float, found.groups()[1:])
-    assert gain == pytest.approx(0.09, abs=0.006)
-    assert low < gain < high
-    assert "worse than a control: bottom_influence at 1kr (gain over random" in page
+    assert float(found.group(1)) == pytest.approx(0.09, abs=0.006)
+    assert "worse than their strongest control: bottom_influence at 1kr (-0." in page
     assert "no difference from the strongest control is shown: top_influence at 1kr" in page
     assert "better than every control, by less than counts: loss at 1kr" in page
-    assert "the interval of the gain ends below what counts for top_influence at 1kr." in page
+    assert "is below the gain that counts for top_influence at 1kr." in page
+    assert "a coreset has 1,000 residues, some 10 sequences" in page
+    assert "never trained: none. Letter frequencies: random-1kr is 0.08" in page
+    assert "smaller gains are undecided" not in page  # a gain that counts is far above the noise
+    assert "One source decides" not in page
     assert "Learnt from random: at most 1 of 1 groups by source at a budget; at any, a." in page
     assert "beat random in 1 of 1 comparisons: random_x10-1kr by 0.0" in page
     assert re.search(r"random_length has (9|10)\d % of the gain of top_influence-1kr", page)
     assert "of the gain of cci-1kr" not in page  # its lengths have a tenth of it
     assert "Not run: screen and shared." in page
     assert "1kr (1 % of the pool): random teaches 1 of 1 groups by source" in page
-    assert "Another selection alone teaches: none." in page
+    assert "Others teach what random does not: none." in page
     assert "loss, pool: shown at 1kr, not shown at none." in page
     assert "Fewer than 3 groups are learnt" in page
     assert "top_influence-1kr takes sequences 0.25 times as long" in page
-    assert "top_influence-1kr takes 4.0 times the pool's share of low complexity" in page
+    assert "times the pool's share of low complexity (40.0% of residues, the pool 10.0%)" in page
+    assert "No control has the low complexity of a selection" in page
+    assert "The same sequences whatever the seed: cci-1kr, top_influence-1kr, loss-1kr" in page
 
     assert "Not run: deciles, lds, loo and stability." in page
     assert "random knows less than letter" not in page
@@ -534,6 +539,54 @@ def test_the_checks_of_a_study_are_on_its_page(tmp_path):
     assert {"deciles.svg", "lds.svg", "stability.svg", "lds.csv", "stability.csv"} <= names
 
 
+def of_sources(**losses):
+    """Figures of models with sources: selection to (models, sources) losses."""
+    frames = []
+    for row, values in losses.items():
+        by_source = {f"loss_source={'abcd'[i]}": values[:, [i]].tolist() for i in range(4)}
+        figures = {"loss": values.mean(1)[:, None].tolist(), **by_source}
+        resamples = values.mean(1)[:, None] + np.zeros((1, 100))
+        for task in ("heldout_pool", "heldout_pool_macro"):
+            cell = Cell(task, f"{row}-1kr", "loss", figures, resamples, 50, True)
+            frames.append(runs_of(cell, [f"{row}-1kr-s{s}" for s in range(len(values))]))
+    return pl.concat(frames)
+
+
+def test_one_source_on_which_random_s_models_differ():
+    """Luck of one source hides what is gained on all others."""
+    rng = np.random.default_rng(0)
+    lucky = np.where(np.arange(SEEDS) % 2, 1.3, 1.0)[:, None]
+    random = np.hstack([1.3 + rng.normal(0, 0.002, (SEEDS, 3)), lucky])
+    better = np.hstack([1.28 + rng.normal(0, 0.002, (SEEDS, 3)), lucky[::-1] + 0.03])
+    part = {**ROUND, "strategies": ["random", "cci"], "controls": []}
+    letters = pl.concat(
+        made_up(task).filter(pl.col("model") == "unigram").with_columns(
+            pl.col("metric").str.replace("=a", f"={name}")
+        )
+        for task in ("heldout_pool", "heldout_pool_macro")
+        for name in "abcd"
+    ).unique(["task", "metric"], maintain_order=True)  # fmt: skip
+    runs = pl.concat([of_sources(random=random, cci=better), letters])
+    book = Book(runs, {"": facts({"finalists": part})})
+    found = deciding(book, "1kr")
+    assert (found.source, found.models) == ("d", SEEDS)
+    assert min(found.share.values()) > 0.99
+    assert found.scatter == pytest.approx(lucky.std(ddof=1))
+    table = by_source(book, "finalists")
+    assert table["source"].to_list() == ["a", "b", "c", "d", "all but d"]
+    rest = table.row(-1, named=True)
+    gains = (random[:, :3].mean(1), better[:, :3].mean(1))
+    interval = stats.ttest_ind(*gains, equal_var=False).confidence_interval(0.95)
+    assert (rest["low"], rest["high"]) == pytest.approx(tuple(interval))
+    assert rest["gain"] == pytest.approx(gains[0].mean() - gains[1].mean())
+    page = texts(book, "toy")["toy.md"]
+    assert re.search(r"One source decides at 1kr: .* the loss on d scatters by 0.16", page)
+    assert "gain over random-1kr (exploratory): cci 0.01" in page
+    # Where all sources go together none decides.
+    together = Book(of_sources(random=random[:, [3, 3, 3, 3]]), book.facts)
+    assert deciding(together, "1kr") is None
+
+
 def test_rows_of_tasks_are_held_against_those_without_pretraining():
     losses = {"random-1kr": 0.5, "cci-1kr": 0.6, "untrained": 0.2}
     rng = np.random.default_rng(0)
@@ -551,8 +604,8 @@ def test_rows_of_tasks_are_held_against_those_without_pretraining():
     own = facts({"finalists": part, "probes": part})
     own["config"]["study"]["rounds"]["probes"]["tasks"] = ["nrc"]
     page = texts(Book(runs, {"": own}), "toy")["toy.md"]
-    assert "- nrc, against untrained: better random-1kr and cci-1kr." in page
-    assert "- nrc, against cnn: unknown random-1kr and cci-1kr." in page  # one seed of it
+    assert "- nrc, against untrained: better all 2." in page
+    assert "- nrc, against cnn: not tested, as it has one seed; rows are -0.3" in page
     assert "How near tests are was not compared: nrc (pool) and nrc (train)." in page
     short = page.split("## Does the model learn?")[0]
     assert "- Tasks (secondary, no claim): nrc: cci-1kr is better than random" in short
@@ -570,8 +623,9 @@ def test_rows_of_tasks_are_held_against_those_without_pretraining():
     # Of a round's tasks one may be there before the others.
     own["config"]["study"]["rounds"]["probes"]["tasks"] = ["nrc", "later"]
     page = texts(Book(runs, {"": own}), "toy")["toy.md"]
-    assert re.search(r"\| probes \| 0 \| 12 \|", page)
-    assert "Run in part: probes." in page
+    assert re.search(r"\| probes: later \| 0 \| 12 \|", page)
+    assert re.search(r"\| probes: nrc \| 12 \| 12 \|", page)
+    assert "Not run: probes: later." in page
     assert "- Not run: later." in page
     own["config"]["study"]["rounds"]["probes"]["tasks"] = ["nrc"]
     row = {"task": "nrc", "protocol": "own", "against": "pool", "compared": 50, "none": 0,
@@ -585,4 +639,7 @@ def test_rows_of_tasks_are_held_against_those_without_pretraining():
     assert "nrc,,,,,none,9,,,\n" in found["toy/by_identity.csv"]
     own["identity"]["seen"] = [{**row, "seen": 0}]
     page = texts(Book(runs, {"": own}), "toy")["toy.md"]
-    assert "No more than 1% of the tests of nrc (pool) was seen there." in page
+    assert (
+        "- nrc: of 50 test examples compared with pool, 0 are there at 95% identity or more, 10 "
+        "above 80 %."
+    ) in page

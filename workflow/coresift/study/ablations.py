@@ -23,30 +23,48 @@ def trained_on(config: Mapping[str, Any]) -> str:
     return f"{pretrain['epochs']:g} epochs of its budget"
 
 
+def _with_random(book: Book) -> pl.DataFrame:
+    """The changes, and the gain of what is changed over random (columns of `CHANGE`, over_random).
+
+    A gain over the unchanged and that one's over random add up: both are of the study's own models.
+    """
+    if ABLATIONS not in book.rounds:
+        return book.changes.with_columns(over_random=pl.lit(None, pl.Float64))
+    own = compared(book.main, {ABLATIONS: book.rounds[ABLATIONS]}, book.level)
+    unchanged = own.filter(pl.col("role") == "random").select(
+        "task", control="selection", over_random="gain"
+    )
+    table = book.changes.join(unchanged, on=["task", "control"], how="left", maintain_order="left")
+    return table.with_columns(pl.col("over_random") + pl.col("gain"))
+
+
 def changes_in_short(book: Book) -> Iterator[str]:
     """What one changed thing is shown to do; of the runs beside, what another draw does not do."""
-    for (task,), rows in book.changes.group_by("task", maintain_order=True):
+    for (task,), rows in _with_random(book).group_by("task", maintain_order=True):
         tested = [r for r in rows.to_dicts() if r["run"] not in book.redraws]
         told = [r for r in tested if r["redrawn"] is None or abs(r["gain"]) > r["redrawn"]]
         said = {
             mark: [_changed(r) for r in told if r["mark"] == mark] for mark in ("better", "worse")
         }
         yield (
-            f"- {title_of(str(task))}: changes of the method (exploratory, {len(tested)} tested): "
-            f"better than without: {listed(said['better'])}; worse: {listed(said['worse'])}."
+            f"- {title_of(str(task))}: changes of the method (exploratory, {len(tested)} tested), "
+            f"gains over the selection without: better {listed(said['better'])}; worse "
+            f"{listed(said['worse'])}."
         )
 
 
 def _changed(row: dict[str, Any]) -> str:
     """A change that is shown to do something, with its gain."""
     where = "" if row["run"] == OWN else f" ({row['run']})"
-    return f"{row['selection']}{where} by {abs(row['gain']):.3f}"
+    random = row["over_random"]
+    over = "" if random is None else f" (over random {random:+.3f})"
+    return f"{row['selection']}{where} {row['gain']:+.3f}{over}"
 
 
 def ablation_lines(book: Book) -> Iterator[str]:
     """What changes when one thing of the method does; then what was trained otherwise."""
     said = False
-    for lines in (_changes(book), _redrawn(book), _against_random(book), _otherwise(book)):
+    for lines in (_changes(book), _redrawn(book), _otherwise(book)):
         for line in lines:
             said = True
             yield line
@@ -66,12 +84,12 @@ def _changes(book: Book) -> Iterator[str]:
             )
         return
     yield (
-        "One thing changed at a time, against the selection without the change; families of an "
-        "outcome are the study's own run, the runs beside it and other draws of D_sub; "
-        "exploratory, no finding.\n"
+        "One thing changed at a time: gain over the selection without the change, its interval, "
+        "and the mark of the adjusted p; then the gain of what is changed over random. Families "
+        "of an outcome are the study's own run, the runs beside it and other draws of D_sub; "
+        "exploratory, no finding (all figures: changes.csv).\n"
     )
-    columns = ("selection", "control", "gain", "low", "high", "p_adjusted", "mark", "seeds")
-    yield from table_lines(table.select("run", TITLE.alias("outcome"), *columns))
+    yield from table_lines(_side_by_side(_with_random(book)))
 
 
 def _redrawn(book: Book) -> Iterator[str]:
@@ -94,14 +112,26 @@ def _redrawn(book: Book) -> Iterator[str]:
         )
 
 
-def _against_random(book: Book) -> Iterator[str]:
-    """Of every run whose models are trained as the study's are."""
-    rounds = [("", ABLATIONS, book.rounds[ABLATIONS])] if ABLATIONS in book.rounds else []
-    rounds += [row for row in book.beside if book.trained_alike(row[0])]
-    table = _gains_over_random(book, rounds)
-    if table.height:
-        yield "\nThe same against random of their own run:\n"
-        yield from table_lines(table)
+def _side_by_side(table: pl.DataFrame) -> pl.DataFrame:
+    """One row a change, outcomes beside each other, as text."""
+    cells = [
+        ("" if r["low"] is None else f"{r['gain']:+.3f} [{r['low']:.3f}, {r['high']:.3f}] ")
+        + r["mark"]
+        for r in table.to_dicts()
+    ]
+    random = [None if v is None else f"{v:+.3f}" for v in table["over_random"]]
+    shown = table.with_columns(
+        TITLE.alias("outcome"),
+        gain=pl.Series(cells, dtype=pl.String),
+        over_random=pl.Series(random, dtype=pl.String),
+    )
+    wide = shown.pivot("outcome", index=["run", "selection"], values=["gain", "over_random"])
+    names = {
+        name: name.removeprefix("gain_") if name.startswith("gain_")
+        else f"over random, {name.removeprefix('over_random_')}"
+        for name in wide.columns[2:]
+    }  # fmt: skip
+    return wide.rename(names)
 
 
 def _gains_over_random(book: Book, rounds: list[tuple[str, str, Round]]) -> pl.DataFrame:

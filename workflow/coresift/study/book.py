@@ -102,10 +102,10 @@ class Book:
         """The models of a variant that were tested on held-out sequences."""
         return set(self.figures(label).filter(HELD_OUT)["model"].to_list())
 
-    def models(self, part: str) -> set[str]:
-        """The coresets of a round whose models are there, tested on all of its tasks."""
+    def models(self, part: str, task: str | None = None) -> set[str]:
+        """The coresets of a round whose models are there, tested on a task if one is given."""
         found = self.done & set(self.coresets[part])
-        for task in self.rounds[part].tasks:
+        if task is not None:
             found &= set(self.main.filter(pl.col("task") == task)["model"].to_list())
         return found
 

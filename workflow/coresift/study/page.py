@@ -11,15 +11,16 @@ from typing import Any
 
 import polars as pl
 
-from coresift.report.controls import row_of
+from coresift.report.controls import UNIGRAM, row_of
 from coresift.report.verdict import gains, resolution
 from coresift.study.ablations import ablation_lines, changes_in_short, trained_on
 from coresift.study.book import ABLATIONS, FINAL, SCREEN, Book, title_of
-from coresift.study.cells import HELD_OUT, by_budget, by_selection
+from coresift.study.cells import HELD_OUT, ROW, by_budget, by_selection
 from coresift.study.decide import PAPER, chosen, ranking
 from coresift.study.disguise import MATCHED
 from coresift.study.settings import Round
-from coresift.study.tables import MACRO
+from coresift.study.sources import source_lines, sources_in_short
+from coresift.study.tables import CORESET_TRAITS, MACRO
 from coresift.study.tasks import task_lines, tasks_in_short
 from coresift.study.validity import validity_in_short, validity_lines
 from coresift.study.words import TITLE, listed, table_lines
@@ -48,8 +49,9 @@ def page(book: Book, name: str) -> str:
         "What has been run": run_lines(book),
         "In short": short_lines(book),
         "Does the model learn?": learnt_lines(book),
-        "Is there redundancy to be seen?": regime_lines(book),
+        "Do more different sequences help?": regime_lines(book),
         "What helps, what does not": decision_lines(book),
+        "Source by source": source_lines(book),
         "Length, low complexity and sources": disguise_lines(book),
         "Ablations": ablation_lines(book),
         "Does the score mean anything?": validity_lines(book),
@@ -62,10 +64,32 @@ def page(book: Book, name: str) -> str:
         f"# Study: {name}\n\nMade by `make study` from {name}/runs.parquet and {name}/facts.json; "
         "do not edit. What was planned: [README.md](README.md).\n"
     )
-    return head + "".join(
+    return f"{head}\n{_glossary(book)}\n" + "".join(
         f"\n## {title}\n\n" + "\n".join(lines).rstrip("\n") + "\n"
         for title, lines in ((title, [*found]) for title, found in parts.items())
         if lines
+    )
+
+
+def _glossary(book: Book) -> str:
+    """How names and figures read."""
+    pool = book.own["pool"]
+    budgets = dict.fromkeys(str(budget) for part in book.rounds.values() for budget in part.budgets)
+    first = min(budgets, key=book.share_of_pool, default=None)
+    example = ""
+    if first is not None:
+        residues = book.share_of_pool(first) * pool["residues"]
+        count = residues * pool["sequences"] / pool["residues"]
+        example = (
+            f" Of a budget `{first}` a coreset has {residues:,.0f} residues, some {count:,.0f} "
+            "sequences."
+        )
+    return (
+        f"How to read it.{example} A gain is what is saved of the held-out loss, in nats a masked "
+        "place: positive is better. `random_length:x` and `random_groups:x` are random draws with "
+        "the lengths, and with the shares of sources, of the selection x; `random_x10` draws ten "
+        "times the sequences, `pool` takes all, trained on the same residues. The gain that counts "
+        "(`asked`) is half of what random_x10 gains. Selections: docs/selection.md.\n"
     )
 
 
@@ -87,19 +111,24 @@ def _counts(name: str, part: Round, models: int) -> dict[str, Any]:
 
 def run_lines(book: Book) -> Iterator[str]:
     """Rounds, models, time, machine, code."""
-    rows = [_counts(name, part, len(book.models(name))) for name, part in book.rounds.items()]
+    rows, missing = [], []
+    for name, part in book.rounds.items():
+        tasks: list[str | None] = [*part.tasks] or [None]
+        for task in tasks:
+            title = name if task is None else f"{name}: {task}"
+            rows.append(_counts(title, part, len(book.models(name, task))))
+            if name not in book.started or not rows[-1]["models"]:
+                missing.append(title)
     alongside = [
         _counts(f"{label}: {name}", part, len(book.tested(label) & set(part.coresets())))
         for label, name, part in book.beside
     ]
     yield from table_lines(pl.DataFrame([*rows, *alongside]))
-    missing = [row["round"] for row in rows if row["round"] not in book.started]
     partial = [
         row["round"]
-        for row in rows
-        if row["round"] in book.started and row["models"] < row["planned"]
+        for row in [*rows, *alongside]
+        if row["models"] < row["planned"] and row["round"] not in missing
     ]
-    partial += [row["round"] for row in alongside if row["models"] < row["planned"]]
     if missing:
         yield f"Not run: {listed(missing)}. Nothing is said of them below.\n"
     if partial:
@@ -120,11 +149,12 @@ def run_lines(book: Book) -> Iterator[str]:
     pretrain = facts["config"]["pretrain"]
     seen = trained_on(facts["config"])
     yield f"Every model: preset {pretrain['preset']}, trained from scratch on {seen}.\n"
-    for rule, spent in facts["times"].items():
-        yield (
-            f"{rule}: {spent['jobs']} jobs, {spent['wall_s'] / 60:.1f} min of wall and "
-            f"{spent['cpu_s'] / 60:.1f} min of processor time, summed over jobs.\n"
-        )
+    times = [
+        f"{rule}, {spent['jobs']} jobs, {spent['wall_s'] / 60:.0f} and {spent['cpu_s'] / 60:.0f}"
+        for rule, spent in facts["times"].items()
+    ]
+    if times:
+        yield f"Minutes of wall and of processor, summed over jobs: {'; '.join(times)}.\n"
     yield (
         f"Machine: {machine['processor']}, {machine['cores']} cores, {machine['system']}. "
         f"Commit when these figures were gathered: {facts['commit'] or 'unknown'}."
@@ -135,7 +165,10 @@ def short_lines(book: Book) -> Iterator[str]:
     """What is learnt, the regime, decisions that count, ablations and tasks, a sentence each."""
     yield from _learnt_in_short(book)
     yield from _regime_in_short(book)
+    yield from sources_in_short(book)
+    yield from _floors_in_short(book)
     yield from _decisions_in_short(book)
+    yield from _power_in_short(book)
     yield from changes_in_short(book)
     yield from validity_in_short(book)
     yield from tasks_in_short(book)
@@ -152,7 +185,7 @@ def _learnt_in_short(book: Book) -> Iterator[str]:
             f"{book.group} at a budget; at any, {listed(known)}."
         )
         if others := _learnt_from_others(book):
-            yield f"- Learnt from another selection alone: {listed(others)}."
+            yield f"- Not learnt from random at any budget, but from others: {listed(others)}."
 
 
 def _decisions_in_short(book: Book) -> Iterator[str]:
@@ -175,7 +208,7 @@ def _decisions_in_short(book: Book) -> Iterator[str]:
         title = title_of(str(task))
         yield (
             f"- {title}: by the rule of README.md, of {tested} tested what helps is "
-            f"{listed(said.pop('helps'))}."
+            f"{listed(said.pop('helps'))} (gains over the strongest control in brackets)."
         )
         for kind, names in said.items():
             if names:
@@ -184,7 +217,54 @@ def _decisions_in_short(book: Book) -> Iterator[str]:
         if short.height:
             names = [_at(r) for r in short.to_dicts()]
             yield (
-                f"- {title}: the interval of the gain ends below what counts for {listed(names)}."
+                f"- {title}: the whole interval of the gain is below the gain that counts for "
+                f"{listed(names)}."
+            )
+
+
+def _floors_in_short(book: Book) -> Iterator[str]:
+    """Which finalists are worse than a model that was never trained, and random over letters."""
+    if FINAL not in book.started:
+        return
+    floors = book.comparisons.filter(
+        pl.col("round") == FINAL, pl.col("role") == "floor", HELD_OUT
+    ).with_columns(row=pl.col("selection"))
+    for (task,), rows in floors.group_by("task", maintain_order=True):
+        own = [r for r in rows.to_dicts() if not row_of(r["row"]).is_control]
+        worse = [
+            f"{r['row']} by {-r['gain']:.3f} (adjusted p {r['p_adjusted']:.2g})"
+            for r in own
+            if r["control"] == "untrained" and r["mark"] == "worse"
+        ]
+        letters = [
+            f"{r['row']} is {abs(r['gain']):.3f} {'below' if r['gain'] > 0 else 'above'} them"
+            for r in rows.to_dicts()
+            if r["control"] == UNIGRAM and row_of(r["row"]).kind == "random"
+        ]
+        yield (
+            f"- {title_of(str(task))}: worse than a model that was never trained: {listed(worse)}. "
+            f"Letter frequencies: {listed(letters)}."
+        )
+
+
+def _power_in_short(book: Book) -> Iterator[str]:
+    """Where gains that count are smaller than what the seeds can detect."""
+    if FINAL not in book.started:
+        return
+    decided = book.decisions.filter(pl.col("round") == FINAL).with_columns(
+        row=pl.format("{}-{}", "selection", "budget")
+    )
+    own = book.comparisons.filter(pl.col("round") == FINAL).select(
+        "task", "control", "detectable", row="selection"
+    )
+    table = decided.join(own, on=["task", "row", "control"], maintain_order="left")
+    for (task, budget), rows in table.group_by("task", "budget", maintain_order=True):
+        found, asked = rows["detectable"].median(), rows["asked"].max()
+        if isinstance(found, float) and isinstance(asked, float) and found > asked:
+            yield (
+                f"- {title_of(str(task))}, {budget}: a gain that counts is {asked:.3f}, but these "
+                f"seeds detect {found:.3f} (median over the selections, 80 % power): smaller gains "
+                "are undecided, not refuted."
             )
 
 
@@ -193,7 +273,7 @@ _SAID = {
     "uncontrolled": "better than random by what counts, and no matched control was planned",
     "too little": "better than every control, by less than counts",
     "not shown": "no difference from the strongest control is shown",
-    "worse": "worse than a control",
+    "worse": "worse than their strongest control",
     "unknown": "not decided, as models or controls are missing",
 }
 
@@ -203,14 +283,11 @@ def _at(row: dict[str, Any]) -> str:
 
 
 def _decided(row: dict[str, Any]) -> str:
-    """A selection's gain over its strongest control, nats, with its interval."""
+    """A selection with its gain over its strongest control, nats."""
     name = _at(row)
     if row["decision"] == "unknown":
         return name
-    return (
-        f"{name} (gain over {row['control']} {row['gain']:.3f} [{row['low']:.3f}, "
-        f"{row['high']:.3f}], adjusted p {row['p_adjusted']:.2g})"
-    )
+    return f"{name} ({row['gain']:+.3f})"
 
 
 def _regime_in_short(book: Book) -> Iterator[str]:
@@ -231,8 +308,16 @@ def _learnt_from_others(book: Book) -> list[str]:
     table = book.by_group
     known = table.filter(pl.col("learnt"), pl.col("selection") == "random")["group"]
     rest = table.filter("learnt", ~pl.col("group").is_in(known.to_list()))
-    best = rest.sort("gain", descending=True).unique("group", keep="first", maintain_order=True)
-    return [f"{r['group']} ({_at(r)}, {r['gain']:.2f} nats)" for r in best.to_dicts()]
+    controls = [row_of(f"{name}-1").is_control for name in rest["selection"]]
+    ranked = rest.with_columns(control=pl.Series(controls, dtype=pl.Boolean)).sort(
+        "control", "gain", descending=[False, True], maintain_order=True
+    )
+    best = ranked.unique(["group", "control"], keep="first", maintain_order=True)
+    said = []
+    for (group,), rows in best.group_by("group", maintain_order=True):
+        found = [f"{_at(r)} {r['gain']:.2f}" for r in rows.to_dicts()]
+        said.append(f"{group} (nats below its letters: {listed(found)})")
+    return said
 
 
 def _most_learnt(table: pl.DataFrame) -> int:
@@ -261,7 +346,7 @@ def learnt_lines(book: Book) -> Iterator[str]:
                 "selections differ there in how far they mislead a model, not in what they teach."
             )
     others = _learnt_from_others(book)
-    yield f"- Another selection alone teaches: {listed(others)}."
+    yield f"- Others teach what random does not: {listed(others)}."
     if book.by_group.filter("learnt")["group"].n_unique() < _SEVERAL:
         yield (
             f"\nFewer than {_SEVERAL} groups are learnt from anything: this study speaks of those "
@@ -288,17 +373,36 @@ def regime_lines(book: Book) -> Iterator[str]:
         "All models of random, random_x10 and pool, whatever their round; p-values are adjusted "
         "over an outcome.\n"
     )
+    rows = book.regime
     yield from table_lines(
-        book.regime.select(
+        rows.select(
             TITLE.alias("outcome"),
             *("selection", "control", "gain", "p_adjusted", "mark", "seeds", "control_seeds"),
+            _passes(book, rows["control"]).alias("passes of the control"),
         )
     )
     for task, shown, without in _regime_budgets(book):
         yield f"- {title_of(task)}: shown at {listed(shown)}, not shown at {listed(without)}."
     yield (
-        "\nWhere it is not shown, no redundancy within this mixture of sources can be seen, and a "
-        "selection that keeps the mixture has nothing to gain; one that changes it may."
+        "\nWhere it is not shown, random sequences of that budget are enough for this model, or "
+        "too few of more are read to tell: a selection that keeps the mixture of sources has "
+        "little to gain there; one that changes it may. Fewer than ten passes over a control "
+        "cannot read ten times its sequences."
+    )
+
+
+def _passes(book: Book, rows: pl.Series) -> pl.Series:
+    """How often a model reads the coresets of a row; null where it is said in epochs."""
+    residues = book.own["config"]["pretrain"]["residues"]
+    return pl.Series(
+        [
+            None
+            if residues is None
+            else residues
+            / (book.share_of_pool(str(row_of(r).budget)) * book.own["pool"]["residues"])
+            for r in rows
+        ],
+        dtype=pl.Float64,
     )
 
 
@@ -331,9 +435,9 @@ def decision_lines(book: Book) -> Iterator[str]:
             continue
         yield from table_lines(rows.drop("round").with_columns(TITLE))
         if part == FINAL:
-            own = book.comparisons.filter(pl.col("round") == part).drop("round")
-            yield from (f"- {line}" for line in gains(own.filter(HELD_OUT)))
-            yield from (f"- {line}" for line in resolution(own.filter(HELD_OUT), book.level))
+            own = book.comparisons.filter(pl.col("round") == part, HELD_OUT).with_columns(TITLE)
+            yield from (f"- {line}" for line in gains(own))
+            yield from (f"- {line}" for line in resolution(own, book.level))
             yield ""
 
 
@@ -371,7 +475,7 @@ def screen_lines(book: Book) -> Iterator[str]:
         .join(smallest.drop("budget"), on="selection", how="left", maintain_order="left")
         .rename({name: _TRAITS[name] for name in traits})
     )
-    yield from (f"- {line}" for line in resolution(own, book.level))
+    yield from (f"- {line}" for line in resolution(own.with_columns(TITLE), book.level))
     yield ""
 
 
@@ -384,11 +488,21 @@ def disguise_lines(book: Book) -> Iterator[str]:
     first = next(part for part in book.in_order if (table["round"] == part).any())
     own = table.filter(pl.col("round") == first).drop("round")
     yield f"Round `{first}`; those of all rounds: traits.csv.\n"
-    yield from table_lines(own.with_columns(TITLE).rename({**_TRAITS, "task": "outcome"}))
+    shown = own[[column.name for column in own if column.null_count() < own.height]]
+    names = {**_TRAITS, "task": "outcome"}
+    yield from table_lines(
+        shown.with_columns(TITLE).rename({k: v for k, v in names.items() if k in shown.columns})
+    )
     for row in own.to_dicts():
         yield from _recovered(row)
+    pool = next(iter(book.trait("pool_mean_low_complexity").values()), None)
     for row in own.unique("selection", keep="first", maintain_order=True).to_dicts():
-        yield from _far(row)
+        yield from _far(row, pool)
+    if (own["low_complexity"] > _COMPLEXITY).any():
+        yield (
+            "- No control has the low complexity of a selection: what it does by itself is not "
+            "known from here."
+        )
 
 
 def _recovered(row: dict[str, Any]) -> Iterator[str]:
@@ -407,17 +521,18 @@ def _recovered(row: dict[str, Any]) -> Iterator[str]:
             )
 
 
-def _far(row: dict[str, Any]) -> Iterator[str]:
+def _far(row: dict[str, Any], pool: float | None) -> Iterator[str]:
     """Lengths and low complexity that are far from the pool's.
 
     Args:
-        row: columns of `traits_table`.
+        row: columns of `traits_table`. pool: share of its residues that is of low complexity.
     """
     name, ratio, low = row["selection"], row["length"], row["low_complexity"]
     if ratio is not None and not 1 / _LENGTH <= ratio <= _LENGTH:
         yield f"- {name} takes sequences {ratio:.2f} times as long as the pool's."
     if low is not None and low > _COMPLEXITY:
-        yield f"- {name} takes {low:.1f} times the pool's share of low complexity."
+        share = "" if pool is None else f" ({low * pool:.1%} of residues, the pool {pool:.1%})"
+        yield f"- {name} takes {low:.1f} times the pool's share of low complexity{share}."
 
 
 def limit_lines(book: Book) -> Iterator[str]:
@@ -452,6 +567,11 @@ def limit_lines(book: Book) -> Iterator[str]:
         "- One base, one fine-tuning and one D_sub: seeds vary draws and trainings, so what is "
         "said of a score is said of one realisation of it."
     )
+    if same := _of_one_coreset(book):
+        yield (
+            f"- The same sequences whatever the seed: {listed(same)}. Intervals and p-values of "
+            "these are of that one coreset and its trainings."
+        )
     sizes = {part["config"]["subset"]["size"] for part in book.facts.values()}
     if len(sizes) > 1:
         yield (
@@ -477,12 +597,26 @@ def limit_lines(book: Book) -> Iterator[str]:
         )
 
 
+def _of_one_coreset(book: Book) -> list[str]:
+    """Finalists whose coresets are alike over seeds, as their means to the last bit say."""
+    if FINAL not in book.started:
+        return []
+    lengths = book.main.filter(
+        pl.col("task") == CORESET_TRAITS,
+        pl.col("metric") == "mean_length",
+        pl.col("model").is_in(book.coresets[FINAL]),
+    )
+    rows = lengths.group_by(ROW, maintain_order=True).agg(pl.col("value").n_unique(), n=pl.len())
+    names = rows.filter(pl.col("value") == 1, pl.col("n") > 1)["model"].to_list()
+    return [name for name in names if not row_of(name).is_control]
+
+
 def cluster_lines(book: Book) -> Iterator[str]:
     """What to try at scale: instructions, and what the regime says about them."""
     yield (
-        "- Ask first whether redundancy can be seen: `study_regime` alone, with your own files in "
-        "`corpus.fasta` and your model in `pretrain`. Where random_x10 does not beat random, "
-        "choose a smaller budget or more residues before you compare selections."
+        "- Ask first whether more different sequences help: `study_regime` alone, with your own "
+        "files in `corpus.fasta` and your model in `pretrain`. Where random_x10 does not beat "
+        "random, choose a smaller budget or more residues before you compare selections."
     )
     for task, shown, _ in _regime_budgets(book):
         at = [_percent(book, budget) for budget in shown]
@@ -504,6 +638,7 @@ def file_lines(book: Book, name: str) -> Iterator[str]:
         "learnt.csv": "loss by group and budget",
         "traits.csv": "length, low complexity and what controls have, by selection",
         "changes.csv": "ablations against the selection without the change",
+        "sources.csv": "gains over random on each source, of every round",
         "by_identity.csv": "tasks by how near test examples are to the pool and to train",
         "seen.csv": "test examples of tasks that are in the pool or in train",
         **{f"{name}.csv": "of the validation" for name in book.checks},

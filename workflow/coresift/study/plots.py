@@ -39,7 +39,9 @@ def budget_curves(book: Book) -> Figure:
 def _curves(axes: Axes, book: Book, rows: pl.DataFrame) -> None:
     """Full marks have an interval over seeds; where there are fewer runs, they are hollow."""
     parts = [(row_of(row["selection"]), row) for row in rows.to_dicts()]
-    names = dict.fromkeys(part.selection for part, _ in parts if part.selection is not None)
+    drawn = ("random", "random_x10")
+    shown = [part for part, _ in parts if part.kind in drawn or not part.is_control]
+    names = dict.fromkeys(part.selection for part in shown if part.selection is not None)
     colours = colours_of([name for name in names if name])
     for place, name in enumerate(names):
         own = [(book.share_of_pool(str(part.budget)), row) for part, row in parts
@@ -58,8 +60,17 @@ def _curves(axes: Axes, book: Book, rows: pl.DataFrame) -> None:
     letters = [row["mean"] for part, row in parts if part.name == UNIGRAM]
     if letters:
         axes.axhline(letters[0], color="black", linestyle=":", linewidth=1, label="letters alone")
+    budgets = {
+        str(part.budget): book.share_of_pool(str(part.budget)) for part in shown if part.budget
+    }
     axes.set_xscale("log")
-    axes.set_xlabel("budget (share of the pool's residues)")
+    axes.set_xticks([*budgets.values()], [*budgets], fontsize=8)
+    axes.minorticks_off()
+    axes.set_xlabel("budget (residues)")
+
+
+#: Gains up to this are drawn to scale, nats.
+_LINEAR = 0.02
 
 
 def differences(book: Book) -> Figure:
@@ -85,8 +96,12 @@ def differences(book: Book) -> Figure:
         axes.set_yticks(y, labels, fontsize=6)
         axes.axvline(0, color="black", linewidth=0.6)
         axes.set_title(title_of(task), fontsize=9)
-        axes.set_xlabel("gain over the strongest control (nats)", fontsize=8)
-        axes.locator_params(axis="x", nbins=5)
+        axes.set_xlabel("gain over the strongest control (nats, symlog)", fontsize=8)
+        # One selection that loses far more than all others would make points of these.
+        axes.set_xscale("symlog", linthresh=_LINEAR)
+        ticks = [-0.3, -0.1, -_LINEAR, 0, _LINEAR, 0.1, 0.3]
+        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks], fontsize=7)
+        axes.minorticks_off()
         axes.invert_yaxis()
     grid[0][0].legend(fontsize=6)
     return figure

@@ -30,7 +30,13 @@ def tasks_in_short(book: Book) -> Iterator[str]:
         floors = compared.filter(pl.col("role") == "floor", pl.col("control") == "untrained")
         for (task,), rows in floors.group_by("task", maintain_order=True):
             better = int((rows["mark"] == "better").sum())
-            yield f"- {task}: {better} of {rows.height} rows are better than an untrained model."
+            kmer = compared.filter(pl.col("task") == task, pl.col("control") == "kmer")
+            worse = int((kmer["mark"] == "worse").sum())
+            beside = f", {worse} worse than k-mers" if kmer.height else ""
+            yield (
+                f"- {task}: {better} of {rows.height} rows are better than an untrained model"
+                f"{beside}."
+            )
 
 
 def task_lines(book: Book) -> Iterator[str]:
@@ -70,10 +76,12 @@ def _seen(book: Book) -> Iterator[str]:
     """What of the tasks' tests was in the pool or in train."""
     seen = pl.DataFrame(book.own["identity"]["seen"], schema=SEEN)
     yield from (f"- {line}" for line in leakage(seen))
-    clear = seen.filter(pl.col("seen") <= SHARE * pl.col("compared"))
-    if clear.height:
-        pairs = clear.select(pl.format("{} ({})", "task", "against")).to_series().to_list()
-        yield f"- No more than {SHARE:.0%} of the tests of {listed(pairs)} was seen there."
+    for row in seen.filter(pl.col("seen") <= SHARE * pl.col("compared")).to_dicts():
+        yield (
+            f"- {row['task']}: of {row['compared']} test examples compared with {row['against']}, "
+            f"{row['seen']} are there at {row['at']:.0%} identity or more, {row['above_80']} above "
+            "80 %."
+        )
     compared = set(seen.select("task", "against").rows())
     tasks = {task for part in book.started for task in book.tasks_done(part)}
     missing = [
@@ -92,9 +100,20 @@ def _against_floors(comparisons: pl.DataFrame) -> Iterator[str]:
     """Rows against what knows nothing of pretraining: untrained models, k-mers, a network."""
     floors = comparisons.filter(pl.col("role") == "floor")
     for (task, control), rows in floors.group_by("task", "control", maintain_order=True):
-        said = [
-            f"{mark} {listed(names)}"
+        if (rows["mark"] == "unknown").all():
+            gains = [float(gain) for gain in rows["gain"]]
+            yield (
+                f"- {task}, against {control}: not tested, as it has one seed; rows are "
+                f"{min(gains):+.3f} to {max(gains):+.3f} from it."
+            )
+            continue
+        found = {
+            mark: rows.filter(pl.col("mark") == mark)["selection"].to_list()
             for mark in ("better", "no different", "worse", "unknown")
-            if (names := rows.filter(pl.col("mark") == mark)["selection"].to_list())
+        }
+        said = [
+            f"{mark} {f'all {rows.height}' if len(names) == rows.height else listed(names)}"
+            for mark, names in found.items()
+            if names
         ]
         yield f"- {task}, against {control}: {'; '.join(said)}."

@@ -24,6 +24,7 @@ from coresift.study.book import Book
 from coresift.study.cells import HELD_OUT
 from coresift.study.page import page, plots_of
 from coresift.study.plots import budget_curves, differences
+from coresift.study.sources import BY_SOURCE, by_source
 from coresift.study.tables import RUN
 from coresift.tables import read_table, write_table
 from coresift.validate.agreement import AGREEMENT
@@ -96,6 +97,12 @@ def texts(book: Book, name: str) -> dict[str, str]:
         "learnt": book.by_group,
         "traits": book.traits,
         "changes": book.changes,
+        "sources": pl.concat(
+            [
+                pl.DataFrame(schema=dict(BY_SOURCE)),
+                *(by_source(book, part) for part in book.started),
+            ]
+        ),
     }
     found = {f"{name}.md": page(book, name)}
     for title, table in tables.items():

@@ -1,0 +1,188 @@
+"""What selections do source by source: a secondary outcome, no claim rests on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from scipy import stats
+
+from coresift.report.controls import row_of
+from coresift.study.book import FINAL, Book, title_of
+from coresift.study.cells import HELD_OUT, ROW, by_budget
+from coresift.study.words import listed, table_lines
+from coresift.tables import Schema
+
+#: Gain over random on one source (a CSV file).
+BY_SOURCE: Schema = {
+    "round": pl.String,
+    "selection": pl.String,
+    "budget": pl.String,
+    "source": pl.String,
+    "seeds": pl.Int64,
+    "gain": pl.Float64,  # random's mean loss minus the selection's, nats a masked place
+    "low": pl.Float64,  # Welch's interval over seeds, of one comparison; null with one seed
+    "high": pl.Float64,
+}
+#: One source is said to decide if its loss explains more than this of the variance of every outcome
+#: between random's models, and scatters this many times as far as any other's.
+_DECIDES, _TIMES = 0.5, 3.0
+_LEAST_MODELS = 5
+
+
+@dataclass(frozen=True)
+class Deciding:
+    """A source on which alone random's models differ.
+
+    Attributes:
+        share: of the variance of each outcome between the models of random (R^2), by task.
+        scatter: standard deviation of its loss between them, nats. rest: the largest of others.
+        models: of random.
+    """
+
+    source: str
+    budget: str
+    share: dict[str, float]
+    scatter: float
+    rest: float
+    models: int
+
+
+def _losses(book: Book) -> pl.DataFrame:
+    """Columns model, row, source, loss: of every model of the study's own run that was trained."""
+    prefix = f"loss_{book.group}="
+    rows = book.main.filter(
+        pl.col("task") == "heldout_pool",
+        pl.col("metric").str.starts_with(prefix),
+        pl.col("model").is_in(book.done),
+    )
+    return rows.select(
+        "model", row=ROW, source=pl.col("metric").str.strip_prefix(prefix), loss="value"
+    )
+
+
+def deciding(book: Book, budget: str) -> Deciding | None:
+    """The source whose loss tells random's models at a budget apart, if it is one alone."""
+    row = f"random-{budget}"
+    wide = _losses(book).filter(pl.col("row") == row).pivot("source", index="model", values="loss")
+    if wide.height < _LEAST_MODELS or wide.width < 4:
+        return None
+    scatter = {name: float(wide[name].to_numpy().std(ddof=1)) for name in wide.columns[1:]}
+    (first, most), (_, rest), *_ = sorted(scatter.items(), key=lambda item: -item[1])
+    outcomes = book.main.filter("primary", HELD_OUT, pl.col("model").is_in(wide["model"].to_list()))
+    share = {}
+    for (task,), rows in outcomes.group_by("task", maintain_order=True):
+        whole = wide.select("model").join(rows, on="model", maintain_order="left")["value"]
+        share[str(task)] = float(np.corrcoef(wide[first].to_numpy(), whole.to_numpy())[0, 1] ** 2)
+    if min(share.values()) <= _DECIDES or most < _TIMES * rest:
+        return None
+    return Deciding(first, budget, share, most, rest, wide.height)
+
+
+def by_source(book: Book, part: str) -> pl.DataFrame:
+    """Gains over random of a round's selections, controls aside (columns of `BY_SOURCE`).
+
+    Where one source decides (`deciding`), the unweighted mean over the others is a source as well.
+    """
+    planned = book.rounds[part]
+    losses = _losses(book).filter(pl.col("model").is_in(planned.coresets()))
+    rows = []
+    for budget in map(str, planned.budgets):
+        found = deciding(book, budget)
+        own = losses.filter(by_budget(losses["row"]) == budget)
+        if found is not None:
+            rest = own.filter(pl.col("source") != found.source)
+            means = rest.group_by("model", "row", maintain_order=True).agg(pl.col("loss").mean())
+            name = pl.lit(all_but(found.source))
+            own = pl.concat([own, means.select("model", "row", name.alias("source"), "loss")])
+        random = own.filter(pl.col("row") == f"random-{budget}")
+        for (row, source), values in own.group_by("row", "source", maintain_order=True):
+            named = row_of(str(row))
+            control = random.filter(pl.col("source") == source)["loss"]
+            shown = named.kind == "random_x10" or not named.is_control
+            if not shown or not len(control):
+                continue
+            rows.append(
+                {
+                    **{"round": part, "selection": named.selection, "budget": budget},
+                    **{"source": source, "seeds": values.height},
+                    **_gain(control.to_numpy(), values["loss"].to_numpy()),
+                }
+            )
+    return pl.DataFrame(rows, schema=dict(BY_SOURCE))
+
+
+def _gain(control: np.ndarray, values: np.ndarray) -> dict[str, float | None]:
+    """Difference of means and Welch's 95 % interval."""
+    found: dict[str, float | None] = {"gain": float(control.mean() - values.mean())}
+    if min(len(control), len(values)) < 2:
+        return {**found, "low": None, "high": None}
+    interval = stats.ttest_ind(control, values, equal_var=False).confidence_interval(0.95)
+    return {**found, "low": float(interval.low), "high": float(interval.high)}
+
+
+def all_but(source: str) -> str:
+    """The name of the mean over all other sources."""
+    return f"all but {source}"
+
+
+def sources_in_short(book: Book) -> Iterator[str]:
+    """Where one source decides, what is gained over random on the others."""
+    if FINAL not in book.started:
+        return
+    table = by_source(book, FINAL)
+    for (budget,), rows in table.group_by("budget", maintain_order=True):
+        found = deciding(book, str(budget))
+        if found is None:
+            continue
+        rest = rows.filter(pl.col("source") == all_but(found.source)).to_dicts()
+        said = [f"{r['selection']} {_interval(r)}" for r in rest]
+        yield (
+            f"- {_decides(found)} Over the other sources, gain over random-{budget} (exploratory): "
+            f"{listed(said)}."
+        )
+
+
+def _decides(found: Deciding) -> str:
+    shares = [f"{share:.0%} of the variance of {title_of(t)}" for t, share in found.share.items()]
+    return (
+        f"One source decides at {found.budget}: between the {found.models} models of random the "
+        f"loss on {found.source} scatters by {found.scatter:.3f} nats, no other's by more than "
+        f"{found.rest:.3f}, and explains {listed(shares)}."
+    )
+
+
+def _interval(row: dict[str, float | None]) -> str:
+    if row["low"] is None:
+        return f"{row['gain']:.3f}"
+    return f"{row['gain']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
+
+
+def source_lines(book: Book) -> Iterator[str]:
+    """Gains over random by source, of the round that counts or the last one."""
+    part = FINAL if FINAL in book.started else next(iter(book.in_order), None)
+    table = by_source(book, part) if part else pl.DataFrame(schema=dict(BY_SOURCE))
+    if not table.height:
+        yield "No selection has been run, or the held-out sequences have no groups."
+        return
+    yield (
+        f"Secondary, no claim rests on it. Round `{part}`: gains over random in nats, with "
+        "intervals over seeds, one at a time, not corrected. The loss of the pool counts sources "
+        "by their masked places, the mean over groups counts them alike (all figures: "
+        "sources.csv).\n"
+    )
+    for (budget,), rows in table.group_by("budget", maintain_order=True):
+        found = deciding(book, str(budget))
+        if found is not None:
+            yield (
+                f"{_decides(found)} `{all_but(found.source)}` is the unweighted mean over the "
+                "others, looked at once this was seen.\n"
+            )
+        cells = [_interval(row) for row in rows.to_dicts()]
+        yield from table_lines(
+            rows.with_columns(cell=pl.Series(cells, dtype=pl.String)).pivot(
+                "selection", index=["budget", "source"], values="cell"
+            )
+        )
