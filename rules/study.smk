@@ -132,7 +132,10 @@ rule study_runs:
             "heldout": [bench(f"heldout-{name}") for name in TESTED],
             "score": [bench(f"score-{shard}") for shard in SHARDS],
             "validate, models of tenths": [
-                bench(f"{rule}-{name}") for rule in ("pretrain", "heldout") for name in DECILES
+                bench(f"{rule}-{name}")
+                for rule in ("pretrain", "heldout")
+                for name in DECILES
+                if name not in STUDIED
             ],
             "validate, retrainings": [
                 bench(f"validate_retrain-{check}-{job}")

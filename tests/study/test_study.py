@@ -352,7 +352,8 @@ def test_the_page_says_what_the_figures_do(book):
     assert "better than every control, by less than counts: loss at 1kr" in page
     assert "is below the gain that counts for top_influence at 1kr." in page
     assert "a coreset has 1,000 residues, some 10 sequences" in page
-    assert "never trained: none. Letter frequencies: random-1kr is 0.08" in page
+    assert "worse than a model that was never trained: not tested. Gain over the letter" in page
+    assert "letter frequencies of all held-out sequences: random-1kr +0.08" in page
     assert "smaller gains are undecided" not in page  # a gain that counts is far above the noise
     assert "One source decides" not in page
     assert "Learnt from random: at most 1 of 1 groups by source at a budget; at any, a." in page
@@ -539,6 +540,29 @@ def test_the_checks_of_a_study_are_on_its_page(tmp_path):
     assert {"deciles.svg", "lds.svg", "stability.svg", "lds.csv", "stability.csv"} <= names
 
 
+def test_gains_that_the_seeds_cannot_detect_are_undecided(book):
+    """By the corrected level, not by that of one comparison."""
+    small = book.runs.filter(
+        ~pl.col("model").str.starts_with("random_x10") | (pl.col("task") == "coreset")
+    )
+    ten = book.runs.filter(pl.col("model").str.contains(r"^random-1kr")).with_columns(
+        pl.col("model").str.replace("random-", "random_x10-", literal=True),
+        pl.col("value") - 0.004,
+        pl.col("resamples").list.eval(pl.element() - 0.004),
+    )
+    page = texts(Book(pl.concat([small, ten]), book.facts), "toy")["toy.md"]
+    said = re.search(
+        r"loss, pool, 1kr: a gain that counts is 0.002, but these seeds detect (\S+) \(80 % power "
+        r"after correction over (\d+) comparisons",
+        page,
+    )
+    own = book.comparisons.filter(
+        pl.col("round") == "finalists", pl.col("task") == "heldout_pool", pl.col("role") != "regime"
+    )
+    assert int(said.group(2)) == own.height
+    assert float(said.group(1)) > own["detectable"].median()
+
+
 def of_sources(**losses):
     """Figures of models with sources: selection to (models, sources) losses."""
     frames = []
@@ -582,6 +606,12 @@ def test_one_source_on_which_random_s_models_differ():
     page = texts(book, "toy")["toy.md"]
     assert re.search(r"One source decides at 1kr: .* the loss on d scatters by 0.16", page)
     assert "gain over random-1kr (exploratory): cci 0.01" in page
+    assert "coreset and its trainings" not in page  # nothing is known of what they are like
+    # Another held-out set has no say.
+    extra = runs.filter(pl.col("task") == "heldout_pool").with_columns(
+        task=pl.lit("heldout_extra"), value=pl.lit(1.0) + rng.normal(0, 1, 1)[0]
+    )
+    assert deciding(Book(pl.concat([runs, extra]), book.facts), "1kr").share == found.share
     # Where all sources go together none decides.
     together = Book(of_sources(random=random[:, [3, 3, 3, 3]]), book.facts)
     assert deciding(together, "1kr") is None
@@ -605,7 +635,7 @@ def test_rows_of_tasks_are_held_against_those_without_pretraining():
     own["config"]["study"]["rounds"]["probes"]["tasks"] = ["nrc"]
     page = texts(Book(runs, {"": own}), "toy")["toy.md"]
     assert "- nrc, against untrained: better all 2." in page
-    assert "- nrc, against cnn: not tested, as it has one seed; rows are -0.3" in page
+    assert "- nrc, against cnn: not tested, as one of the two has one seed; rows are -0.3" in page
     assert "How near tests are was not compared: nrc (pool) and nrc (train)." in page
     short = page.split("## Does the model learn?")[0]
     assert "- Tasks (secondary, no claim): nrc: cci-1kr is better than random" in short

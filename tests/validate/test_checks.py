@@ -105,6 +105,17 @@ def test_the_decile_curve_of_a_score_that_orders_data(tmp_path, slope, says):
     assert alike["p"][0] > 0.05
     (line,) = decile_lines(alike, pl.DataFrame(schema={"score": pl.String, "decile": pl.Int32}))
     assert "as the set: no difference between tenths is shown, Spearman" in line
+    # Two scores of an outcome are one family: the smaller p counts twice.
+    twice = pl.concat(
+        [
+            table,
+            table.drop_nulls("decile").with_columns(score=pl.lit("residue"), loss=noise[:20]),
+        ]
+    )
+    both = decile_order(twice, HOW).sort("score")
+    first, second = both["p"]
+    assert both["p_adjusted"].to_list() == pytest.approx([2 * first, max(second, 2 * first)])
+    assert both["alike"].to_list() == [False, True]
     one = decile_order(table.filter(pl.col("seed") == 0), HOW)
     assert one.select("p", "alike", "seeds").row(0) == (None, None, None)
     for path in ("1.svg", "2.svg"):

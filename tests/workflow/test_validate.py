@@ -98,6 +98,8 @@ def test_a_small_score_for_real(project):
     assert table.height == 2 * (2 * 4 * 2 * 2 + 2)
     assert set(table["n"]) == {4}
     assert table.filter(pl.col("score") == "target")["spearman"].null_count() == 0
+    noise = pl.read_csv(out / "validate/lds_noise.csv")
+    assert 1.0 < noise["letters"].item() < 1.4  # nats; four letters alike are 1.386
     digests = project.digests("small", ("validate/*.csv", "validate/lds/losses/*/*.parquet"))
     finished = {path: path.stat().st_mtime_ns for path in (out / "work/validate").rglob("*.*")}
     assert len(finished) == 4

@@ -28,12 +28,9 @@ def _with_random(book: Book) -> pl.DataFrame:
 
     A gain over the unchanged and that one's over random add up: both are of the study's own models.
     """
-    if ABLATIONS not in book.rounds:
-        return book.changes.with_columns(over_random=pl.lit(None, pl.Float64))
-    own = compared(book.main, {ABLATIONS: book.rounds[ABLATIONS]}, book.level)
-    unchanged = own.filter(pl.col("role") == "random").select(
-        "task", control="selection", over_random="gain"
-    )
+    unchanged = book.comparisons.filter(
+        pl.col("round") == ABLATIONS, pl.col("role") == "random"
+    ).select("task", control="selection", over_random="gain")
     table = book.changes.join(unchanged, on=["task", "control"], how="left", maintain_order="left")
     return table.with_columns(pl.col("over_random") + pl.col("gain"))
 

@@ -114,6 +114,10 @@ class Book:
         """Of `decide.compared`, of the study's own run."""
         return compared(self.main, {n: self.rounds[n] for n in self.started}, self.level)
 
+    def at_level(self, part: str, level: float) -> pl.DataFrame:
+        """The comparisons of a round at another level: `detectable` hangs on it."""
+        return compared(self.main, {part: self.rounds[part]}, level)
+
     @cached_property
     def decisions(self) -> pl.DataFrame:
         """Of `decide.decisions`; no claim rests on tasks."""
@@ -197,7 +201,11 @@ class Book:
         for label, _, part in self.beside:
             asked = (part.budgets, part.seeds) == (planned.budgets, planned.seeds)
             if asked and self.trained_alike(label):
-                found.setdefault(label, []).extend(cells_of(of_round(self.figures(label), part)))
+                # Of two rounds that share a selection, once.
+                known = {(cell.task, cell.selection) for cell in found.get(label, ())}
+                own = cells_of(of_round(self.figures(label), part))
+                new = [cell for cell in own if (cell.task, cell.selection) not in known]
+                found.setdefault(label, []).extend(new)
         return changes(found, self.level, self.redraws)
 
     def cells(self, part: str) -> list[Cell]:

@@ -13,6 +13,7 @@ import polars as pl
 
 from coresift.report.controls import UNIGRAM, row_of
 from coresift.report.verdict import gains, resolution
+from coresift.selection.names import budget_of
 from coresift.study.ablations import ablation_lines, changes_in_short, trained_on
 from coresift.study.book import ABLATIONS, FINAL, SCREEN, Book, title_of
 from coresift.study.cells import HELD_OUT, ROW, by_budget, by_selection
@@ -22,7 +23,7 @@ from coresift.study.settings import Round
 from coresift.study.sources import source_lines, sources_in_short
 from coresift.study.tables import CORESET_TRAITS, MACRO
 from coresift.study.tasks import task_lines, tasks_in_short
-from coresift.study.validity import validity_in_short, validity_lines
+from coresift.study.validity import by_curvature, validity_in_short, validity_lines
 from coresift.study.words import TITLE, listed, table_lines
 
 #: A coreset whose sequences are this much longer or shorter than the pool's, or this many times as
@@ -78,18 +79,21 @@ def _glossary(book: Book) -> str:
     first = min(budgets, key=book.share_of_pool, default=None)
     example = ""
     if first is not None:
-        residues = book.share_of_pool(first) * pool["residues"]
-        count = residues * pool["sequences"] / pool["residues"]
-        example = (
-            f" Of a budget `{first}` a coreset has {residues:,.0f} residues, some {count:,.0f} "
-            "sequences."
+        mean, budget = pool["residues"] / pool["sequences"], budget_of(first)
+        known, other = (
+            f"{budget.residues(mean):,.0f} residues",
+            f"{budget.sequences(mean):,} sequences",
         )
+        if budget.unit == "sequences":
+            known, other = other, known
+        example = f" Of a budget `{first}` a coreset has {known}, some {other}."
     return (
         f"How to read it.{example} A gain is what is saved of the held-out loss, in nats a masked "
         "place: positive is better. `random_length:x` and `random_groups:x` are random draws with "
         "the lengths, and with the shares of sources, of the selection x; `random_x10` draws ten "
         "times the sequences, `pool` takes all, trained on the same residues. The gain that counts "
-        "(`asked`) is half of what random_x10 gains. Selections: docs/selection.md.\n"
+        f"(`asked`) is {book.study['share']:g} of what random_x10 gains. Selections: "
+        "docs/selection.md.\n"
     )
 
 
@@ -223,7 +227,7 @@ def _decisions_in_short(book: Book) -> Iterator[str]:
 
 
 def _floors_in_short(book: Book) -> Iterator[str]:
-    """Which finalists are worse than a model that was never trained, and random over letters."""
+    """Which finalists are worse than a model that was never trained, and random against letters."""
     if FINAL not in book.started:
         return
     floors = book.comparisons.filter(
@@ -237,13 +241,15 @@ def _floors_in_short(book: Book) -> Iterator[str]:
             if r["control"] == "untrained" and r["mark"] == "worse"
         ]
         letters = [
-            f"{r['row']} is {abs(r['gain']):.3f} {'below' if r['gain'] > 0 else 'above'} them"
+            f"{r['row']} {r['gain']:+.3f} ({r['mark']})"
             for r in rows.to_dicts()
             if r["control"] == UNIGRAM and row_of(r["row"]).kind == "random"
         ]
+        tested = (rows["control"] == "untrained") & (rows["mark"] != "unknown")
+        untrained = listed(worse) if tested.any() else "not tested"
         yield (
-            f"- {title_of(str(task))}: worse than a model that was never trained: {listed(worse)}. "
-            f"Letter frequencies: {listed(letters)}."
+            f"- {title_of(str(task))}: worse than a model that was never trained: {untrained}. "
+            f"Gain over the letter frequencies of all held-out sequences: {listed(letters)}."
         )
 
 
@@ -254,17 +260,21 @@ def _power_in_short(book: Book) -> Iterator[str]:
     decided = book.decisions.filter(pl.col("round") == FINAL).with_columns(
         row=pl.format("{}-{}", "selection", "budget")
     )
-    own = book.comparisons.filter(pl.col("round") == FINAL).select(
-        "task", "control", "detectable", row="selection"
-    )
-    table = decided.join(own, on=["task", "row", "control"], maintain_order="left")
-    for (task, budget), rows in table.group_by("task", "budget", maintain_order=True):
-        found, asked = rows["detectable"].median(), rows["asked"].max()
+    own = book.comparisons.filter(pl.col("round") == FINAL)
+    for (task, budget), rows in decided.group_by("task", "budget", maintain_order=True):
+        family = own.filter(pl.col("task") == task, pl.col("role") != "regime")
+        # Holm's first step: what the smallest p-value is held against.
+        table = book.at_level(FINAL, book.level / max(1, family.height)).select(
+            "task", "control", "detectable", row="selection"
+        )
+        known = rows.join(table, on=["task", "row", "control"], maintain_order="left")
+        found, asked = known["detectable"].median(), rows["asked"].max()
         if isinstance(found, float) and isinstance(asked, float) and found > asked:
             yield (
                 f"- {title_of(str(task))}, {budget}: a gain that counts is {asked:.3f}, but these "
-                f"seeds detect {found:.3f} (median over the selections, 80 % power): smaller gains "
-                "are undecided, not refuted."
+                f"seeds detect {found:.3f} (80 % power after correction over {family.height} "
+                "comparisons, median over the selections): smaller gains are undecided, not "
+                "refuted."
             )
 
 
@@ -598,15 +608,16 @@ def limit_lines(book: Book) -> Iterator[str]:
 
 
 def _of_one_coreset(book: Book) -> list[str]:
-    """Finalists whose coresets are alike over seeds, as their means to the last bit say."""
+    """Finalists whose coresets are alike over seeds, as all their traits to the last bit say."""
     if FINAL not in book.started:
         return []
-    lengths = book.main.filter(
-        pl.col("task") == CORESET_TRAITS,
-        pl.col("metric") == "mean_length",
-        pl.col("model").is_in(book.coresets[FINAL]),
+    traits = book.main.filter(
+        pl.col("task") == CORESET_TRAITS, pl.col("model").is_in(book.coresets[FINAL])
     )
-    rows = lengths.group_by(ROW, maintain_order=True).agg(pl.col("value").n_unique(), n=pl.len())
+    each = traits.group_by(ROW, "metric", maintain_order=True).agg(
+        pl.col("value").n_unique(), n=pl.len()
+    )
+    rows = each.group_by("model", maintain_order=True).agg(pl.col("value").max(), pl.col("n").min())
     names = rows.filter(pl.col("value") == 1, pl.col("n") > 1)["model"].to_list()
     return [name for name in names if not row_of(name).is_control]
 
@@ -660,7 +671,7 @@ def plots_of(book: Book) -> dict[str, str]:
         found["differences.svg"] = "Gain over the strongest control, with its interval"
     if "deciles" in book.checks:
         found["deciles.svg"] = "Held-out loss of each tenth of a score"
-    if "lds" in book.checks:
+    if "lds" in book.checks and by_curvature(book.checks["lds"], book.own["way"]).height:
         found["lds.svg"] = "Linear datamodelling score by curvature and damping"
     if "stability" in book.checks:
         found["stability.svg"] = "Scores of changed settings against the run's own"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -11,7 +12,8 @@ from scipy import stats
 
 from coresift.report.controls import row_of
 from coresift.study.book import FINAL, Book, title_of
-from coresift.study.cells import HELD_OUT, ROW, by_budget
+from coresift.study.cells import ROW, by_budget
+from coresift.study.tables import MACRO
 from coresift.study.words import listed, table_lines
 from coresift.tables import Schema
 
@@ -30,6 +32,8 @@ BY_SOURCE: Schema = {
 #: between random's models, and scatters this many times as far as any other's.
 _DECIDES, _TIMES = 0.5, 3.0
 _LEAST_MODELS = 5
+#: The held-out set that is of the pool.
+_SET = "heldout_pool"
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ def _losses(book: Book) -> pl.DataFrame:
     """Columns model, row, source, loss: of every model of the study's own run that was trained."""
     prefix = f"loss_{book.group}="
     rows = book.main.filter(
-        pl.col("task") == "heldout_pool",
+        pl.col("task") == _SET,
         pl.col("metric").str.starts_with(prefix),
         pl.col("model").is_in(book.done),
     )
@@ -71,7 +75,8 @@ def deciding(book: Book, budget: str) -> Deciding | None:
         return None
     scatter = {name: float(wide[name].to_numpy().std(ddof=1)) for name in wide.columns[1:]}
     (first, most), (_, rest), *_ = sorted(scatter.items(), key=lambda item: -item[1])
-    outcomes = book.main.filter("primary", HELD_OUT, pl.col("model").is_in(wide["model"].to_list()))
+    asked = pl.col("task").is_in([_SET, _SET + MACRO])
+    outcomes = book.main.filter("primary", asked, pl.col("model").is_in(wide["model"].to_list()))
     share = {}
     for (task,), rows in outcomes.group_by("task", maintain_order=True):
         whole = wide.select("model").join(rows, on="model", maintain_order="left")["value"]
@@ -82,7 +87,7 @@ def deciding(book: Book, budget: str) -> Deciding | None:
 
 
 def by_source(book: Book, part: str) -> pl.DataFrame:
-    """Gains over random of a round's selections, controls aside (columns of `BY_SOURCE`).
+    """Gains over random of a round's selections and what is matched to them (`BY_SOURCE`).
 
     Where one source decides (`deciding`), the unweighted mean over the others is a source as well.
     """
@@ -99,27 +104,25 @@ def by_source(book: Book, part: str) -> pl.DataFrame:
             own = pl.concat([own, means.select("model", "row", name.alias("source"), "loss")])
         random = own.filter(pl.col("row") == f"random-{budget}")
         for (row, source), values in own.group_by("row", "source", maintain_order=True):
-            named = row_of(str(row))
             control = random.filter(pl.col("source") == source)["loss"]
-            shown = named.kind == "random_x10" or not named.is_control
-            if not shown or not len(control):
+            if row == f"random-{budget}" or not len(control):
                 continue
             rows.append(
                 {
-                    **{"round": part, "selection": named.selection, "budget": budget},
+                    **{"round": part, "selection": row_of(str(row)).selection, "budget": budget},
                     **{"source": source, "seeds": values.height},
-                    **_gain(control.to_numpy(), values["loss"].to_numpy()),
+                    **_gain(control.to_numpy(), values["loss"].to_numpy(), 1 - book.level),
                 }
             )
     return pl.DataFrame(rows, schema=dict(BY_SOURCE))
 
 
-def _gain(control: np.ndarray, values: np.ndarray) -> dict[str, float | None]:
-    """Difference of means and Welch's 95 % interval."""
+def _gain(control: np.ndarray, values: np.ndarray, confidence: float) -> dict[str, float | None]:
+    """Difference of means and Welch's interval."""
     found: dict[str, float | None] = {"gain": float(control.mean() - values.mean())}
     if min(len(control), len(values)) < 2:
         return {**found, "low": None, "high": None}
-    interval = stats.ttest_ind(control, values, equal_var=False).confidence_interval(0.95)
+    interval = stats.ttest_ind(control, values, equal_var=False).confidence_interval(confidence)
     return {**found, "low": float(interval.low), "high": float(interval.high)}
 
 
@@ -137,12 +140,35 @@ def sources_in_short(book: Book) -> Iterator[str]:
         found = deciding(book, str(budget))
         if found is None:
             continue
-        rest = rows.filter(pl.col("source") == all_but(found.source)).to_dicts()
-        said = [f"{r['selection']} {_interval(r)}" for r in rest]
+        rest = rows.filter(pl.col("source") == all_but(found.source))
+        said = [
+            f"{r['selection']} {_interval(r)}{_best_matched(rest, r)}"
+            for r in rest.to_dicts()
+            if _is_shown(r["selection"])
+        ]
         yield (
             f"- {_decides(found)} Over the other sources, gain over random-{budget} (exploratory): "
             f"{listed(said)}."
         )
+
+
+def _is_shown(selection: str) -> bool:
+    """Whether a selection is a column of the page: controls that are matched are in the file."""
+    row = row_of(f"{selection}-1")
+    return row.kind == "random_x10" or not row.is_control
+
+
+def _best_matched(rows: pl.DataFrame, row: Mapping[str, Any]) -> str:
+    """The gain of the best of what is matched to a selection that gains itself."""
+    if row["low"] is None or row["low"] <= 0:
+        return ""
+    matched = [
+        r for r in rows.to_dicts() if row_of(f"{r['selection']}-1").matched_to == row["selection"]
+    ]
+    if not matched:
+        return ""
+    best = max(matched, key=lambda r: float(r["gain"]))
+    return f" (its {row_of(best['selection'] + '-1').kind} {best['gain']:.3f})"
 
 
 def _decides(found: Deciding) -> str:
@@ -154,7 +180,7 @@ def _decides(found: Deciding) -> str:
     )
 
 
-def _interval(row: dict[str, float | None]) -> str:
+def _interval(row: Mapping[str, Any]) -> str:
     if row["low"] is None:
         return f"{row['gain']:.3f}"
     return f"{row['gain']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
@@ -162,16 +188,18 @@ def _interval(row: dict[str, float | None]) -> str:
 
 def source_lines(book: Book) -> Iterator[str]:
     """Gains over random by source, of the round that counts or the last one."""
-    part = FINAL if FINAL in book.started else next(iter(book.in_order), None)
-    table = by_source(book, part) if part else pl.DataFrame(schema=dict(BY_SOURCE))
+    compared = [name for name in book.started if not book.rounds[name].tasks]
+    part = FINAL if FINAL in compared else next(reversed(compared), None)
+    whole = by_source(book, part) if part else pl.DataFrame(schema=dict(BY_SOURCE))
+    table = whole.filter(pl.col("selection").map_elements(_is_shown, pl.Boolean))
     if not table.height:
         yield "No selection has been run, or the held-out sequences have no groups."
         return
     yield (
         f"Secondary, no claim rests on it. Round `{part}`: gains over random in nats, with "
         "intervals over seeds, one at a time, not corrected. The loss of the pool counts sources "
-        "by their masked places, the mean over groups counts them alike (all figures: "
-        "sources.csv).\n"
+        "by their masked places, the mean over groups counts them alike (matched controls, other "
+        "rounds: sources.csv).\n"
     )
     for (budget,), rows in table.group_by("budget", maintain_order=True):
         found = deciding(book, str(budget))

@@ -74,7 +74,10 @@ def _cut_short(book: Book) -> Iterator[str]:
 
 def _seen(book: Book) -> Iterator[str]:
     """What of the tasks' tests was in the pool or in train."""
-    seen = pl.DataFrame(book.own["identity"]["seen"], schema=SEEN)
+    tasks = {task for part in book.started for task in book.tasks_done(part)}
+    seen = pl.DataFrame(book.own["identity"]["seen"], schema=SEEN).filter(
+        pl.col("task").is_in(tasks)
+    )
     yield from (f"- {line}" for line in leakage(seen))
     for row in seen.filter(pl.col("seen") <= SHARE * pl.col("compared")).to_dicts():
         yield (
@@ -83,7 +86,6 @@ def _seen(book: Book) -> Iterator[str]:
             "80 %."
         )
     compared = set(seen.select("task", "against").rows())
-    tasks = {task for part in book.started for task in book.tasks_done(part)}
     missing = [
         f"{task} ({against})"
         for task in sorted(tasks)
@@ -103,8 +105,8 @@ def _against_floors(comparisons: pl.DataFrame) -> Iterator[str]:
         if (rows["mark"] == "unknown").all():
             gains = [float(gain) for gain in rows["gain"]]
             yield (
-                f"- {task}, against {control}: not tested, as it has one seed; rows are "
-                f"{min(gains):+.3f} to {max(gains):+.3f} from it."
+                f"- {task}, against {control}: not tested, as one of the two has one seed; rows "
+                f"are {min(gains):+.3f} to {max(gains):+.3f} from it."
             )
             continue
         found = {

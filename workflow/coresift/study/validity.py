@@ -74,12 +74,12 @@ def validity_lines(book: Book) -> Iterator[str]:
             noise, way = tables[f"{check}_noise"], book.own["way"]
             found = agreement_lines(check, tables[check], noise, way, book.own["damping"])
             yield from (f"- {line}" for line in found)
-    if "lds" in tables:
+    if "lds" in tables and (shown := by_curvature(tables["lds"], book.own["way"])).height:
         yield (
             "\nBy curvature and damping, with the run's own loss and parameters, the influence on "
             "the held-out set summed over a subset by residues (all ways: lds.csv):\n"
         )
-        yield from table_lines(by_curvature(tables["lds"], book.own["way"]))
+        yield from table_lines(shown)
     if "stability" in tables:
         yield from _head("stability")
         yield from (f"- {line}" for line in stability_lines(tables["stability"]))

@@ -100,7 +100,7 @@ def texts(book: Book, name: str) -> dict[str, str]:
         "sources": pl.concat(
             [
                 pl.DataFrame(schema=dict(BY_SOURCE)),
-                *(by_source(book, part) for part in book.started),
+                *(by_source(book, part) for part in book.started if not book.rounds[part].tasks),
             ]
         ),
     }

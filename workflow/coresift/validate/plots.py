@@ -82,14 +82,19 @@ def datamodel_bars(table: pl.DataFrame, way: Mapping[str, object], damping: floa
     Args:
         table: `agreement.AGREEMENT`, of V. way: the run's own loss, parameters and curvature.
         damping: the run's own.
+
+    Raises:
+        ValueError: no row is of the run's own loss and parameters (`validate.losses`).
     """
     asked = table.filter(pl.col("loss") == way["loss"])
     ways = asked.filter(
         pl.col("parameters") == way["parameters"], pl.col("weights") == "residues"
     ).sort("curvature", "damping", maintain_order=True)
+    if not ways.height:
+        raise ValueError(f"no way of the run's own loss and parameters, {dict(way)}")
     models = asked["model"].unique(maintain_order=True).to_list()
     names = _ways(ways).unique(maintain_order=True).to_list()
-    own = f"{way['curvature']} {damping:g}"
+    own = f"{way['curvature']} {damping:g}" if way["curvature"] != "identity" else "identity"
     figure, grid = plt.subplots(
         1, len(models), figsize=(1 + 4.4 * len(models), 4.2), squeeze=False, sharey=True
     )
