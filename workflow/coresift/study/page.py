@@ -11,33 +11,30 @@ from typing import Any
 
 import polars as pl
 
-from coresift.report.controls import UNIGRAM, row_of
-from coresift.report.verdict import gains, resolution
+from coresift.report.controls import row_of
 from coresift.selection.names import budget_of
 from coresift.study.ablations import ablation_lines, changes_in_short, trained_on
-from coresift.study.book import ABLATIONS, FINAL, SCREEN, Book, title_of
-from coresift.study.cells import HELD_OUT, ROW, by_budget, by_selection
-from coresift.study.decide import PAPER, chosen, ranking
-from coresift.study.disguise import MATCHED
+from coresift.study.book import FINAL, Book, title_of
+from coresift.study.cells import ROW
+from coresift.study.findings import (
+    TRAITS,
+    decision_lines,
+    decisions_in_short,
+    floors_in_short,
+    power_in_short,
+)
+from coresift.study.learnt import learnt_in_short, learnt_lines
+from coresift.study.regime import regime_budgets, regime_in_short, regime_lines
 from coresift.study.settings import Round
 from coresift.study.sources import source_lines, sources_in_short
 from coresift.study.tables import CORESET_TRAITS, MACRO
 from coresift.study.tasks import task_lines, tasks_in_short
 from coresift.study.validity import by_curvature, validity_in_short, validity_lines
-from coresift.study.words import TITLE, listed, table_lines
+from coresift.study.words import TITLE, listed, percent, table_lines
 
 #: A coreset whose sequences are this much longer or shorter than the pool's, or this many times as
 #: often of low complexity, is said to be so.
 _LENGTH, _COMPLEXITY = 1.25, 1.5
-#: Columns of `traits_table` as a reader meets them.
-_TRAITS = {
-    "length": "length / pool's",
-    "low_complexity": "low complexity / pool's",
-    "gain_random": "gain over random",
-    **{f"gain_{kind}": f"gain of {kind}" for kind in MATCHED},
-}
-#: Sources learnt from which on redundancy among them can be asked about.
-_SEVERAL = 3
 
 
 def page(book: Book, name: str) -> str:
@@ -95,10 +92,6 @@ def _glossary(book: Book) -> str:
         f"(`asked`) is {book.study['share']:g} of what random_x10 gains. Selections: "
         "docs/selection.md.\n"
     )
-
-
-def _percent(book: Book, budget: str) -> str:
-    return f"{budget} ({100 * book.share_of_pool(budget):.2g} % of the pool)"
 
 
 def _counts(name: str, part: Round, models: int) -> dict[str, Any]:
@@ -167,326 +160,15 @@ def run_lines(book: Book) -> Iterator[str]:
 
 def short_lines(book: Book) -> Iterator[str]:
     """What is learnt, the regime, decisions that count, ablations and tasks, a sentence each."""
-    yield from _learnt_in_short(book)
-    yield from _regime_in_short(book)
+    yield from learnt_in_short(book)
+    yield from regime_in_short(book)
     yield from sources_in_short(book)
-    yield from _floors_in_short(book)
-    yield from _decisions_in_short(book)
-    yield from _power_in_short(book)
+    yield from floors_in_short(book)
+    yield from decisions_in_short(book)
+    yield from power_in_short(book)
     yield from changes_in_short(book)
     yield from validity_in_short(book)
     yield from tasks_in_short(book)
-
-
-def _learnt_in_short(book: Book) -> Iterator[str]:
-    """What is learnt from random, and from others alone."""
-    table = book.learnt()
-    if table.height:
-        groups = table["group"].n_unique()
-        known = table.filter("learnt")["group"].unique(maintain_order=True).to_list()
-        yield (
-            f"- Learnt from random: at most {_most_learnt(table)} of {groups} groups by "
-            f"{book.group} at a budget; at any, {listed(known)}."
-        )
-        if others := _learnt_from_others(book):
-            yield f"- Not learnt from random at any budget, but from others: {listed(others)}."
-
-
-def _decisions_in_short(book: Book) -> Iterator[str]:
-    """What was decided of each finalist."""
-    if FINAL not in book.started:
-        yield (
-            f"- The round `{FINAL}`, whose decisions count, has not been run: nothing on this page "
-            "is a finding yet."
-        )
-        if SCREEN in book.started:
-            yield "- The screen below chooses what is to be tested, on seeds not used again."
-        return
-    table = book.decisions.filter(pl.col("round") == FINAL)
-    for (task,), rows in table.group_by("task", maintain_order=True):
-        said = {
-            kind: [_decided(r) for r in rows.to_dicts() if r["decision"] == kind]
-            for kind in ("helps", *_SAID)
-        }
-        tested = sum(map(len, said.values())) - len(said["unknown"])
-        title = title_of(str(task))
-        yield (
-            f"- {title}: by the rule of README.md, of {tested} tested what helps is "
-            f"{listed(said.pop('helps'))} (gains over the strongest control in brackets)."
-        )
-        for kind, names in said.items():
-            if names:
-                yield f"- {title}: {_SAID[kind]}: {listed(names)}."
-        short = rows.filter(pl.col("decision") == "not shown", pl.col("high") < pl.col("asked"))
-        if short.height:
-            names = [_at(r) for r in short.to_dicts()]
-            yield (
-                f"- {title}: the whole interval of the gain is below the gain that counts for "
-                f"{listed(names)}."
-            )
-
-
-def _floors_in_short(book: Book) -> Iterator[str]:
-    """Which finalists are worse than a model that was never trained, and random against letters."""
-    if FINAL not in book.started:
-        return
-    floors = book.comparisons.filter(
-        pl.col("round") == FINAL, pl.col("role") == "floor", HELD_OUT
-    ).with_columns(row=pl.col("selection"))
-    for (task,), rows in floors.group_by("task", maintain_order=True):
-        own = [r for r in rows.to_dicts() if not row_of(r["row"]).is_control]
-        worse = [
-            f"{r['row']} by {-r['gain']:.3f} (adjusted p {r['p_adjusted']:.2g})"
-            for r in own
-            if r["control"] == "untrained" and r["mark"] == "worse"
-        ]
-        letters = [
-            f"{r['row']} {r['gain']:+.3f} ({r['mark']})"
-            for r in rows.to_dicts()
-            if r["control"] == UNIGRAM and row_of(r["row"]).kind == "random"
-        ]
-        tested = (rows["control"] == "untrained") & (rows["mark"] != "unknown")
-        untrained = listed(worse) if tested.any() else "not tested"
-        yield (
-            f"- {title_of(str(task))}: worse than a model that was never trained: {untrained}. "
-            f"Gain over the letter frequencies of all held-out sequences: {listed(letters)}."
-        )
-
-
-def _power_in_short(book: Book) -> Iterator[str]:
-    """Where gains that count are smaller than what the seeds can detect."""
-    if FINAL not in book.started:
-        return
-    decided = book.decisions.filter(pl.col("round") == FINAL).with_columns(
-        row=pl.format("{}-{}", "selection", "budget")
-    )
-    own = book.comparisons.filter(pl.col("round") == FINAL)
-    for (task, budget), rows in decided.group_by("task", "budget", maintain_order=True):
-        family = own.filter(pl.col("task") == task, pl.col("role") != "regime")
-        # Holm's first step: what the smallest p-value is held against.
-        table = book.at_level(FINAL, book.level / max(1, family.height)).select(
-            "task", "control", "detectable", row="selection"
-        )
-        known = rows.join(table, on=["task", "row", "control"], maintain_order="left")
-        found, asked = known["detectable"].median(), rows["asked"].max()
-        if isinstance(found, float) and isinstance(asked, float) and found > asked:
-            yield (
-                f"- {title_of(str(task))}, {budget}: a gain that counts is {asked:.3f}, but these "
-                f"seeds detect {found:.3f} (80 % power after correction over {family.height} "
-                "comparisons, median over the selections): smaller gains are undecided, not "
-                "refuted."
-            )
-
-
-#: Decisions as a reader meets them.
-_SAID = {
-    "uncontrolled": "better than random by what counts, and no matched control was planned",
-    "too little": "better than every control, by less than counts",
-    "not shown": "no difference from the strongest control is shown",
-    "worse": "worse than their strongest control",
-    "unknown": "not decided, as models or controls are missing",
-}
-
-
-def _at(row: dict[str, Any]) -> str:
-    return f"{row['selection']} at {row['budget']}"
-
-
-def _decided(row: dict[str, Any]) -> str:
-    """A selection with its gain over its strongest control, nats."""
-    name = _at(row)
-    if row["decision"] == "unknown":
-        return name
-    return f"{name} ({row['gain']:+.3f})"
-
-
-def _regime_in_short(book: Book) -> Iterator[str]:
-    """Where more sequences at equal residues lower the loss."""
-    for task, own in _known_regime(book):
-        names = [
-            f"{r['selection']} by {r['gain']:.3f} nats (adjusted p {r['p_adjusted']:.2g})"
-            for r in own.filter(pl.col("mark") == "better").to_dicts()
-        ]
-        yield (
-            f"- {title_of(task)}: more sequences at equal residues (random_x10, pool) beat "
-            f"random in {len(names)} of {own.height} comparisons: {listed(names)}."
-        )
-
-
-def _learnt_from_others(book: Book) -> list[str]:
-    """Groups that random teaches at no budget and a selection does, with the best of these."""
-    table = book.by_group
-    known = table.filter(pl.col("learnt"), pl.col("selection") == "random")["group"]
-    rest = table.filter("learnt", ~pl.col("group").is_in(known.to_list()))
-    controls = [row_of(f"{name}-1").is_control for name in rest["selection"]]
-    ranked = rest.with_columns(control=pl.Series(controls, dtype=pl.Boolean)).sort(
-        "control", "gain", descending=[False, True], maintain_order=True
-    )
-    best = ranked.unique(["group", "control"], keep="first", maintain_order=True)
-    said = []
-    for (group,), rows in best.group_by("group", maintain_order=True):
-        found = [f"{_at(r)} {r['gain']:.2f}" for r in rows.to_dicts()]
-        said.append(f"{group} (nats below its letters: {listed(found)})")
-    return said
-
-
-def _most_learnt(table: pl.DataFrame) -> int:
-    """Most groups learnt at one budget (columns of `Book.learnt`)."""
-    return int(str(table.group_by("budget").agg(pl.col("learnt").sum())["learnt"].max()))
-
-
-def learnt_lines(book: Book) -> Iterator[str]:
-    """Which groups random learns, by budget, and which another selection does."""
-    table = book.learnt()
-    if not table.height:
-        yield "No random coreset has been trained on, or the held-out sequences have no groups."
-        return
-    margin = float(book.study["learnt"])
-    for (budget,), rows in table.group_by("budget", maintain_order=True):
-        found = rows.filter("learnt").sort("gain", descending=True).to_dicts()
-        names = [r["group"] + _doubt(r, margin) for r in found]
-        yield (
-            f"- {_percent(book, str(budget))}: random teaches {len(names)} of {rows.height} groups "
-            f"by {book.group} ({margin:g} nats below their own letter frequencies): "
-            f"{listed(names)}."
-        )
-        if float(str(rows["gain"].max())) <= 0:
-            yield (
-                f"- At {budget} random knows less than letter frequencies on every group: "
-                "selections differ there in how far they mislead a model, not in what they teach."
-            )
-    others = _learnt_from_others(book)
-    yield f"- Others teach what random does not: {listed(others)}."
-    if book.by_group.filter("learnt")["group"].n_unique() < _SEVERAL:
-        yield (
-            f"\nFewer than {_SEVERAL} groups are learnt from anything: this study speaks of those "
-            "few only. A larger model and more residues come first."
-        )
-    yield (
-        "\nNats below a group's own letter frequencies, random, by budget (intervals, other "
-        "selections: learnt.csv):\n"
-    )
-    yield from table_lines(table.pivot("budget", index="group", values="gain"))
-
-
-def _doubt(row: dict[str, Any], margin: float) -> str:
-    """What is said of a group whose interval has the limit."""
-    return " (its interval has the limit)" if row["low"] is not None and row["low"] < margin else ""
-
-
-def regime_lines(book: Book) -> Iterator[str]:
-    """What ten times the sequences, and all of the pool, give at equal residues."""
-    if not book.regime.height:
-        yield "Neither random_x10 nor pool has been run: not known."
-        return
-    yield (
-        "All models of random, random_x10 and pool, whatever their round; p-values are adjusted "
-        "over an outcome.\n"
-    )
-    rows = book.regime
-    yield from table_lines(
-        rows.select(
-            TITLE.alias("outcome"),
-            *("selection", "control", "gain", "p_adjusted", "mark", "seeds", "control_seeds"),
-            _passes(book, rows["control"]).alias("passes of the control"),
-        )
-    )
-    for task, shown, without in _regime_budgets(book):
-        yield f"- {title_of(task)}: shown at {listed(shown)}, not shown at {listed(without)}."
-    yield (
-        "\nWhere it is not shown, random sequences of that budget are enough for this model, or "
-        "too few of more are read to tell: a selection that keeps the mixture of sources has "
-        "little to gain there; one that changes it may. Fewer than ten passes over a control "
-        "cannot read ten times its sequences."
-    )
-
-
-def _passes(book: Book, rows: pl.Series) -> pl.Series:
-    """How often a model reads the coresets of a row; null where it is said in epochs."""
-    residues = book.own["config"]["pretrain"]["residues"]
-    return pl.Series(
-        [
-            None
-            if residues is None
-            else residues
-            / (book.share_of_pool(str(row_of(r).budget)) * book.own["pool"]["residues"])
-            for r in rows
-        ],
-        dtype=pl.Float64,
-    )
-
-
-def _known_regime(book: Book) -> Iterator[tuple[str, pl.DataFrame]]:
-    """By outcome, the comparisons of more sequences with random of which something is known."""
-    known = book.regime.filter(pl.col("mark") != "unknown")
-    for (task,), rows in known.group_by("task", maintain_order=True):
-        yield str(task), rows
-
-
-def _regime_budgets(book: Book) -> Iterator[tuple[str, list[str], list[str]]]:
-    """By outcome, the budgets at which more sequences are shown to help, and the others."""
-    for task, own in _known_regime(book):
-        better = set(by_budget(own.filter(pl.col("mark") == "better")["selection"]).to_list())
-        budgets = by_budget(own["selection"]).unique(maintain_order=True).to_list()
-        yield task, [b for b in budgets if b in better], [b for b in budgets if b not in better]
-
-
-def decision_lines(book: Book) -> Iterator[str]:
-    """The decisions of each round, and the sentences of the report on each."""
-    for part in book.in_order:
-        rows = book.decisions.filter(pl.col("round") == part)
-        elsewhere = part == ABLATIONS or book.rounds[part].tasks  # has a section of its own
-        if not rows.height or elsewhere:
-            continue
-        role = "its decisions count" if part == FINAL else "exploratory, no finding"
-        yield f"### Round `{part}` ({role})\n"
-        if part == SCREEN:
-            yield from screen_lines(book)
-            continue
-        yield from table_lines(rows.drop("round").with_columns(TITLE))
-        if part == FINAL:
-            own = book.comparisons.filter(pl.col("round") == part, HELD_OUT).with_columns(TITLE)
-            yield from (f"- {line}" for line in gains(own))
-            yield from (f"- {line}" for line in resolution(own, book.level))
-            yield ""
-
-
-def screen_lines(book: Book) -> Iterator[str]:
-    """The selections of the screen, the best first, and which of them are chosen."""
-    best = ranking(book.comparisons, SCREEN)
-    first = chosen(book.comparisons, SCREEN, int(book.study["finalists"]))
-    yield (
-        f"By mean gain over random, over budgets and outcomes, the first {len(first)} beside the "
-        f"paper's two are {listed(first)}. Length and low complexity are those at "
-        f"{book.rounds[SCREEN].budgets[0]}, over the pool's; a gain by itself: decisions.csv.\n"
-    )
-    if FINAL in book.rounds:
-        beside = [row_of(f"{name}-1") for name in book.rounds[FINAL].strategies]
-        tested = [r.selection for r in beside if not r.is_control and r.selection not in PAPER]
-        if set(tested) != set(first):
-            yield f"Those of the round `{FINAL}` are {listed([n for n in tested if n])}.\n"
-    own = book.comparisons.filter(HELD_OUT, pl.col("round") == SCREEN)
-    rows = own.filter(pl.col("role") == "random")
-    named = rows.select(
-        "gain",
-        selection=by_selection(rows["selection"]),
-        where=pl.format("{}, {}", TITLE, by_budget(rows["selection"])),
-    )
-    gained = named.pivot("where", index="selection", values="gain")
-    traits = ("length", "low_complexity")
-    found = book.traits.unique("selection", keep="first").select("selection", *traits)
-    smallest = found.with_columns(
-        budget=by_budget(found["selection"]),
-        selection=by_selection(found["selection"]),
-    ).filter(pl.col("budget") == str(book.rounds[SCREEN].budgets[0]))
-    yield from table_lines(
-        best.rename({"gain": "mean"})
-        .join(gained, on="selection", how="left", maintain_order="left")
-        .join(smallest.drop("budget"), on="selection", how="left", maintain_order="left")
-        .rename({name: _TRAITS[name] for name in traits})
-    )
-    yield from (f"- {line}" for line in resolution(own.with_columns(TITLE), book.level))
-    yield ""
 
 
 def disguise_lines(book: Book) -> Iterator[str]:
@@ -499,7 +181,7 @@ def disguise_lines(book: Book) -> Iterator[str]:
     own = table.filter(pl.col("round") == first).drop("round")
     yield f"Round `{first}`; those of all rounds: traits.csv.\n"
     shown = own[[column.name for column in own if column.null_count() < own.height]]
-    names = {**_TRAITS, "task": "outcome"}
+    names = {**TRAITS, "task": "outcome"}
     yield from table_lines(
         shown.with_columns(TITLE).rename({k: v for k, v in names.items() if k in shown.columns})
     )
@@ -629,8 +311,8 @@ def cluster_lines(book: Book) -> Iterator[str]:
         "files in `corpus.fasta` and your model in `pretrain`. Where random_x10 does not beat "
         "random, choose a smaller budget or more residues before you compare selections."
     )
-    for task, shown, _ in _regime_budgets(book):
-        at = [_percent(book, budget) for budget in shown]
+    for task, shown, _ in regime_budgets(book):
+        at = [percent(book, budget) for budget in shown]
         yield f"- Here, {title_of(task)}: it did at {listed(at) if at else 'no budget'}."
     yield (
         "- `config/study_gpu.yaml` lies over this configuration: `make study-gpu-rna`, "
