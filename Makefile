@@ -40,7 +40,7 @@ docs: $(STAMP)
 	$(BIN)/python -m coresift.docs
 
 # The study (docs/study/README.md). Every step can be stopped and goes on; the page follows each.
-STUDY_STEPS ?= study_regime study_regime_pool study_screen study_finalists study_ablations validate study_tasks study_scaling beside
+STUDY_STEPS ?= study_regime study_regime_pool study_screen study_finalists study_ablations validate study_tasks study_complexity study_scaling beside
 # Runs beside: name, overlay, what is changed (+ between two sections). Fine-tuning has as many steps
 # whatever the size of D_sub; redraw_* says what another D_sub of the same size does.
 STUDY_BESIDE ?= no_finetuning,ablation,finetune={"epochs":0} finetuning_10,ablation,finetune={"epochs":10} \

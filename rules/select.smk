@@ -72,6 +72,9 @@ rule select:
         digest=lambda w: [
             out(f"influence/columns/{name}.json") for name in score_of(w.selection)
         ],
+        features=lambda w: (
+            [out("corpus/features.parquet")] if drawn(w.selection)["feature"] else []
+        ),
         groups=lambda w: (
             [out("corpus/groups.parquet")] if drawn(w.selection)["by"] else []
         ),

@@ -154,7 +154,8 @@ def test_cautions():
     few, missing = cautions(results(**{"a-9": 1, "random-9": 1, "unigram": 1}), rows)
     assert few.startswith("Fewer than three coreset seeds")
     assert missing == (
-        "Controls not in this run: random_length, random_tokens, random_groups, random_kept, pool, "
+        "Controls not in this run: random_length, random_complexity, random_tokens, random_groups, "
+        "random_kept, pool, "
         "random_x10, untrained, constant, kmer, cnn."
     )
     tasks = results(**{"a-9": 1}).with_columns(task=pl.lit("t"))

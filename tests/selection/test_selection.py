@@ -56,7 +56,7 @@ NAMES = [
 ]
 SELECTION = Selection(strategies=NAMES, cci=CCI, controls=[])
 #: Those that have the counts of their reference; all others are a prefix of one order.
-COUNTED = ("random_length:cci", "random_groups:cci")
+COUNTED = ("random_length:cci", "random_complexity:cci", "random_groups:cci")
 
 
 def make_scores(n, seed=0, ties=False):
@@ -73,6 +73,7 @@ def make_scores(n, seed=0, ties=False):
             "error_norm": rng.random(n),
             "n_tokens": np.full(n, 5, dtype=np.int32),
             "target_t": rng.normal(size=n),
+            "low_complexity": rng.random(n) * (rng.random(n) < 0.3),
         }
     )
 
@@ -302,6 +303,28 @@ def test_random_length_matches_the_histogram():
     top, matched = (scores.join(coreset, on="seq_id")["length"].sort() for coreset in drawn)
     assert (top - matched).abs().max() <= 10
     assert ids(drawn[0]) != ids(drawn[1])
+
+
+def test_random_complexity_has_the_low_complexity_of_its_reference():
+    """Most of a pool has none at all: ties of a bin are drawn at random."""
+    scores = make_scores(2000)
+    repetitive = scores.with_columns(influence=pl.col("low_complexity") + pl.col("loss") / 10)
+    names = ("top_influence", "random_complexity:top_influence", "random")
+    top, matched, random = (
+        scores.join(draw(repetitive, name, 500), on="seq_id")["low_complexity"].sort()
+        for name in names
+    )
+    assert matched.len() == top.len()
+    assert (top == 0).sum() == (matched == 0).sum() == 0
+    assert (top - matched).abs().max() < 0.1
+    assert random.mean() < matched.mean() / 2
+    # Of a reference without any, as random as random.
+    plain = scores.with_columns(influence=pl.col("loss") - 10 * (pl.col("low_complexity") > 0))
+    drawn = scores.join(draw(plain, names[1], 500), on="seq_id")
+    assert (drawn["low_complexity"] == 0).all()
+    assert abs(drawn["loss"].mean() - scores["loss"].mean()) < 0.05
+    with pytest.raises(SelectionError, match="1 scores low_complexity are NaN, infinite or miss"):
+        draw(repetitive.with_columns(low_complexity=pl.Series([None, *[0.1] * 1999])), names[1], 9)
 
 
 @pytest.mark.parametrize("by", ["source", "cluster"])

@@ -367,7 +367,7 @@ def test_the_page_says_what_the_figures_do(book):
     assert "Fewer than 3 groups are learnt" in page
     assert "top_influence-1kr takes sequences 0.25 times as long" in page
     assert "times the pool's share of low complexity (40.0% of residues, the pool 10.0%)" in page
-    assert "No control has the low complexity of a selection" in page
+    assert "where random_complexity has not been run: top_influence-1kr." in page
     assert "The same sequences whatever the seed: cci-1kr, top_influence-1kr, loss-1kr" in page
 
     assert "Not run: deciles, lds, loo and stability." in page
@@ -561,6 +561,25 @@ def test_gains_that_the_seeds_cannot_detect_are_undecided(book):
     )
     assert int(said.group(2)) == own.height
     assert float(said.group(1)) > own["detectable"].median()
+
+
+def test_a_control_of_another_round_tells_of_a_loss(book):
+    more = (
+        book.runs.filter(pl.col("model").str.starts_with("bottom_influence"))
+        .with_columns(pl.col("model").str.replace("bottom", "random_complexity:bottom"))
+        .with_columns(pl.when(pl.col("task") == "coreset").then("value").otherwise(1.38))
+    )
+    apart = {**ROUND, "strategies": ["random", "bottom_influence"], "controls": []}
+    apart["strategies"] = [*apart["strategies"], "random_complexity:bottom_influence"]
+    both = facts({"finalists": ROUND, "complexity": apart})
+    page = texts(Book(pl.concat([book.runs, more]), {"": both}), "toy")["toy.md"]
+    found = re.search(
+        r"- loss, pool: random_complexity has (\d+) % of the loss of bottom_influence-1kr", page
+    )
+    assert 75 <= int(found.group(1)) <= 85  # 0.08 of 0.10 nats
+    section = page.split("## Length, low complexity and sources")[1].split("##")[0]
+    assert "| bottom_influence-1kr |" in section
+    assert section.count("| bottom_influence-1kr |") == 2  # one an outcome, not one a round
 
 
 def of_sources(**losses):

@@ -118,9 +118,12 @@ def test_proteins_take_the_same_rules(project):
     config |= {"run": "protein", "modality": "protein", "tasks": {}}
     config["corpus"] = {"fasta": ["p.faa"], "blocks": 8, "buckets": 2}
     config["subset"] = {"size": 20}
-    config["selection"] |= {"strategies": ["cci", "random_length:cci"], "budgets": [20]}
+    config["selection"] |= {"strategies": ["cci"], "budgets": [20]}
+    config["selection"]["controls"] = ["random_length", "random_complexity"]
     project.run(config, "coreset")
     out = project.folder / "results/protein"
+    matched = pl.read_parquet(out / "coresets/random_complexity:cci-20-s0/coreset.parquet")
+    assert matched.height == 20
     with gzip.open(out / "coresets/cci-20-s0/coreset.fasta.gz", "rt") as handle:
         names = [line[1:].split()[0] for line in handle if line.startswith(">")]
     assert len(set(names)) == 20

@@ -13,8 +13,9 @@ from coresift.tables import read_columns, read_table, write_table
 
 files, wildcards = snakemake.input, snakemake.wildcards
 request = Request(**snakemake.params.request)
+features = {request.feature: files.features[0]} if request.feature else {}
 coreset = select(
-    ranked_pool(files.pool, files.score),
+    ranked_pool(files.pool, files.score, features),
     request,
     budget_of(wildcards.budget),
     int(wildcards.seed),

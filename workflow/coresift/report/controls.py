@@ -13,6 +13,7 @@ Role = Literal["random", "matched", "more_data", "regime", "floor"]
 #: What a control has in common with its selection, and so may explain of a gain.
 MATCHED = {
     "random_length": "its lengths",
+    "random_complexity": "its low complexity",
     "random_tokens": "its number of residues",
     "random_groups": "its share of each group",
     "random_kept": "what it leaves out",

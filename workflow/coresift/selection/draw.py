@@ -20,9 +20,9 @@ class Draw:
 
     Attributes:
         pool: in seq_id order, columns seq_id, length, hash_rank (UInt64, the selection's random
-            order), score (Float64, where the strategy ranks one), group (UInt32, 0 to groups - 1,
-            in the names' order), group_rank (UInt64, the groups' random order) and representative
-            (whether it gives a cluster its name), where it reads groups.
+            order), score and feature (Float64, where the strategy reads one), group (UInt32, 0 to
+            groups - 1, in the names' order), group_rank (UInt64, the groups' random order) and
+            representative (whether it gives a cluster its name), where it reads groups.
         budget: how much to take of the strategy's order.
         seed: of every random choice.
         request: the selection.
@@ -84,15 +84,16 @@ def draw_pool(
     """The pool that a strategy sees, see `Draw`; O(n log n).
 
     Args:
-        scores: columns seq_id, length and `request.score`, any row order.
+        scores: columns seq_id, length, `request.score` and `request.feature`, any row order.
         groups: columns seq_id and `request.by`, the same sequences; no group is a group too.
 
     Raises:
-        SelectionError: a score that is not finite, a sequence twice, or groups of other sequences.
+        SelectionError: a score or feature that is not finite, a sequence twice, or groups of other
+            sequences.
     """
-    pool = scores.select(
-        "seq_id", "length", *([] if request.score is None else [_score(scores, request.score)])
-    )
+    read = {"score": request.score, "feature": request.feature}
+    columns = [_finite(scores, name).alias(key) for key, name in read.items() if name is not None]
+    pool = scores.select("seq_id", "length", *columns)
     if not pool["seq_id"].is_sorted():
         pool = pool.sort("seq_id")
     twice = pool["seq_id"].head(-1).eq(pool["seq_id"].slice(1)).arg_true()
@@ -122,7 +123,7 @@ def _hashes(keys: pl.Series, seed: int, salt: str) -> pl.Series:
     return pl.Series(np.concatenate(hashes), dtype=pl.UInt64)
 
 
-def _score(scores: pl.DataFrame, column: str) -> pl.Series:
+def _finite(scores: pl.DataFrame, column: str) -> pl.Series:
     if column not in scores.columns:
         raise SelectionError(f"no score {column!r}; there are: {', '.join(scores.columns)}")
     values = scores[column].cast(pl.Float64)
@@ -130,7 +131,7 @@ def _score(scores: pl.DataFrame, column: str) -> pl.Series:
     if len(bad):
         names = ", ".join(bad.head(5))
         raise SelectionError(f"{len(bad)} scores {column} are NaN, infinite or missing: {names}")
-    return values.alias("score")
+    return values
 
 
 def _with_groups(

@@ -1,4 +1,4 @@
-"""Random coresets that share something with another one: its lengths, residues or groups."""
+"""Random coresets that share something with another one: lengths, complexity, residues, groups."""
 
 from __future__ import annotations
 
@@ -27,12 +27,23 @@ def same_lengths(draw: Draw) -> pl.DataFrame:
 
     `LENGTH_BINS` bins, cut where the reference's own lengths are: equal counts of it. O(n log n).
     """
+    return _same_bins(draw, "length")
+
+
+def same_complexity(draw: Draw) -> pl.DataFrame:
+    """Random within bins of the share of low complexity, cut as `same_lengths` cuts lengths."""
+    return _same_bins(draw, "feature")
+
+
+def _same_bins(draw: Draw, column: str) -> pl.DataFrame:
+    """Random within `LENGTH_BINS` bins of a column, as many from each as the reference has."""
     quantiles = np.linspace(0, 1, LENGTH_BINS + 1)[:-1]
-    lengths = _reference(draw)["length"].to_numpy()
-    # The last edge closes the range, so lengths the reference lacks fall into bins it lacks.
-    edges = np.unique([*np.quantile(lengths, quantiles, method="nearest"), lengths.max() + 1])
-    bins = np.searchsorted(edges, draw.pool["length"].to_numpy(), side="right")
-    wanted = np.searchsorted(edges, lengths, side="right")
+    values = _reference(draw)[column].to_numpy()
+    # The last edge closes the range, so values the reference lacks fall into bins it lacks.
+    last = np.nextafter(float(values.max()), np.inf)
+    edges = np.unique([*np.quantile(values, quantiles, method="nearest"), last])
+    bins = np.searchsorted(edges, draw.pool[column].to_numpy(), side="right")
+    wanted = np.searchsorted(edges, values, side="right")
     return _same_counts(draw.pool.with_columns(group=pl.Series(bins)), pl.Series("group", wanted))
 
 

@@ -110,6 +110,7 @@ class Strategy:
     Attributes:
         ranks: reads a score that the name may choose by `.SCORE`.
         column: reads this column of the scores, whatever `selection.score` is.
+        feature: reads this column of the pool's features (`corpus.tables.FEATURE`).
         arg: what stands after the colon: a selection that it is matched to, a CCI selection (may
             be left out), or a target set.
         by: reads groups: `cluster`, or `group` for the grouping that `selection.group` names.
@@ -120,6 +121,7 @@ class Strategy:
 
     ranks: bool = False
     column: str | None = None
+    feature: str | None = None
     arg: Literal["selection", "cci", "target"] | None = None
     by: Literal["cluster", "group"] | None = None
     random: bool = False
@@ -159,6 +161,7 @@ STRATEGIES: dict[str, Strategy] = {
     "random_x10": Strategy(random=True),
     "pool": Strategy(random=True),
     "random_length": Strategy(arg="selection", random=True),
+    "random_complexity": Strategy(arg="selection", feature="low_complexity", random=True),
     "random_tokens": Strategy(arg="selection", random=True),
     "random_groups": Strategy(arg="selection", by="group", random=True),
     "random_kept": Strategy(arg="cci", random=True),

@@ -15,6 +15,7 @@ class Request:
         name: the selection's.
         strategy: a key of `names.STRATEGIES`.
         score: the column of the scores that it ranks, if any.
+        feature: the column of the pool's features that it reads, if any.
         by: the column of the groups that it reads, if any.
         reference: the selection that it is matched to, if any.
         options: of the strategy, e.g. the values of `selection.settings.Cci`.
@@ -25,6 +26,7 @@ class Request:
     name: str
     strategy: str
     score: str | None = None
+    feature: str | None = None
     by: str | None = None
     reference: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)

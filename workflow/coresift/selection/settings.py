@@ -29,7 +29,7 @@ from coresift.selection.request import Request
 from coresift.settings import Positive, Section, plain
 
 #: Controls that can be asked for beside every selection.
-Control = Literal["random_length", "random_groups", "random_tokens"]
+Control = Literal["random_length", "random_groups", "random_complexity", "random_tokens"]
 
 
 def _known(text: str) -> str:
@@ -259,6 +259,7 @@ class Selection(Section):
             name=name,
             strategy=parts.kind,
             score=score,
+            feature=strategy.feature,
             by=self.group if strategy.by == "group" else strategy.by,
             reference=parts.arg if strategy.arg == "selection" else None,
             options=options,

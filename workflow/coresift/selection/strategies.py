@@ -53,25 +53,33 @@ DRAWS: Mapping[str, Strategy] = {
     "random_x10": ranked.ten_times,
     "pool": ranked.whole_pool,
     "random_length": matched.same_lengths,
+    "random_complexity": matched.same_complexity,
     "random_tokens": matched.same_residues,
     "random_groups": matched.same_groups,
     "random_kept": ranked.kept,
 }
 
 
-def ranked_pool(buckets: Sequence[str | Path], scores: Sequence[str | Path]) -> pl.DataFrame:
-    """The pool as `select` reads it: seq_id, length and scores.
+def ranked_pool(
+    buckets: Sequence[str | Path],
+    scores: Sequence[str | Path],
+    features: Mapping[str, str | Path] | None = None,
+) -> pl.DataFrame:
+    """The pool as `select` reads it: seq_id, length, scores and features.
 
     Args:
         buckets: of the pool, in order.
         scores: tables of seq_id and one score each, in the same order.
+        features: columns of `FEATURE` to the table that has them, in the same order.
 
     Raises:
         SelectionError: the scores are not those of this pool.
     """
     pool = pl.concat(iter_pool(buckets, ["seq_id", "length"]))
-    for path in scores:
-        found = read_columns(path)
+    tables: list[tuple[str | Path, list[str] | None]] = [(path, None) for path in scores]
+    tables += [(path, ["seq_id", name]) for name, path in (features or {}).items()]
+    for path, columns in tables:
+        found = read_columns(path, columns)
         if not found["seq_id"].equals(pool["seq_id"]):
             raise SelectionError(
                 f"{path}: scores of {found.height} sequences, which are not the pool's "
@@ -93,7 +101,7 @@ def select(
     """Draw a coreset (columns of `CORESET`, ordered by rank).
 
     Args:
-        scores: columns seq_id, length and `request.score`, any row order.
+        scores: columns seq_id, length, `request.score` and `request.feature`, any row order.
         request: the selection.
         budget: where the strategy's order is cut: at so many sequences, or at the sequence that
             brings residues nearest. random_x10, pool and matched selections take something else.

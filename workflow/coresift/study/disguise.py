@@ -11,7 +11,7 @@ from coresift.report.controls import row_of
 from coresift.study.cells import HELD_OUT
 
 #: Controls whose gain is set beside that of a selection.
-MATCHED = ("random_length", "random_groups", "random_kept")
+MATCHED = ("random_length", "random_groups", "random_complexity", "random_kept")
 
 
 def traits_table(
@@ -26,7 +26,8 @@ def traits_table(
     Returns:
         One row an outcome, selection and budget, of the first round that has it: columns round,
         task, selection (with its budget), length and low_complexity (over the pool's), gain_random,
-        mark, and gain_{control} over random by matched control; null = not run.
+        mark, and gain_{control} over random by matched control, of the first round that has the
+        control; null = not run.
     """
     length, complexity = trait("mean_length"), trait("mean_low_complexity")
     pool_length = next(iter(trait("pool_mean_length").values()), None)
@@ -36,11 +37,16 @@ def traits_table(
         own = comparisons.filter(pl.col("round") == part, HELD_OUT)
         for pair in own.filter(pl.col("role") == "random").to_dicts():
             name, task = pair["selection"], pair["task"]
-            if (name, task) in rows or name not in length:
+            if name not in length:
                 continue
             matched = own.filter(
                 pl.col("selection") == name, pl.col("task") == task, pl.col("role") == "matched"
             )
+            found = _recovered(matched, float(pair["gain"]))
+            if (name, task) in rows:
+                known = rows[name, task]
+                known |= {k: v for k, v in found.items() if known[k] is None}
+                continue
             rows[name, task] = {
                 "round": part,
                 "task": task,
@@ -49,7 +55,7 @@ def traits_table(
                 "low_complexity": complexity[name] / pool_complexity if pool_complexity else None,
                 "gain_random": pair["gain"],
                 "mark": pair["mark"],
-                **_recovered(matched, float(pair["gain"])),
+                **found,
             }
     schema = {
         **dict.fromkeys(("round", "task", "selection"), pl.String),

@@ -86,8 +86,9 @@ def _glossary(book: Book) -> str:
         example = f" Of a budget `{first}` a coreset has {known}, some {other}."
     return (
         f"How to read it.{example} A gain is what is saved of the held-out loss, in nats a masked "
-        "place: positive is better. `random_length:x` and `random_groups:x` are random draws with "
-        "the lengths, and with the shares of sources, of the selection x; `random_x10` draws ten "
+        "place: positive is better. `random_length:x`, `random_groups:x` and `random_complexity:x` "
+        "are random draws with the lengths, the shares of sources, the low complexity of the "
+        "selection x; `random_x10` draws ten "
         "times the sequences, `pool` takes all, trained on the same residues. The gain that counts "
         f"(`asked`) is {book.study['share']:g} of what random_x10 gains. Selections: "
         "docs/selection.md.\n"
@@ -190,26 +191,29 @@ def disguise_lines(book: Book) -> Iterator[str]:
     pool = next(iter(book.trait("pool_mean_low_complexity").values()), None)
     for row in own.unique("selection", keep="first", maintain_order=True).to_dicts():
         yield from _far(row, pool)
-    if (own["low_complexity"] > _COMPLEXITY).any():
+    far = own.filter(pl.col("low_complexity") > _COMPLEXITY)
+    unknown = far.filter(pl.col("gain_random_complexity").is_null())
+    if unknown.height:
         yield (
-            "- No control has the low complexity of a selection: what it does by itself is not "
-            "known from here."
+            "- What low complexity does by itself is not known where random_complexity has not "
+            f"been run: {listed(unknown['selection'].unique(maintain_order=True).to_list())}."
         )
 
 
 def _recovered(row: dict[str, Any]) -> Iterator[str]:
-    """The controls that have more than half of a selection's gain.
+    """The controls that have more than half of what a selection gains or loses.
 
     Args:
         row: columns of `traits_table`.
     """
     for name, gain in row.items():
-        if not name.startswith("gain_random_") or gain is None or row["mark"] != "better":
+        if not name.startswith("gain_random_") or gain is None:
             continue
-        if gain > row["gain_random"] / 2:
+        what = {"better": "gain", "worse": "loss"}.get(row["mark"])
+        if what is not None and gain / row["gain_random"] > 1 / 2:
             yield (
                 f"- {title_of(row['task'])}: {name.removeprefix('gain_')} has "
-                f"{100 * gain / row['gain_random']:.0f} % of the gain of {row['selection']}."
+                f"{100 * gain / row['gain_random']:.0f} % of the {what} of {row['selection']}."
             )
 
 
