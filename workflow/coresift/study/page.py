@@ -201,7 +201,7 @@ def disguise_lines(book: Book) -> Iterator[str]:
 
 
 def _recovered(row: dict[str, Any]) -> Iterator[str]:
-    """The controls that have more than half of what a selection gains or loses.
+    """The controls that have more than half of what a selection gains or loses; of complexity any.
 
     Args:
         row: columns of `traits_table`.
@@ -210,7 +210,8 @@ def _recovered(row: dict[str, Any]) -> Iterator[str]:
         if not name.startswith("gain_random_") or gain is None:
             continue
         what = {"better": "gain", "worse": "loss"}.get(row["mark"])
-        if what is not None and gain / row["gain_random"] > 1 / 2:
+        asked = name == "gain_random_complexity" or gain / row["gain_random"] > 1 / 2
+        if what is not None and asked:
             yield (
                 f"- {title_of(row['task'])}: {name.removeprefix('gain_')} has "
                 f"{100 * gain / row['gain_random']:.0f} % of the {what} of {row['selection']}."
