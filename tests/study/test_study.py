@@ -366,7 +366,9 @@ def test_the_page_says_what_the_figures_do(book):
     assert "loss, pool: shown at 1kr, not shown at none." in page
     assert "Fewer than 3 groups are learnt" in page
     assert "top_influence-1kr takes sequences 0.25 times as long" in page
-    assert "times the pool's share of low complexity (40.0% of residues, the pool 10.0%)" in page
+    assert (
+        "times the pool's share of low complexity (40.0% of a sequence, the pool's 10.0%)" in page
+    )
     assert "where random_complexity has not been run: top_influence-1kr." in page
     assert "The same sequences whatever the seed: cci-1kr, top_influence-1kr, loss-1kr" in page
 

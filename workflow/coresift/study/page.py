@@ -222,13 +222,13 @@ def _far(row: dict[str, Any], pool: float | None) -> Iterator[str]:
     """Lengths and low complexity that are far from the pool's.
 
     Args:
-        row: columns of `traits_table`. pool: share of its residues that is of low complexity.
+        row: columns of `traits_table`. pool: mean share of a sequence that is of low complexity.
     """
     name, ratio, low = row["selection"], row["length"], row["low_complexity"]
     if ratio is not None and not 1 / _LENGTH <= ratio <= _LENGTH:
         yield f"- {name} takes sequences {ratio:.2f} times as long as the pool's."
     if low is not None and low > _COMPLEXITY:
-        share = "" if pool is None else f" ({low * pool:.1%} of residues, the pool {pool:.1%})"
+        share = "" if pool is None else f" ({low * pool:.1%} of a sequence, the pool's {pool:.1%})"
         yield f"- {name} takes {low:.1f} times the pool's share of low complexity{share}."
 
 
