@@ -532,9 +532,12 @@ def test_the_checks_of_a_study_are_on_its_page(tmp_path):
     assert "residues of a 0.0% (tenth 0) to 90.0% (tenth 9)" in page
     assert "two retrainings agree by 0.60" in page
     assert "best of 3 ways against V: 0.65" in page
-    for curvature, rho in {"diag_fisher": 0.25, "kfac": 0.45}.items():
-        assert f"| pool | {curvature} | 0.1 | {rho} | " in page
-    assert "| kfac | 0.1 | 0.65 |" not in page  # of another loss than the run's
+    assert "| curvature | damping | pool, unmasked loss | pool, masked loss |" in page
+    assert "| diag_fisher | 0.1 | 0.25 [0.05, 0.45] |  |" in page
+    assert "| kfac | 0.1 | 0.45 [0.25, 0.65] | 0.65 [0.45, 0.85] |" in page
+    assert (
+        "best of 3 ways for the influence on held-out data: 0.65 (by residues, pool, mask" in page
+    )
     for width, rho in {0.5: 0.7, 2.0: 0.6}.items():  # both, not the worst alone
         assert f"| width of the base, times its own | {width} | {rho} |" in page
     assert "- Not run: loo." in page

@@ -296,8 +296,8 @@ def test_sentences_of_an_agreement():
                 "self": "-0.10 [-0.30, 0.10], no order is shown",
             }.items()
         ),
-        "best of 2 ways against V: 0.70 (by residues, pool, masked, head, ekfac); the best of so "
-        "many stays below 0.30 by chance.",
+        "best of 2 ways against V: 0.70 (by residues, pool, masked, head, ekfac, damping 0.1); the "
+        "best of so many stays below 0.30 by chance.",
         "strongest control against V: length -0.30 [-0.50, -0.10].",
     ]
 

@@ -29,8 +29,9 @@ from coresift.study.settings import Round
 from coresift.study.sources import source_lines, sources_in_short
 from coresift.study.tables import CORESET_TRAITS, MACRO
 from coresift.study.tasks import task_lines, tasks_in_short
-from coresift.study.validity import by_curvature, validity_in_short, validity_lines
+from coresift.study.validity import validity_in_short, validity_lines
 from coresift.study.words import TITLE, listed, percent, table_lines
+from coresift.validate.plots import has_own_way
 
 #: A coreset whose sequences are this much longer or shorter than the pool's, or this many times as
 #: often of low complexity, is said to be so.
@@ -358,7 +359,7 @@ def plots_of(book: Book) -> dict[str, str]:
         found["differences.svg"] = "Gain over the strongest control, with its interval"
     if "deciles" in book.checks:
         found["deciles.svg"] = "Held-out loss of each tenth of a score"
-    if "lds" in book.checks and by_curvature(book.checks["lds"], book.own["way"]).height:
+    if "lds" in book.checks and has_own_way(book.checks["lds"], book.own["way"]):
         found["lds.svg"] = "Linear datamodelling score by curvature and damping"
     if "stability" in book.checks:
         found["stability.svg"] = "Scores of changed settings against the run's own"

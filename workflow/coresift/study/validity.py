@@ -21,6 +21,7 @@ from coresift.validate.page import (
     sees,
     span,
     stability_lines,
+    way_text,
 )
 
 #: Columns of the stability's table as a reader meets them.
@@ -47,6 +48,13 @@ def validity_in_short(book: Book) -> Iterator[str]:
             yield (
                 f"- Datamodelling score, {what}, gradients of {row['model']}: {span(row)}, "
                 f"{sees(row, 'lds')}."
+            )
+        promised = tables["lds"].filter(pl.col("score") == PROMISED["V"]).drop_nulls("spearman")
+        for row in promised.sort("spearman", descending=True).head(1).iter_rows(named=True):
+            yield (
+                f"- Datamodelling score, best of {promised.height} ways for the influence on "
+                f"held-out data: {row['spearman']:.2f} ({way_text(row)}; by chance below "
+                f"{row['best_by_chance']:.2f})."
             )
     if "stability" in tables:
         redrawn = least_top(tables["stability"]).filter(
@@ -76,8 +84,9 @@ def validity_lines(book: Book) -> Iterator[str]:
             yield from (f"- {line}" for line in found)
     if "lds" in tables and (shown := by_curvature(tables["lds"], book.own["way"])).height:
         yield (
-            "\nBy curvature and damping, with the run's own loss and parameters, the influence on "
-            "the held-out set summed over a subset by residues (all ways: lds.csv):\n"
+            "\nBy curvature and damping, with the run's own parameters, the influence on the "
+            "held-out set summed over a subset by residues, gradients of a model by a loss (all "
+            "ways: lds.csv):\n"
         )
         yield from table_lines(shown)
     if "stability" in tables:
@@ -100,13 +109,16 @@ def _head(check: str, more: str = "") -> Iterator[str]:
 
 
 def by_curvature(lds: pl.DataFrame, way: Mapping[str, object]) -> pl.DataFrame:
-    """The datamodelling score of every curvature and damping, else the run's own way."""
-    return lds.filter(
-        pl.col("loss") == way["loss"],
+    """The datamodelling score with the run's own parameters: curvatures by models and losses."""
+    rows = lds.filter(
         pl.col("parameters") == way["parameters"],
         pl.col("score") == PROMISED["V"],
         pl.col("weights") == "residues",
-    ).select("model", "curvature", "damping", "spearman", "low", "high", "ceiling")
+    )
+    cells = [span(row) for row in rows.iter_rows(named=True)]
+    return rows.with_columns(
+        cell=pl.Series(cells, dtype=pl.String), way=pl.format("{}, {} loss", "model", "loss")
+    ).pivot("way", index=["curvature", "damping"], values="cell")
 
 
 def _stability(table: pl.DataFrame) -> pl.DataFrame:

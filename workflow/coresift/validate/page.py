@@ -221,8 +221,7 @@ def agreement_lines(
         for row in promised.sort("spearman", descending=True).head(1).iter_rows(named=True):
             yield (
                 f"{title}, best of {promised.height} ways against {of}: "
-                f"{row['spearman']:.2f} (by {row['weights']}, {row['model']}, {row['loss']}, "
-                f"{row['parameters']}, {row['curvature']}); the best of so many stays below "
+                f"{row['spearman']:.2f} ({way_text(row)}); the best of so many stays below "
                 f"{row['best_by_chance']:.2f} by chance."
             )
         controls = rows.filter(pl.col("curvature").is_null())
@@ -230,6 +229,15 @@ def agreement_lines(
         for row in strongest.iter_rows(named=True):
             name = "length" if row["score"] == "length" else f"{row['loss']} loss of {row['model']}"
             yield f"{title}, strongest control against {of}: {name} {span(row)}."
+
+
+def way_text(row: Mapping[str, Any]) -> str:
+    """A way to score, in words."""
+    damping = "" if row["damping"] is None else f", damping {row['damping']:g}"
+    return (
+        f"by {row['weights']}, {row['model']}, {row['loss']}, {row['parameters']}, "
+        f"{row['curvature']}{damping}"
+    )
 
 
 def own_rows(table: pl.DataFrame, way: Mapping[str, object], damping: float) -> pl.DataFrame:

@@ -76,6 +76,12 @@ def agreement(table: pl.DataFrame) -> Figure:
     return figure
 
 
+def has_own_way(table: pl.DataFrame, way: Mapping[str, object]) -> bool:
+    """Whether the run's own loss and parameters were tried (`validate.losses`, `parameters`)."""
+    own = (pl.col("loss") == way["loss"]) & (pl.col("parameters") == way["parameters"])
+    return bool(table.filter(own).height)
+
+
 def datamodel_bars(table: pl.DataFrame, way: Mapping[str, object], damping: float) -> Figure:
     """The datamodelling score by curvature and damping, with the run's own loss and parameters.
 
@@ -90,7 +96,7 @@ def datamodel_bars(table: pl.DataFrame, way: Mapping[str, object], damping: floa
     ways = asked.filter(
         pl.col("parameters") == way["parameters"], pl.col("weights") == "residues"
     ).sort("curvature", "damping", maintain_order=True)
-    if not ways.height:
+    if not has_own_way(table, way):
         raise ValueError(f"no way of the run's own loss and parameters, {dict(way)}")
     models = asked["model"].unique(maintain_order=True).to_list()
     names = _ways(ways).unique(maintain_order=True).to_list()
