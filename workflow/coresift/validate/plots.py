@@ -119,8 +119,9 @@ def datamodel_bars(table: pl.DataFrame, way: Mapping[str, object], damping: floa
         axes.set_xticks(range(len(names)), shown, rotation=90, fontsize=7)
         axes.set_title(f"gradients: {model}", fontsize=9)
         axes.set_ylim(-1.05, 1.05)
-    grid[0][0].set_ylabel("Spearman of foreseen and real, over subsets")
-    grid[0][0].legend(fontsize=7)
+    grid[0][0].set_ylabel("Spearman over subsets")
+    handles, labels = grid[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, fontsize=7, loc="outside upper center", ncols=len(labels))
     return figure
 
 
