@@ -124,6 +124,11 @@ def test_proteins_take_the_same_rules(project):
     out = project.folder / "results/protein"
     matched = pl.read_parquet(out / "coresets/random_complexity:cci-20-s0/coreset.parquet")
     assert matched.height == 20
+    cards = {
+        name: (out / f"coresets/{name}-20-s0/README.md").read_text()
+        for name in ("random_complexity:cci", "random_length:cci")
+    }
+    assert ["\n| features | `" in card for card in cards.values()] == [True, False]
     with gzip.open(out / "coresets/cci-20-s0/coreset.fasta.gz", "rt") as handle:
         names = [line[1:].split()[0] for line in handle if line.startswith(">")]
     assert len(set(names)) == 20

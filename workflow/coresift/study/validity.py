@@ -21,6 +21,7 @@ from coresift.validate.page import (
     sees,
     span,
     stability_lines,
+    strongest_control,
     way_text,
 )
 
@@ -39,7 +40,8 @@ def validity_in_short(book: Book) -> Iterator[str]:
         task = f"heldout_{row['set']}" + ("" if row["outcome"] == "loss" else MACRO)
         yield (
             f"- Tenths of {row['score']}, {title_of(task)}: {decile_order_seen(row)} "
-            f"(Spearman {span(row)})."
+            f"(Spearman {span(row)}); best tenth {row['best']}, worst {row['worst']}, "
+            f"{row['range']:.3f} nats apart, {row['below_random']} of 10 below random's."
         )
     if "lds" in tables:
         of_v = own_rows(tables["lds"], book.own["way"], book.own["damping"])
@@ -54,7 +56,8 @@ def validity_in_short(book: Book) -> Iterator[str]:
             yield (
                 f"- Datamodelling score, best of {promised.height} ways for the influence on "
                 f"held-out data: {row['spearman']:.2f} ({way_text(row)}; by chance below "
-                f"{row['best_by_chance']:.2f})."
+                f"{row['best_by_chance']:.2f}); strongest control: "
+                f"{strongest_control(tables['lds'])}."
             )
     if "stability" in tables:
         redrawn = least_top(tables["stability"]).filter(

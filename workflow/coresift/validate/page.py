@@ -224,11 +224,17 @@ def agreement_lines(
                 f"{row['spearman']:.2f} ({way_text(row)}); the best of so many stays below "
                 f"{row['best_by_chance']:.2f} by chance."
             )
-        controls = rows.filter(pl.col("curvature").is_null())
-        strongest = controls.sort(pl.col("spearman").abs(), descending=True).head(1)
-        for row in strongest.iter_rows(named=True):
-            name = "length" if row["score"] == "length" else f"{row['loss']} loss of {row['model']}"
-            yield f"{title}, strongest control against {of}: {name} {span(row)}."
+        yield f"{title}, strongest control against {of}: {strongest_control(rows)}."
+
+
+def strongest_control(rows: pl.DataFrame) -> str:
+    """Of length and loss that which goes most with what is predicted, either way."""
+    controls = rows.filter(pl.col("curvature").is_null()).drop_nulls("spearman")
+    strongest = controls.sort(pl.col("spearman").abs(), descending=True).head(1)
+    for row in strongest.iter_rows(named=True):
+        name = "length" if row["score"] == "length" else f"{row['loss']} loss of {row['model']}"
+        return f"{name} {span(row)}"
+    return "none"
 
 
 def way_text(row: Mapping[str, Any]) -> str:
