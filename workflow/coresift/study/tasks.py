@@ -29,13 +29,13 @@ def tasks_in_short(book: Book) -> Iterator[str]:
         yield from (f"- Tasks (secondary, no claim): {line}" for line in gains(compared))
         floors = compared.filter(pl.col("role") == "floor", pl.col("control") == "untrained")
         for (task,), rows in floors.group_by("task", maintain_order=True):
-            better = int((rows["mark"] == "better").sum())
+            better, worse = ((rows["mark"] == mark).sum() for mark in ("better", "worse"))
             kmer = compared.filter(pl.col("task") == task, pl.col("control") == "kmer")
-            worse = int((kmer["mark"] == "worse").sum())
-            beside = f", {worse} worse than k-mers" if kmer.height else ""
+            below = (kmer["mark"] == "worse").sum()
+            beside = f"; {below} are worse than k-mers" if kmer.height else ""
             yield (
-                f"- {task}: {better} of {rows.height} rows are better than an untrained model"
-                f"{beside}."
+                f"- {task}: {better} of {rows.height} rows are better than an untrained model, "
+                f"{worse} worse{beside}."
             )
 
 
