@@ -32,13 +32,6 @@ CORESET_SCRIPTS = [
 ]
 
 
-def scripts_of(name):
-    """Scripts behind a coreset; what measures low complexity, where it is matched in that."""
-    requests = CFG.selection.requests([parse_coreset(name)[0]]).values()
-    reads = any(request.feature for request in requests)
-    return [*CORESET_SCRIPTS, *(["features"] if reads else [])]
-
-
 rule sources:
     input:
         [given(path) for path in SOURCES.values()],
@@ -126,7 +119,10 @@ rule export_coreset:
         ),
         groupings=CFG.corpus.groupings,
         config=lambda w: recipe_of(w.name),
-        digests=lambda w: {script: code(script) for script in scripts_of(w.name)},
+        digests=lambda w: {
+            script: code(script)
+            for script in [*CORESET_SCRIPTS, *features_script(w.name)]
+        },
         code=code("export_coreset"),
     script:
         "../workflow/scripts/export_coreset.py"

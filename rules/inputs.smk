@@ -73,6 +73,12 @@ def reference_coreset(wildcards):
     return [out(f"coresets/{name}/coreset.parquet")]
 
 
+def features_script(name):
+    """What measures the features of the pool, where a coreset is matched in one of them."""
+    requests = CFG.selection.requests([parse_coreset(name)[0]]).values()
+    return ["features"] if any(request.feature for request in requests) else []
+
+
 def reads_states(selection):
     """Whether a selection compares embeddings."""
     return STRATEGIES[CFG.selection.request(selection).strategy].states

@@ -84,7 +84,8 @@ def test_pairs_are_rows_and_their_controls():
         ("target:trna-10", "pool-10"): "more_data",
         ("pool-10", "random-10"): "regime",
     }
-    assert absent(names) == ["random_tokens", "random_groups", "random_x10", "constant", "cnn"]
+    missing = ["random_complexity", "random_tokens", "random_groups", "random_x10"]
+    assert absent(names) == [*missing, "constant", "cnn"]
     assert short("random_length:target:trna-10") == "length"
     assert [short(name) for name in ("random-10", "random_x10-10", "kmer")] == [
         "random",

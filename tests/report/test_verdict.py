@@ -177,7 +177,8 @@ def test_the_verdict_of_a_run(written):
         "With 4 seeds a difference from random of ",
         "heldout_pool: top_influence-10 is above the unigram loss",
         "toy (quick): 3.0% of test (3 of the 100 examples compared) are in the pool at 95%",
-        "Controls not in this run: random_tokens, random_groups, random_kept, constant, cnn.",
+        "Controls not in this run: random_complexity, random_tokens, random_groups, random_kept, "
+        "constant, cnn.",
     ]
     assert len(lines) == len(starts)
     for line, start in zip(lines, starts, strict=True):

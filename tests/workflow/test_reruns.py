@@ -118,7 +118,7 @@ def test_a_round_trains_what_is_new_and_the_page_is_of_what_is_there(project):
     assert not planned & SCORING
     project.run(config, "study")
     page = (project.folder / "results/small/study/page/small.md").read_text()
-    assert "Not run: new." in page
+    assert "Not run: new: domain." in page
     runs = pl.read_parquet(project.folder / "results/small/study/page/small/runs.parquet")
     models = set(runs.filter(pl.col("task") == "heldout_pool")["model"])
     assert models == {"top_influence-40-s0", "untrained-s0", "unigram"}
