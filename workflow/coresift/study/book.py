@@ -26,6 +26,8 @@ FINAL = "finalists"
 SCREEN = "screen"
 #: One thing of the method is changed at a time.
 ABLATIONS = "ablations"
+#: The outcome on the held-out set that is of the pool, whose losses by group are there.
+POOL_SET = "heldout_pool"
 
 
 #: Sections of a configuration that decide what is trained on at random and tested: where a run
@@ -234,11 +236,14 @@ class Book:
         kept = losses.filter(pl.Series(map(asked, losses["model"]), dtype=pl.Boolean))
         return results_table(cells_of(kept), 1 - self.level, int(self.own["config"]["seed"]))
 
+    @property
+    def mean_length(self) -> float:
+        """Of the sequences of the pool, residues."""
+        return float(self.own["pool"]["residues"] / self.own["pool"]["sequences"])
+
     def share_of_pool(self, budget: str) -> float:
         """Residues of a budget over those of the pool."""
-        pool = self.own["pool"]
-        mean = pool["residues"] / pool["sequences"]
-        return float(budget_of(budget).residues(mean) / pool["residues"])
+        return budget_of(budget).residues(self.mean_length) / float(self.own["pool"]["residues"])
 
     @cached_property
     def started(self) -> list[str]:
@@ -279,6 +284,16 @@ class Book:
         """`groups` of the study's own run."""
         return self.groups("")
 
+    def group_losses(self, label: str) -> pl.DataFrame:
+        """The loss of every model of a variant on each group: columns model, row, group, loss."""
+        prefix = f"loss_{self.group}="
+        rows = self.figures(label).filter(
+            pl.col("task") == POOL_SET, pl.col("metric").str.starts_with(prefix)
+        )
+        return rows.select(
+            "model", row=ROW, group=pl.col("metric").str.strip_prefix(prefix), loss="value"
+        )
+
     def groups(self, label: str) -> pl.DataFrame:
         """By row and group of a variant: the loss on the group, and that of the group's letters.
 
@@ -286,18 +301,11 @@ class Book:
             Columns selection, budget, group, letters, loss, gain (letters - loss), low, high (of
             the gain, over seeds; null of one), learnt; over all seeds of the run.
         """
-        prefix = f"loss_{self.group}="
-        figures = self.figures(label)
-        rows = figures.filter(
-            pl.col("task") == "heldout_pool", pl.col("metric").str.starts_with(prefix)
-        ).with_columns(
-            group=pl.col("metric").str.strip_prefix(prefix),
-            row=ROW,
-        )
-        letters = rows.filter(pl.col("model") == UNIGRAM).select("group", letters="value")
+        rows = self.group_losses(label)
+        letters = rows.filter(pl.col("model") == UNIGRAM).select("group", letters="loss")
         trained = rows.filter(pl.col("model").is_in(self.tested(label)))
         means = trained.group_by("row", "group", maintain_order=True).agg(
-            loss=pl.col("value").mean(), std=pl.col("value").std(), seeds=pl.len()
+            pl.col("loss").mean(), std=pl.col("loss").std(), seeds=pl.len()
         )
         joined = means.join(letters, on="group", how="left", maintain_order="left").with_columns(
             gain=pl.col("letters") - pl.col("loss"),

@@ -109,21 +109,24 @@ def power_in_short(book: Book) -> Iterator[str]:
         row=pl.format("{}-{}", "selection", "budget")
     )
     own = book.comparisons.filter(pl.col("round") == FINAL)
-    for (task, budget), rows in decided.group_by("task", "budget", maintain_order=True):
-        family = own.filter(pl.col("task") == task, pl.col("role") != "regime")
+    for (task,), of_task in decided.group_by("task", maintain_order=True):
+        family = own.filter(pl.col("task") == task, pl.col("role") != "regime").height
         # Holm's first step: what the smallest p-value is held against.
-        table = book.at_level(FINAL, book.level / max(1, family.height)).select(
+        table = book.at_level(FINAL, book.level / max(1, family)).select(
             "task", "control", "detectable", row="selection"
         )
-        known = rows.join(table, on=["task", "row", "control"], maintain_order="left")
-        found, asked = known["detectable"].median(), rows["asked"].max()
-        if isinstance(found, float) and isinstance(asked, float) and found > asked:
-            yield (
-                f"- {title_of(str(task))}, {budget}: a gain that counts is {asked:.3f}, but these "
-                f"seeds detect {found:.3f} (80 % power after correction over {family.height} "
-                "comparisons, median over the selections): smaller gains are undecided, not "
-                "refuted."
-            )
+        known = of_task.join(
+            table, on=["task", "row", "control"], how="left", maintain_order="left"
+        )
+        for (budget,), rows in known.group_by("budget", maintain_order=True):
+            found, asked = rows["detectable"].median(), rows["asked"].max()
+            if isinstance(found, float) and isinstance(asked, float) and found > asked:
+                yield (
+                    f"- {title_of(str(task))}, {budget}: a gain that counts is {asked:.3f}, but "
+                    f"these seeds detect {found:.3f} (80 % power after correction over {family} "
+                    "comparisons, median over the selections): smaller gains are undecided, not "
+                    "refuted."
+                )
 
 
 def decision_lines(book: Book) -> Iterator[str]:

@@ -72,12 +72,11 @@ def page(book: Book, name: str) -> str:
 
 def _glossary(book: Book) -> str:
     """How names and figures read."""
-    pool = book.own["pool"]
     budgets = dict.fromkeys(str(budget) for part in book.rounds.values() for budget in part.budgets)
     first = min(budgets, key=book.share_of_pool, default=None)
     example = ""
     if first is not None:
-        mean, budget = pool["residues"] / pool["sequences"], budget_of(first)
+        mean, budget = book.mean_length, budget_of(first)
         known, other = (
             f"{budget.residues(mean):,.0f} residues",
             f"{budget.sequences(mean):,} sequences",

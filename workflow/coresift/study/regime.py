@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from coresift.report.controls import row_of
+from coresift.selection.names import budget_of
 from coresift.study.book import Book, title_of
 from coresift.study.cells import by_budget
 from coresift.study.words import TITLE, listed, table_lines
@@ -55,16 +55,10 @@ def regime_lines(book: Book) -> Iterator[str]:
 def _passes(book: Book, rows: pl.Series) -> pl.Series:
     """How often a model reads the coresets of a row; null where it is said in epochs."""
     residues = book.own["config"]["pretrain"]["residues"]
-    return pl.Series(
-        [
-            None
-            if residues is None
-            else residues
-            / (book.share_of_pool(str(row_of(r).budget)) * book.own["pool"]["residues"])
-            for r in rows
-        ],
-        dtype=pl.Float64,
-    )
+    if residues is None:
+        return pl.Series([None] * len(rows), dtype=pl.Float64)
+    read = [budget_of(name).residues(book.mean_length) for name in by_budget(rows)]
+    return pl.Series([residues / n for n in read], dtype=pl.Float64)
 
 
 def _known_regime(book: Book) -> Iterator[tuple[str, pl.DataFrame]]:

@@ -11,8 +11,8 @@ import polars as pl
 from scipy import stats
 
 from coresift.report.controls import row_of
-from coresift.study.book import FINAL, Book, title_of
-from coresift.study.cells import ROW, by_budget
+from coresift.study.book import FINAL, POOL_SET, Book, title_of
+from coresift.study.cells import by_budget
 from coresift.study.tables import MACRO
 from coresift.study.words import listed, table_lines
 from coresift.tables import Schema
@@ -32,8 +32,6 @@ BY_SOURCE: Schema = {
 #: between random's models, and scatters this many times as far as any other's.
 _DECIDES, _TIMES = 0.5, 3.0
 _LEAST_MODELS = 5
-#: The held-out set that is of the pool.
-_SET = "heldout_pool"
 
 
 @dataclass(frozen=True)
@@ -56,15 +54,8 @@ class Deciding:
 
 def _losses(book: Book) -> pl.DataFrame:
     """Columns model, row, source, loss: of every model of the study's own run that was trained."""
-    prefix = f"loss_{book.group}="
-    rows = book.main.filter(
-        pl.col("task") == _SET,
-        pl.col("metric").str.starts_with(prefix),
-        pl.col("model").is_in(book.done),
-    )
-    return rows.select(
-        "model", row=ROW, source=pl.col("metric").str.strip_prefix(prefix), loss="value"
-    )
+    trained = book.group_losses("").filter(pl.col("model").is_in(book.done))
+    return trained.rename({"group": "source"})
 
 
 def deciding(book: Book, budget: str) -> Deciding | None:
@@ -75,7 +66,7 @@ def deciding(book: Book, budget: str) -> Deciding | None:
         return None
     scatter = {name: float(wide[name].to_numpy().std(ddof=1)) for name in wide.columns[1:]}
     (first, most), (_, rest), *_ = sorted(scatter.items(), key=lambda item: -item[1])
-    asked = pl.col("task").is_in([_SET, _SET + MACRO])
+    asked = pl.col("task").is_in([POOL_SET, POOL_SET + MACRO])
     outcomes = book.main.filter("primary", asked, pl.col("model").is_in(wide["model"].to_list()))
     share = {}
     for (task,), rows in outcomes.group_by("task", maintain_order=True):

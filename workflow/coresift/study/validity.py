@@ -14,6 +14,7 @@ from coresift.validate.page import (
     CHECKS,
     FACTORS,
     agreement_lines,
+    best_way,
     decile_lines,
     decile_order_seen,
     least_top,
@@ -51,10 +52,10 @@ def validity_in_short(book: Book) -> Iterator[str]:
                 f"- Datamodelling score, {what}, gradients of {row['model']}: {span(row)}, "
                 f"{sees(row, 'lds')}."
             )
-        promised = tables["lds"].filter(pl.col("score") == PROMISED["V"]).drop_nulls("spearman")
-        for row in promised.sort("spearman", descending=True).head(1).iter_rows(named=True):
+        n_ways, best = best_way(tables["lds"], "V")
+        for row in best.iter_rows(named=True):
             yield (
-                f"- Datamodelling score, best of {promised.height} ways for the influence on "
+                f"- Datamodelling score, best of {n_ways} ways for the influence on "
                 f"held-out data: {row['spearman']:.2f} ({way_text(row)}; by chance below "
                 f"{row['best_by_chance']:.2f}); strongest control: "
                 f"{strongest_control(tables['lds'])}."

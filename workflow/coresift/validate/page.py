@@ -217,14 +217,21 @@ def agreement_lines(
             f"{sees(row, check)}."
         )
     for (of,), rows in known.group_by("of", maintain_order=True):
-        promised = rows.filter(pl.col("score") == PROMISED[str(of)])
-        for row in promised.sort("spearman", descending=True).head(1).iter_rows(named=True):
+        n_ways, best = best_way(rows, str(of))
+        for row in best.iter_rows(named=True):
             yield (
-                f"{title}, best of {promised.height} ways against {of}: "
+                f"{title}, best of {n_ways} ways against {of}: "
                 f"{row['spearman']:.2f} ({way_text(row)}); the best of so many stays below "
                 f"{row['best_by_chance']:.2f} by chance."
             )
         yield f"{title}, strongest control against {of}: {strongest_control(rows)}."
+
+
+def best_way(rows: pl.DataFrame, of: str) -> tuple[int, pl.DataFrame]:
+    """How many ways promise to foresee what is predicted, and the row of the best, if any."""
+    promised = rows.filter(pl.col("of") == of, pl.col("score") == PROMISED[of])
+    known = promised.drop_nulls("spearman")
+    return known.height, known.sort("spearman", descending=True).head(1)
 
 
 def strongest_control(rows: pl.DataFrame) -> str:
