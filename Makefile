@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CORES ?= 2
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-slurm lint docs study clean $(foreach m,rna protein,study-$(m) study-gpu-$(m) study-beside-$(m))
+.PHONY: demo test test-slurm lint docs study study-gpu-short clean $(foreach m,rna protein,study-$(m) study-gpu-$(m) study-beside-$(m))
 
 $(STAMP): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -70,6 +70,11 @@ study-rna study-protein: study-%: $(STAMP)
 study-gpu-rna study-gpu-protein: override STUDY_STEPS := $(filter-out beside,$(STUDY_STEPS))
 study-gpu-rna study-gpu-protein: study-gpu-%: $(STAMP)
 	$(call study,$*,study_$*_$(GPU_SIZE),config/study.yaml config/study_gpu.yaml config/study_gpu_$*.yaml $(filter %_$(GPU_SIZE).yaml,$(wildcard config/study_gpu_*.yaml)))
+
+# What ten minutes of one GPU reach.
+study-gpu-short: override STUDY_STEPS := study_finalists
+study-gpu-short: $(STAMP)
+	$(call study,rna,study_rna_gpu_short,config/study_gpu_short.yaml)
 
 study-beside-rna study-beside-protein: study-beside-%: $(STAMP)
 	set -e; for given in $(foreach b,$(STUDY_BESIDE),'$(b)'); do \

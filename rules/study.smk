@@ -158,6 +158,7 @@ rule study:
             out("study/facts.json"),
             *(f"{folder}/facts.json" for folder in BESIDE.values()),
         ],
+        kept=[given(path) for path in CFG.study.kept_files()],
     output:
         directory(out("study/page")),
     log:
@@ -172,6 +173,8 @@ rule study:
         runtime=runtime(30),
     params:
         labels=["", *BESIDE],
+        kept=CFG.study.kept,
+        content=[fingerprint(path) for path in CFG.study.kept_files()],
         name=CFG.run.removeprefix("study_"),
         code=code("study_page"),
     script:

@@ -35,6 +35,7 @@ OVERLAYS = {
     "study_gpu_rna.yaml": ["study_rna", "study", "study_gpu"],
     "study_gpu_protein.yaml": ["study_protein", "study", "study_gpu"],
     "study_gpu_35m.yaml": ["study_rna", "study", "study_gpu"],
+    "study_gpu_short.yaml": ["study_rna"],
 }
 
 

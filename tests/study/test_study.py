@@ -20,10 +20,11 @@ from coresift.study.cells import cells_of, of_round, runs_of
 from coresift.study.decide import changes, chosen, decisions, ranking
 from coresift.study.facts import times
 from coresift.study.gather import group_names, held_out_runs, trait_runs
+from coresift.study.join import JoinError, joined, with_kept
 from coresift.study.settings import Round
 from coresift.study.sources import by_source, deciding
 from coresift.study.tables import RUN
-from coresift.study.write import joined, read_book, texts, write_raw, write_study
+from coresift.study.write import read_book, texts, write_raw, write_study
 from coresift.tables import conform, write_table
 from scipy import stats
 
@@ -141,6 +142,14 @@ def test_a_wrong_round_is_refused_by_key(change, expected):
     with pytest.raises(ConfigError) as error:
         config({"r": {**ROUND, **change}})
     assert expected in str(error.value)
+
+
+def test_a_round_in_part_is_run_though_one_of_tasks_has_its_models():
+    part = {**ROUND, "seeds": [*range(SEEDS), 50]}
+    made = facts({"finalists": part})
+    made["config"]["study"]["rounds"]["on_tasks"] = {**part, "tasks": ["t"]}
+    made["rounds"].append("on_tasks")
+    assert Book(made_up(), {"": made}).started == ["finalists"]
 
 
 def test_a_round_has_no_rule_s_name():
@@ -487,8 +496,72 @@ def test_a_run_beside_on_other_held_out_sequences_is_refused():
     assert not rounded["value"].equals(own["value"])
     joined({**parts, "longer": (rounded, own_facts)})
     other = other.with_columns(value=pl.when(letters).then(1.5).otherwise("value"))
-    with pytest.raises(ValueError, match=r"study\.beside\.longer: other held-out sequences"):
+    with pytest.raises(JoinError, match=r"study\.beside\.longer: other held-out sequences"):
         joined({**parts, "longer": (other, own_facts)})
+
+
+def of_models(runs, names):
+    """The figures of some rows, and of letter frequencies."""
+    return runs.filter(pl.col("model").str.replace(r"-s\d+$", "").is_in([*names, "unigram"]))
+
+
+def test_a_study_goes_on_from_an_earlier_page():
+    runs = pl.concat([made_up(), traits()])
+    beside = made_up().with_columns(variant=pl.lit("old"))
+    task = {"task": "t", "row": "random"}
+    spent = {"jobs": 1, "wall_s": 10.0, "cpu_s": 5.0}
+    kept_facts = facts(
+        {"finalists": ROUND},
+        times={"pretrain": spent, "score": spent},
+        validate={"deciles": [{"a": 1}], "lds": [{"a": 1}]},
+        trainings=[task],
+        commit="earlier",
+    )
+    kept = Book(pl.concat([runs, beside]), {"": kept_facts, "old": kept_facts})
+    # Here: one row again, with another loss; deciles again; nothing of the rest.
+    again = of_models(runs, ["cci-1kr"]).with_columns(
+        value=pl.when(pl.col("model") == "cci-1kr-s0").then(9.0).otherwise("value")
+    )
+    own = facts({"finalists": ROUND}, times={"pretrain": spent}, validate={"deciles": [{"a": 2}]})
+    book = with_kept(Book(again, {"": own}), kept)
+    assert book.done == Book(runs, {"": own}).done
+    assert book.tested("old") == book.tested("")
+    again_made = book.main.filter(pl.col("primary"), pl.col("model") == "cci-1kr-s0")
+    assert again_made["value"].to_list() == [9.0]
+    assert not book.runs.select("variant", "task", "model", "metric").is_duplicated().any()
+    assert book.own["validate"] == {"deciles": [{"a": 2}], "lds": [{"a": 1}]}
+    assert book.own["times"]["pretrain"] == {"jobs": 2, "wall_s": 20.0, "cpu_s": 10.0}
+    assert book.own["times"]["score"] == spent
+    assert book.own["trainings"] == [task]
+    others = {m for m in book.done if m != "unigram" and not m.startswith("cci-1kr-")}
+    assert book.own["kept"] == {"models": len(others), "commit": "earlier"}
+    assert (
+        f"Figures of {len(others)} models are of an earlier page, gathered at earlier"
+        in (texts(book, "toy")["toy.md"])
+    )
+    # Made once more from what it has become, it stays.
+    assert (
+        with_kept(Book(again, {"": own}), book)
+        .runs.sort("model", "task", "metric")
+        .equals(book.runs.sort("model", "task", "metric"))
+    )
+
+
+def test_an_earlier_page_of_another_study_is_refused():
+    own = Book(made_up(), {"": facts({"finalists": ROUND})})
+    other = facts({"finalists": ROUND})
+    other["config"]["pretrain"]["learning_rate"] = 9.0
+    other["config"]["subset"]["size"] = 7
+    with pytest.raises(JoinError, match=r"study\.kept: made with another pretrain, subset than"):
+        with_kept(own, Book(made_up(), {"": other}))
+    letters = pl.col("model") == "unigram"
+    moved = made_up().with_columns(
+        resamples=pl.when(letters & pl.col("primary"))
+        .then(pl.col("resamples").list.eval(pl.element() + 0.1))
+        .otherwise("resamples")
+    )
+    with pytest.raises(JoinError, match=r"study\.kept: other held-out sequences, masks or resampl"):
+        with_kept(own, Book(moved, own.facts))
 
 
 def checked():

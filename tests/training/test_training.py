@@ -1,6 +1,7 @@
 """Exact steps, the MLM collator, and resume after a kill, bit for bit."""
 
 import copy
+import os
 from collections import Counter
 
 import numpy as np
@@ -10,7 +11,13 @@ import torch
 from coresift.heldout.masks import Masks
 from coresift.heldout.reading import Reading
 from coresift.heldout.validation import held_out_validation
-from coresift.models.checkpoint import build_model, load_model, model_hash, save_model
+from coresift.models.checkpoint import (
+    build_model,
+    configure_torch,
+    load_model,
+    model_hash,
+    save_model,
+)
 from coresift.models.tokenizer import Encoder, VocabularyError, build_tokenizer
 from coresift.settings import plain
 from coresift.training import mlm
@@ -35,13 +42,15 @@ def corpus(n=60, seed=0):
     return ["".join(rng.choice(list("ACGU"), rng.integers(20, 60))) for _ in range(n)]
 
 
-def train(tmp_path, sequences=None, total=4000, precision="float32", validation=None, **values):
+def train(
+    tmp_path, sequences=None, total=4000, precision="float32", validation=None, device=CPU, **values
+):
     torch.set_num_threads(1)
     model, tokenizer = build_model("tiny", "rna", 0)
     encoder = Encoder.from_tokenizer(tokenizer, "rna", 1024)
     work = tmp_path / "work"
     records = train_mlm(
-        model, encoder, sequences or corpus(), total, options(**values), 3, CPU, work, precision,
+        model, encoder, sequences or corpus(), total, options(**values), 3, device, work, precision,
         validation,
     )  # fmt: skip
     return model, records
@@ -205,6 +214,24 @@ def test_training_lowers_the_loss_and_is_deterministic(tmp_path):
     for name in ("loss", "objective"):
         assert records[-1][name] < 0.5 * records[0][name]
     assert {r["residues"] for r in records} == {400}
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_a_gpu_gives_the_same_bits_twice(tmp_path, precision):
+    configure_torch(1)
+    gpu = torch.device("cuda")
+    runs = [train(tmp_path / name, precision=precision, device=gpu) for name in "ab"]
+    assert model_hash(runs[0][0]) == model_hash(runs[1][0])
+    assert runs[0][1] == runs[1][1]
+
+
+def test_kernels_that_are_not_deterministic_are_an_error():
+    configure_torch(1)
+    assert torch.are_deterministic_algorithms_enabled()
+    # Warnings alone leave attention on a GPU without the kernels that it has.
+    assert not torch.is_deterministic_algorithms_warn_only_enabled()
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
 
 
 def test_micro_batches_do_not_change_the_gradient(tmp_path):

@@ -232,6 +232,7 @@ class Config(Section):
         for name, target in targets:
             if target.fasta is not None:
                 found[f"influence.targets.{name}.fasta"] = target.fasta
+        found |= {f"study.kept.{i}": path for i, path in enumerate(self.study.kept_files())}
         checkpoints = self.evaluate.checkpoints.items()
         return found | {f"evaluate.checkpoints.{name}": path for name, path in checkpoints}
 

@@ -9,6 +9,7 @@ from coresift.corpus.tables import SEQUENCE
 from coresift.files import write_json
 from coresift.models.checkpoint import choose_device, configure_torch
 from coresift.tables import read_table
+from coresift.training.inert import complete
 from coresift.training.runs import pretrain
 
 params = snakemake.params
@@ -21,9 +22,8 @@ cut = pretrain(
     rows,
     round(base["warmup_epochs"] * int(rows["length"].cast(pl.Int64).sum())),
     {
-        **params.options,
+        **complete(params.options, snakemake.resources),
         "learning_rate": base["warmup_learning_rate"],
-        "checkpoint_steps": snakemake.resources.checkpoint_steps,
     },
     params.seed,
     choose_device(params.device),

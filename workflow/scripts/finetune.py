@@ -8,10 +8,11 @@ from coresift.corpus.tables import SEQUENCE
 from coresift.files import write_json
 from coresift.models.checkpoint import choose_device, configure_torch
 from coresift.tables import read_table
+from coresift.training.inert import complete
 from coresift.training.runs import finetune
 
 params = snakemake.params
-options = {**params.options, "checkpoint_steps": snakemake.resources.checkpoint_steps}
+options = complete(params.options, snakemake.resources)
 epochs, precision = options.pop("epochs"), options.pop("precision")
 configure_torch(options["threads"])
 cut = finetune(

@@ -13,10 +13,11 @@ from coresift.models.checkpoint import choose_device, configure_torch
 from coresift.selection.names import budget_of
 from coresift.selection.tables import CORESET
 from coresift.tables import read_table
+from coresift.training.inert import complete
 from coresift.training.runs import pretrain, training_residues
 
 params = snakemake.params
-options = {**params.options, "checkpoint_steps": snakemake.resources.checkpoint_steps}
+options = complete(params.options, snakemake.resources)
 preset, precision = options.pop("preset"), options.pop("precision")
 epochs, residues = options.pop("epochs"), options.pop("residues")
 points, size = options.pop("validation_points"), options.pop("validation_sequences")

@@ -7,6 +7,7 @@ start(snakemake.log[0])
 from coresift.corpus.tables import SEQUENCE
 from coresift.models.checkpoint import choose_device, configure_torch
 from coresift.tables import read_table
+from coresift.training.inert import complete
 from coresift.training.runs import pretrain
 from coresift.validate.small import residues_of
 
@@ -18,7 +19,7 @@ pretrain(
     params.modality,
     pool,
     residues_of(pool, params.epochs, params.share),
-    {**params.options, "checkpoint_steps": snakemake.resources.checkpoint_steps},
+    complete(params.options, snakemake.resources),
     int(snakemake.wildcards.seed),
     choose_device(params.device),
     snakemake.output.checkpoint,

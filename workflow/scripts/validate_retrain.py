@@ -8,6 +8,7 @@ from coresift.corpus.tables import HELD_OUT, SEQUENCE
 from coresift.heldout.masks import Masks
 from coresift.models.checkpoint import choose_device, configure_torch
 from coresift.tables import read_table, write_table
+from coresift.training.inert import complete
 from coresift.validate.retrain import Bench, asked_of, part_of_runs, runs_of
 from coresift.validate.small import residues_of
 from coresift.validate.tables import RETRAINED
@@ -20,7 +21,7 @@ bench = Bench(
     pool,
     asked_of(wildcards.check, read_table(files.target, HELD_OUT), pool),
     Masks(**params.masks),
-    {**params.options, "checkpoint_steps": snakemake.resources.checkpoint_steps},
+    complete(params.options, snakemake.resources),
     residues_of(pool, params.check["epochs"], params.check.get("share", 1.0)),
     choose_device(params.device),
 )

@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import json
 import logging
+import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -365,6 +366,11 @@ def choose_device(name: str) -> torch.device:
 
 
 def configure_torch(threads: int) -> None:
-    """Fix what decides the bits of a result: thread count and deterministic kernels."""
+    """Fix what decides the bits of a result: thread count and deterministic kernels.
+
+    Before a GPU is used. What has no deterministic kernel is torch's error, which names it. (With
+    `warn_only` attention on a GPU is not deterministic, though it could be.)
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # as cuBLAS asks for it
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.use_deterministic_algorithms(True)

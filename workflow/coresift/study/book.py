@@ -183,12 +183,7 @@ class Book:
         self, label: str, sections: Sequence[str], but: Collection[str] = frozenset()
     ) -> bool:
         """Whether a run beside has sections of the study's configuration, but for keys of D_sub."""
-
-        left = {"subset": but, "influence": _ADDED}
-        return all(
-            _alike(self.facts[label]["config"][s], self.own["config"][s], left.get(s, ()))
-            for s in sections
-        )
+        return not differing(self.facts[label], self.own, sections, but)
 
     @cached_property
     def changes(self) -> pl.DataFrame:
@@ -250,16 +245,17 @@ class Book:
         """The rounds that have been run in part or whole.
 
         One whose only models are those that another round has as well is not, but if it is whole;
-        one of tasks is if any of its models was tested on one.
+        one of tasks, whose models are other rounds', is if any of them was tested on one.
         """
         found = []
+        losses = {n: names for n, names in self.coresets.items() if not self.rounds[n].tasks}
         for name, planned in self.coresets.items():
             if self.rounds[name].tasks:
                 if self.tasks_done(name):
                     found.append(name)
                 continue
             own = self.models(name)
-            others = {c for n, names in self.coresets.items() if n != name for c in names}
+            others = {c for n, names in losses.items() if n != name for c in names}
             if own >= set(planned) or own & (set(planned) - others):
                 found.append(name)
         return found
@@ -340,6 +336,23 @@ def _subset_seed(facts: Mapping[str, Any]) -> int:
     """Of the draw of D_sub."""
     own = facts["config"]["subset"].get("seed")
     return int(facts["config"]["seed"] if own is None else own)
+
+
+def differing(
+    one: Mapping[str, Any],
+    other: Mapping[str, Any],
+    sections: Sequence[str],
+    but: Collection[str] = frozenset(),
+) -> list[str]:
+    """The sections of a configuration in which two runs differ.
+
+    Args:
+        one, other: facts of the runs. but: keys of D_sub that do not count.
+    """
+    left = {"subset": but, "influence": _ADDED}
+    return [
+        s for s in sections if not _alike(one["config"][s], other["config"][s], left.get(s, ()))
+    ]
 
 
 def _alike(one: object, other: object, but: Collection[str] = ()) -> bool:

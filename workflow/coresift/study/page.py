@@ -154,9 +154,15 @@ def run_lines(book: Book) -> Iterator[str]:
     if times:
         yield f"Minutes of wall and of processor, summed over jobs: {'; '.join(times)}.\n"
     yield (
-        f"Machine: {machine['processor']}, {machine['cores']} cores, {machine['system']}. "
+        f"Gathered on: {machine['processor']}, {machine['cores']} cores, {machine['system']}; "
+        f"models may be of other machines (device: {facts['config']['device']}). "
         f"Commit when these figures were gathered: {facts['commit'] or 'unknown'}."
     )
+    if kept := facts.get("kept"):
+        yield (
+            f"\nFigures of {kept['models']} models are of an earlier page, gathered at "
+            f"{kept['commit'] or 'an unknown commit'}."
+        )
 
 
 def short_lines(book: Book) -> Iterator[str]:

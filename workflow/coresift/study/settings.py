@@ -14,7 +14,7 @@ from coresift.selection.settings import (
     check_distinct,
     with_controls,
 )
-from coresift.settings import Section
+from coresift.settings import FilePath, Section
 
 RoundName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 
@@ -88,9 +88,19 @@ class Study(Section):
         description="other runs on the same page by label, such as an ablation that needs a run "
         "of its own: read where results/{run}/study has them; null = not read",
     )
+    kept: FilePath | None = Field(
+        None,
+        description="folder of an earlier page of this study (runs.parquet, facts.json): figures "
+        "of models, runs beside and checks that are not here any more, such as another machine's",
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Study:
         if "runs" in self.rounds:
             raise ValueError("rounds.runs: this name is taken, by the rule study_runs")
         return self
+
+    def kept_files(self) -> list[str]:
+        """What the earlier page that is kept was made of."""
+        files = ("runs.parquet", "facts.json")
+        return [] if self.kept is None else [f"{self.kept}/{file}" for file in files]

@@ -12,16 +12,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from coresift.files import read_json, write_json, write_text
-from coresift.report.controls import UNIGRAM
 from coresift.report.markup import as_text, to_markdown
 from coresift.report.plots import save
 from coresift.report.tables import BY_IDENTITY, SEEN
 from coresift.study.book import Book
-from coresift.study.cells import HELD_OUT
 from coresift.study.page import page, plots_of
 from coresift.study.plots import budget_curves, differences
 from coresift.study.sources import BY_SOURCE, by_source
@@ -44,39 +41,6 @@ def read_book(folder: str | Path) -> Book:
     """
     facts = read_json(Path(folder) / "facts.json")
     return Book(read_table(Path(folder) / "runs.parquet", RUN), facts)
-
-
-def joined(parts: Mapping[str, tuple[pl.DataFrame, Mapping[str, Any]]]) -> Book:
-    """One study of several runs.
-
-    Args:
-        parts: figures and facts by variant, "" the study's own first.
-
-    Raises:
-        ValueError: a variant was tested on other held-out sequences or masks: letter frequencies
-            have another loss there.
-    """
-    own = _letters(parts[""][0])
-    for name, (table, _) in parts.items():
-        found = _letters(table)
-        keys = [column for column in own.columns if column != "value"]
-        # A sum's last bits hang on how many models were summed beside it.
-        if not (
-            found.select(keys).equals(own.select(keys))
-            and np.allclose(found["value"], own["value"], rtol=1e-9)
-        ):
-            raise ValueError(
-                f"study.beside.{name}: other held-out sequences or masks than the study's own, so "
-                "that no model of it can be compared; make it with the same corpus, seed and code"
-            )
-    runs = [table.with_columns(variant=pl.lit(name)) for name, (table, _) in parts.items()]
-    return Book(pl.concat(runs), {name: facts for name, (_, facts) in parts.items()})
-
-
-def _letters(runs: pl.DataFrame) -> pl.DataFrame:
-    """What letter frequencies reach on held-out sets, which hangs on these and the masks alone."""
-    own = runs.filter(HELD_OUT, pl.col("model") == UNIGRAM)
-    return own.select("task", "metric", "n_examples", "value").sort("task", "metric")
 
 
 def write_raw(book: Book, folder: str | Path) -> None:
