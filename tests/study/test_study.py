@@ -513,23 +513,23 @@ def test_a_study_goes_on_from_an_earlier_page():
     kept_facts = facts(
         {"finalists": ROUND},
         times={"pretrain": spent, "score": spent},
-        validate={"deciles": [{"a": 1}], "lds": [{"a": 1}]},
+        validate={"one": [{"a": 1}], "two": [{"a": 1}]},
         trainings=[task],
         commit="earlier",
     )
     kept = Book(pl.concat([runs, beside]), {"": kept_facts, "old": kept_facts})
-    # Here: one row again, with another loss; deciles again; nothing of the rest.
+    # Here: one row again, with another loss; one check again; nothing of the rest.
     again = of_models(runs, ["cci-1kr"]).with_columns(
         value=pl.when(pl.col("model") == "cci-1kr-s0").then(9.0).otherwise("value")
     )
-    own = facts({"finalists": ROUND}, times={"pretrain": spent}, validate={"deciles": [{"a": 2}]})
+    own = facts({"finalists": ROUND}, times={"pretrain": spent}, validate={"one": [{"a": 2}]})
     book = with_kept(Book(again, {"": own}), kept)
     assert book.done == Book(runs, {"": own}).done
     assert book.tested("old") == book.tested("")
     again_made = book.main.filter(pl.col("primary"), pl.col("model") == "cci-1kr-s0")
     assert again_made["value"].to_list() == [9.0]
     assert not book.runs.select("variant", "task", "model", "metric").is_duplicated().any()
-    assert book.own["validate"] == {"deciles": [{"a": 2}], "lds": [{"a": 1}]}
+    assert book.own["validate"] == {"one": [{"a": 2}], "two": [{"a": 1}]}
     assert book.own["times"]["pretrain"] == {"jobs": 2, "wall_s": 20.0, "cpu_s": 10.0}
     assert book.own["times"]["score"] == spent
     assert book.own["trainings"] == [task]
