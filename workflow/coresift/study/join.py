@@ -74,7 +74,14 @@ def with_kept(book: Book, kept: Book) -> Book:
         },
     }
     facts = {**book.facts, "": own, **{label: kept.facts[label] for label in beside}}
-    return Book(pl.concat([book.runs, new]), facts)
+    return Book(_ordered(pl.concat([book.runs, new]), asked), facts)
+
+
+def _ordered(runs: pl.DataFrame, first: pl.DataFrame) -> pl.DataFrame:
+    """Figures in the order of others, which a page's tables keep; those of no other last."""
+    keys = pl.concat([first.select(_OF), runs.select(_OF)]).unique(maintain_order=True)
+    placed = runs.join(keys.with_row_index("place"), on=_OF, how="left", maintain_order="left")
+    return placed.sort("place", maintain_order=True).drop("place")
 
 
 def _of_tasks(own: list[dict[str, Any]], kept: list[dict[str, Any]]) -> list[dict[str, Any]]:
