@@ -79,8 +79,9 @@ def with_kept(book: Book, kept: Book) -> Book:
 
 def _ordered(runs: pl.DataFrame, first: pl.DataFrame) -> pl.DataFrame:
     """Figures in the order of others, which a page's tables keep; those of no other last."""
-    keys = pl.concat([first.select(_OF), runs.select(_OF)]).unique(maintain_order=True)
-    placed = runs.join(keys.with_row_index("place"), on=_OF, how="left", maintain_order="left")
+    each = [*_OF, "metric", "eval_seed"]
+    keys = pl.concat([first.select(each), runs.select(each)]).unique(maintain_order=True)
+    placed = runs.join(keys.with_row_index("place"), on=each, how="left", maintain_order="left")
     return placed.sort("place", maintain_order=True).drop("place")
 
 
