@@ -234,7 +234,7 @@ def test_while_a_model_is_missing_nothing_is_decided(book, missing):
     table = Book(left, book.facts).decisions.filter(pl.col("selection") == "cci")
     assert set(table["decision"]) == {"unknown"}
     page = texts(Book(left, book.facts), "toy")["toy.md"]
-    assert "not decided, as models or controls are missing: cci at 1kr" in page
+    assert "controls are missing (gains over random in brackets): cci at 1kr (+" in page
 
 
 def test_a_change_is_held_against_the_selection_without_it():

@@ -21,7 +21,7 @@ _SAID = {
     "too little": "better than every control, by less than counts",
     "not shown": "no difference from the strongest control is shown",
     "worse": "worse than their strongest control",
-    "unknown": "not decided, as models or controls are missing",
+    "unknown": "not decided, as models or controls are missing (gains over random in brackets)",
 }
 #: Columns of `traits_table` as a reader meets them.
 TRAITS = {
@@ -67,11 +67,9 @@ def decisions_in_short(book: Book) -> Iterator[str]:
 
 
 def _decided(row: dict[str, Any]) -> str:
-    """A selection with its gain over its strongest control, nats."""
-    name = at_budget(row)
-    if row["decision"] == "unknown":
-        return name
-    return f"{name} ({row['gain']:+.3f})"
+    """A selection with its gain over its strongest control, nats; undecided, over random."""
+    gain = row["gain_random" if row["decision"] == "unknown" else "gain"]
+    return at_budget(row) if gain is None else f"{at_budget(row)} ({gain:+.3f})"
 
 
 def floors_in_short(book: Book) -> Iterator[str]:
