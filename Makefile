@@ -71,7 +71,7 @@ study-gpu-rna study-gpu-protein: override STUDY_STEPS := $(filter-out beside,$(S
 study-gpu-rna study-gpu-protein: study-gpu-%: $(STAMP)
 	$(call study,$*,study_$*_$(GPU_SIZE),config/study.yaml config/study_gpu.yaml config/study_gpu_$*.yaml $(filter %_$(GPU_SIZE).yaml,$(wildcard config/study_gpu_*.yaml)))
 
-# What ten minutes of one GPU reach.
+# On one GPU: 20 of its 70 models took 8 minutes with CORES=9 under CUDA MPS (docs/slurm.md).
 study-gpu-short: override STUDY_STEPS := study_finalists
 study-gpu-short: $(STAMP)
 	$(call study,rna,study_rna_gpu_short,config/study_gpu_short.yaml)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import numpy as np
 import polars as pl
@@ -126,6 +127,21 @@ def test_a_round_trains_what_is_new_and_the_page_is_of_what_is_there(project):
     assert {"top_influence-40-s0", "untrained-s0"} <= measured
     assert "- domain, against untrained: " in page
     assert project.planned(config, "study") == set()
+    # Goes on from that page where a model's figures are gone.
+    shutil.copytree(project.folder / "results/small/study/page/small", project.folder / "kept")
+    gone = project.folder / "results/small/heldout/losses/untrained-s0.parquet"
+    gone.rename(project.folder / "gone")
+    config["study"]["kept"] = "kept"
+    assert project.planned(config, "study") == {"study_runs", "study"}
+    project.run(config, "study")
+    again = pl.read_parquet(project.folder / "results/small/study/page/small/runs.parquet")
+    assert again.equals(runs)
+    page = (project.folder / "results/small/study/page/small.md").read_text()
+    assert "are figures of 1 models." in page
+    (project.folder / "gone").rename(gone)
+    (project.folder / "kept/facts.json").unlink()
+    done = project.run(config, "-n", "study", check=False)
+    assert "study.kept.1: no such file or folder" in done.stdout + done.stderr
 
 
 def test_a_new_damping_does_not_finetune(project):

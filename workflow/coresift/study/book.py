@@ -183,7 +183,8 @@ class Book:
         self, label: str, sections: Sequence[str], but: Collection[str] = frozenset()
     ) -> bool:
         """Whether a run beside has sections of the study's configuration, but for keys of D_sub."""
-        return not differing(self.facts[label], self.own, sections, but)
+        left = {"subset": but, "influence": _ADDED}
+        return not differing(self.facts[label], self.own, sections, left)
 
     @cached_property
     def changes(self) -> pl.DataFrame:
@@ -342,14 +343,13 @@ def differing(
     one: Mapping[str, Any],
     other: Mapping[str, Any],
     sections: Sequence[str],
-    but: Collection[str] = frozenset(),
+    left: Mapping[str, Collection[str]],
 ) -> list[str]:
     """The sections of a configuration in which two runs differ.
 
     Args:
-        one, other: facts of the runs. but: keys of D_sub that do not count.
+        one, other: facts of the runs. left: keys of a section that do not count.
     """
-    left = {"subset": but, "influence": _ADDED}
     return [
         s for s in sections if not _alike(one["config"][s], other["config"][s], left.get(s, ()))
     ]

@@ -6,8 +6,7 @@ wiped: a study goes on from it, and only what is missing is made.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,8 +16,15 @@ from coresift.report.controls import UNIGRAM
 from coresift.study.book import SCORED, TRAINED, Book, differing
 from coresift.study.cells import HELD_OUT
 
-#: What figures are of: several metrics, evaluation seeds.
-_OF = ["variant", "task", "model"]
+#: Sections of a configuration that figures hang on.
+FIGURES = (*TRAINED, *SCORED, "selection", "tasks", "evaluate", "validate")
+#: Keys in them that say what is made and in how many jobs, not what a figure is.
+NOT_FIGURES = {
+    "influence": {"shards", "fisher_shards"},
+    "selection": {"strategies", "controls", "budgets", "seeds"},
+    "evaluate": {"checkpoints"},
+    "validate": {"jobs"},
+}
 
 
 class JoinError(ValueError):
@@ -43,62 +49,113 @@ def joined(parts: Mapping[str, tuple[pl.DataFrame, Mapping[str, Any]]]) -> Book:
 def with_kept(book: Book, kept: Book) -> Book:
     """A study with what an earlier page of it has and it has not: models, runs beside, checks.
 
-    Of a model on a task the study's own figures count, if it has any. Seconds of jobs are added.
+    A model that is here is no other's: none of its figures is taken, of no task either.
 
     Args:
-        kept: what the earlier page was made of.
+        kept: what the earlier page was made of, which may have been joined so itself.
 
     Raises:
-        JoinError: it was made with another pool, training or scores, or tested on other held-out
-            sequences, masks or resamples.
+        JoinError: it was made of another pool, or with other settings of what a figure hangs on, or
+            tested on other held-out sequences, masks or resamples.
     """
-    other = differing(kept.own, book.own, (*TRAINED, *SCORED))
-    if other:
-        raise JoinError(f"study.kept: made with another {', '.join(other)} than this study")
+    beside = book.study["beside"]
+    labels = [label for label in kept.facts if beside.get(label, label) is not None]
+    for label in labels:
+        if label in book.facts:
+            _check_same(label, kept.facts[label], book.facts[label])
     _check_letters("study.kept", book.main, kept.main)
-    beside = [label for label in kept.facts if label and label not in book.facts]
-    asked = kept.runs.filter(pl.col("variant").is_in(["", *beside]))
-    new = asked.join(book.runs.select(_OF).unique(), on=_OF, how="anti", maintain_order="left")
-    own = {
-        **book.own,
-        "times": _added(kept.own["times"], book.own["times"]),
-        "validate": {**kept.own["validate"], **book.own["validate"]},
-        "trainings": _of_tasks(book.own["trainings"], kept.own["trainings"]),
-        "identity": {
-            name: _of_tasks(rows, kept.own["identity"][name])
-            for name, rows in book.own["identity"].items()
-        },
-        "kept": {
-            "models": new.filter(HELD_OUT, pl.col("variant") == "")["model"].n_unique(),
-            "commit": kept.own["commit"],
-        },
-    }
-    facts = {**book.facts, "": own, **{label: kept.facts[label] for label in beside}}
+    asked = kept.runs.filter(pl.col("variant").is_in(labels))
+    new = _missing(asked, book.runs)
+    taken = (
+        new.filter("drawn")
+        .group_by("variant")
+        .agg(pl.col("model").unique())
+        .rows_by_key("variant", unique=True)
+    )
+    facts = {**book.facts}
+    for label in labels:
+        models = {str(m) for found in taken.get(label, ()) for m in found}
+        own = book.facts.get(label)
+        facts[label] = kept.facts[label] if own is None else _both(own, kept.facts[label], models)
     return Book(_ordered(pl.concat([book.runs, new]), asked), facts)
+
+
+def _check_same(label: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> None:
+    """Whether figures of two runs are of the same things.
+
+    Raises:
+        JoinError: they are not.
+    """
+    found = differing(one, other, FIGURES, NOT_FIGURES)
+    found += [name for name in ("sources", "pool") if one[name] != other[name]]
+    if found:
+        who = f"run beside {label}" if label else "study"
+        raise JoinError(f"study.kept: made with another {', '.join(found)} than this {who}")
+
+
+def _missing(kept: pl.DataFrame, own: pl.DataFrame) -> pl.DataFrame:
+    """Figures of models that have none of their own, and of baselines by task."""
+    drawn = pl.col("drawn")
+    by_model, by_task = ["variant", "model"], ["variant", "task", "model"]
+    trained = kept.filter(drawn).join(own.filter(drawn), on=by_model, how="anti")
+    return pl.concat([trained, kept.filter(~drawn).join(own, on=by_task, how="anti")])
+
+
+def _both(
+    own: Mapping[str, Any], kept: Mapping[str, Any], taken: Collection[str]
+) -> dict[str, Any]:
+    """Facts of a run with those of an earlier page, of which some models are taken."""
+    return {
+        **own,
+        "validate": {**kept["validate"], **own["validate"]},
+        "trainings": _merged(own["trainings"], kept["trainings"]),
+        "identity": {
+            name: _merged(rows, kept["identity"][name]) for name, rows in own["identity"].items()
+        },
+        "kept": _gathered(kept, taken, set(kept["validate"]) - set(own["validate"])),
+    }
+
+
+def _merged(own: list[dict[str, Any]], kept: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of a table of tasks: the study's own, and of others those it has not."""
+
+    def key(row: Mapping[str, Any]) -> tuple[Any, ...]:
+        return tuple(row.get(name) for name in ("task", "protocol", "selection", "against"))
+
+    known = set(map(key, own))
+    return [*own, *(row for row in kept if key(row) not in known)]
+
+
+def _gathered(
+    kept: Mapping[str, Any], taken: Collection[str], checks: Collection[str]
+) -> dict[str, dict[str, Any]]:
+    """By commit of an earlier page: which models and checks are of it, and seconds of its jobs."""
+    found = {
+        commit: {
+            "models": [m for m in part["models"] if m in taken],
+            "checks": [c for c in part["checks"] if c in checks],
+            "times": part["times"],
+        }
+        for commit, part in kept.get("kept", {}).items()
+    }
+    earlier = {m for part in found.values() for m in part["models"]}
+    of_earlier = {c for part in found.values() for c in part["checks"]}
+    commit = kept["commit"] or "an unknown commit"
+    before = found.get(commit, {"models": [], "checks": []})
+    found[commit] = {
+        "models": sorted([*before["models"], *(m for m in taken if m not in earlier)]),
+        "checks": sorted([*before["checks"], *(c for c in checks if c not in of_earlier)]),
+        "times": kept["times"],
+    }
+    return {commit: part for commit, part in found.items() if part["models"] or part["checks"]}
 
 
 def _ordered(runs: pl.DataFrame, first: pl.DataFrame) -> pl.DataFrame:
     """Figures in the order of others, which a page's tables keep; those of no other last."""
-    each = [*_OF, "metric", "eval_seed"]
+    each = ["variant", "task", "model", "metric", "eval_seed"]
     keys = pl.concat([first.select(each), runs.select(each)]).unique(maintain_order=True)
     placed = runs.join(keys.with_row_index("place"), on=each, how="left", maintain_order="left")
     return placed.sort("place", maintain_order=True).drop("place")
-
-
-def _of_tasks(own: list[dict[str, Any]], kept: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows of a table by task: of a task that the study has, its own."""
-    tasks = {row["task"] for row in own}
-    return [*own, *(row for row in kept if row["task"] not in tasks)]
-
-
-def _added(
-    one: Mapping[str, Mapping[str, float]], other: Mapping[str, Mapping[str, float]]
-) -> dict[str, dict[str, float]]:
-    """Sums of jobs and seconds by rule."""
-    return {
-        rule: dict(Counter(one.get(rule, {})) + Counter(other.get(rule, {})))
-        for rule in dict.fromkeys([*one, *other])
-    }
 
 
 def _check_letters(who: str, own: pl.DataFrame, found: pl.DataFrame) -> None:
@@ -113,6 +170,7 @@ def _check_letters(who: str, own: pl.DataFrame, found: pl.DataFrame) -> None:
     if not (
         theirs.select(keys).equals(ours.select(keys))
         and np.allclose(theirs["value"], ours["value"], rtol=1e-9)
+        and _resamples(theirs).shape == _resamples(ours).shape
         and np.allclose(_resamples(theirs), _resamples(ours), rtol=1e-6)
     ):
         raise JoinError(

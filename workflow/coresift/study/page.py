@@ -6,7 +6,7 @@ from the two files again, and a test holds the committed page to them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import polars as pl
@@ -60,8 +60,8 @@ def page(book: Book, name: str) -> str:
         "Files": file_lines(book, name),
     }
     head = (
-        f"# Study: {name}\n\nMade by `make study` from {name}/runs.parquet and {name}/facts.json; "
-        "do not edit. What was planned: [README.md](README.md).\n"
+        f"# Study: {name}\n\nMade by the rule `study` from {name}/runs.parquet and "
+        f"{name}/facts.json; do not edit. What was planned: [README.md](README.md).\n"
     )
     return f"{head}\n{_glossary(book)}\n" + "".join(
         f"\n## {title}\n\n" + "\n".join(lines).rstrip("\n") + "\n"
@@ -147,22 +147,28 @@ def run_lines(book: Book) -> Iterator[str]:
     pretrain = facts["config"]["pretrain"]
     seen = trained_on(facts["config"])
     yield f"Every model: preset {pretrain['preset']}, trained from scratch on {seen}.\n"
-    times = [
-        f"{rule}, {spent['jobs']} jobs, {spent['wall_s'] / 60:.0f} and {spent['cpu_s'] / 60:.0f}"
-        for rule, spent in facts["times"].items()
-    ]
-    if times:
-        yield f"Minutes of wall and of processor, summed over jobs: {'; '.join(times)}.\n"
+    if facts["times"]:
+        yield f"{_minutes(facts['times'])}.\n"
     yield (
         f"Gathered on: {machine['processor']}, {machine['cores']} cores, {machine['system']}; "
         f"models may be of other machines (device: {facts['config']['device']}). "
         f"Commit when these figures were gathered: {facts['commit'] or 'unknown'}."
     )
-    if kept := facts.get("kept"):
+    for commit, part in facts.get("kept", {}).items():
+        of = [f"{len(part['models'])} models", *part["checks"]]
         yield (
-            f"\nFigures of {kept['models']} models are of an earlier page, gathered at "
-            f"{kept['commit'] or 'an unknown commit'}."
+            f"\nOf an earlier page, gathered at {commit}, are figures of {listed(of)}. "
+            f"{_minutes(part['times'])}."
         )
+
+
+def _minutes(times: Mapping[str, Mapping[str, float]]) -> str:
+    """How long jobs took, by rule."""
+    each = [
+        f"{rule}, {spent['jobs']} jobs, {spent['wall_s'] / 60:.0f} and {spent['cpu_s'] / 60:.0f}"
+        for rule, spent in times.items()
+    ]
+    return f"Minutes of wall and of processor, summed over jobs: {'; '.join(each)}"
 
 
 def short_lines(book: Book) -> Iterator[str]:
@@ -325,10 +331,11 @@ def cluster_lines(book: Book) -> Iterator[str]:
     for task, shown, _ in regime_budgets(book):
         at = [percent(book, budget) for budget in shown]
         yield f"- Here, {title_of(task)}: it did at {listed(at) if at else 'no budget'}."
-    yield (
-        "- `config/study_gpu.yaml` lies over this configuration: `make study-gpu-rna`, "
-        "`make study-gpu-protein`."
-    )
+    if book.own["config"]["device"] == "cpu":
+        yield (
+            "- `config/study_gpu.yaml` lies over this configuration: `make study-gpu-rna`, "
+            "`make study-gpu-protein`."
+        )
 
 
 def file_lines(book: Book, name: str) -> Iterator[str]:
