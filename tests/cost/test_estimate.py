@@ -384,7 +384,9 @@ def test_errors_name_the_cause(tmp_path, capsys, monkeypatch):
     assert "speed: Extra inputs are not permitted" in text
     assert "rates: Field required" in text
     wrong = {**config, "base": {"preset": "huge"}}
-    assert "base.preset: no model preset 'huge'; allowed: demo, esm2-150m" in error(wrong, *size)
+    assert "base.preset: no model preset 'huge'; allowed: demo, demo-8m, esm2-150m" in error(
+        wrong, *size
+    )
     wrong = {**config, "base": {"checkpoint": "huge"}}
     text = error(wrong, *size, "--gpu", "h100")
-    assert "huge: neither a checkpoint directory nor a preset (demo, esm2-150m" in text
+    assert "huge: neither a checkpoint directory nor a preset (demo, demo-8m, esm2-150m" in text

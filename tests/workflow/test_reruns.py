@@ -129,8 +129,13 @@ def test_a_round_trains_what_is_new_and_the_page_is_of_what_is_there(project):
     assert project.planned(config, "study") == set()
     # Goes on from that page where a model's figures are gone.
     shutil.copytree(project.folder / "results/small/study/page/small", project.folder / "kept")
-    gone = project.folder / "results/small/heldout/losses/untrained-s0.parquet"
-    gone.rename(project.folder / "gone")
+    results = project.folder / "results/small"
+    gone = [
+        results / "heldout/losses/untrained-s0.parquet",
+        results / "evaluation/domain/untrained-s0",
+    ]
+    for i, path in enumerate(gone):
+        path.rename(project.folder / f"gone{i}")
     config["study"]["kept"] = "kept"
     assert project.planned(config, "study") == {"study_runs", "study"}
     project.run(config, "study")
@@ -138,7 +143,8 @@ def test_a_round_trains_what_is_new_and_the_page_is_of_what_is_there(project):
     assert again.equals(runs)
     page = (project.folder / "results/small/study/page/small.md").read_text()
     assert "are figures of 1 models." in page
-    (project.folder / "gone").rename(gone)
+    for i, path in enumerate(gone):
+        (project.folder / f"gone{i}").rename(path)
     (project.folder / "kept/facts.json").unlink()
     done = project.run(config, "-n", "study", check=False)
     assert "study.kept.1: no such file or folder" in done.stdout + done.stderr

@@ -12,7 +12,7 @@ from typing import Any
 #: are paths too.
 PATH_KEYS = (
     *("corpus.fasta.*", "corpus.groups.*.table", "heldout.files.*", "subset.fasta.*"),
-    *("base.checkpoint", "evaluate.checkpoints.*", "influence.targets.*.fasta"),
+    *("base.checkpoint", "evaluate.checkpoints.*", "influence.targets.*.fasta", "study.kept"),
     *(f"tasks.*.data.{k}" for k in ("path", "train", "valid", "test", "fasta", "fasta_b")),
     # The name of a preset, or a config.json.
     *("base.preset", "pretrain.preset", "validate.preset"),

@@ -17,7 +17,8 @@ _PRESETS = Path(__file__).resolve().parents[3] / "resources" / "models"
 @cache
 def model_presets() -> dict[str, dict[str, Any]]:
     """The files of resources/models: name -> the architecture, in transformers' keys."""
-    return {path.stem: read_yaml(path) for path in sorted(_PRESETS.glob("*.yaml"))}
+    paths = {path.stem: path for path in _PRESETS.glob("*.yaml")}
+    return {name: read_yaml(path) for name, path in sorted(paths.items())}
 
 
 def architecture(preset: str) -> dict[str, Any]:
