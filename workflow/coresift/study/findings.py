@@ -117,7 +117,7 @@ def power_in_short(book: Book) -> Iterator[str]:
             table, on=["task", "row", "control"], how="left", maintain_order="left"
         )
         for (budget,), rows in known.group_by("budget", maintain_order=True):
-            # One by one: coresets of one draw scatter as models do, those of many draws more.
+            # One by one: models of some selections scatter several times as far as those of others.
             both = rows.drop_nulls(["asked", "detectable"])
             blunt = both.filter(pl.col("detectable") > pl.col("asked")).to_dicts()
             if blunt:
