@@ -66,17 +66,11 @@ def with_kept(book: Book, kept: Book) -> Book:
     _check_letters("study.kept", book.main, kept.main)
     asked = kept.runs.filter(pl.col("variant").is_in(labels))
     new = _missing(asked, book.runs)
-    taken = (
-        new.filter("drawn")
-        .group_by("variant")
-        .agg(pl.col("model").unique())
-        .rows_by_key("variant", unique=True)
-    )
     facts = {**book.facts}
     for label in labels:
-        models = {str(m) for found in taken.get(label, ()) for m in found}
+        taken = set(new.filter("drawn", pl.col("variant") == label)["model"].to_list())
         own = book.facts.get(label)
-        facts[label] = kept.facts[label] if own is None else _both(own, kept.facts[label], models)
+        facts[label] = kept.facts[label] if own is None else _both(own, kept.facts[label], taken)
     return Book(_ordered(pl.concat([book.runs, new]), asked), facts)
 
 
