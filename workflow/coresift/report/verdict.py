@@ -149,7 +149,7 @@ def regime(comparisons: pl.DataFrame) -> list[str]:
 
 
 def resolution(comparisons: pl.DataFrame, level: float) -> list[str]:
-    """The smallest difference from random that the seeds could detect."""
+    """The smallest differences from random that the seeds could detect, of which selection."""
     rows = comparisons.filter(pl.col("role") == "random")
     known = rows.drop_nulls("detectable")
     if not rows.height:
@@ -158,15 +158,17 @@ def resolution(comparisons: pl.DataFrame, level: float) -> list[str]:
         return [
             "One coreset seed: how far seeds scatter is not known, and no difference is judged."
         ]
-    middle = known.group_by("task", maintain_order=True).agg(
-        pl.col("detectable").median(), pl.col("metric").first()
-    )
-    parts = [f"{r['detectable']:.2g} {r['metric']} on {r['task']}" for r in middle.to_dicts()]
+    parts = []
+    for (task,), own in known.sort("detectable").group_by("task", maintain_order=True):
+        least, most = (f"{own['detectable'][at]:.2g}" for at in (0, -1))
+        names = own["selection"]
+        between = least if least == most else f"{least} ({names[0]}) to {most} ({names[-1]})"
+        parts.append(f"{between} {own['metric'][0]} on {task}")
     counts = sorted(set(known["seeds"]) | set(known["control_seeds"]))
     return [
-        f"With {listed([str(n) for n in counts], 'or')} seeds a difference from random of "
-        f"{listed(parts)} is detected with 80 % power at the {level:.0%} level (half of the "
-        "selections need less); correction over many comparisons asks for more."
+        f"With {listed([str(n) for n in counts], 'or')} seeds a difference from random is detected "
+        f"with 80 % power at the {level:.0%} level from {listed(parts)} on; correction over many "
+        "comparisons asks for more."
     ]
 
 
