@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CORES ?= 2
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-slurm lint docs study study-gpu-short clean $(foreach m,rna protein,study-$(m) study-gpu-$(m) study-beside-$(m))
+.PHONY: demo test types tests test-slurm lint docs study study-gpu-short clean $(foreach m,rna protein,study-$(m) study-gpu-$(m) study-beside-$(m))
 
 $(STAMP): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -20,8 +20,14 @@ demo: $(STAMP)
 test: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 	$(BIN)/snakefmt --check Snakefile rules
+	$(MAKE) --jobs=2 types tests
+
+# Half a minute of one core, beside the tests.
+types: $(STAMP)
+	$(BIN)/mypy
+
+tests: $(STAMP)
 	$(BIN)/pytest -n $(CORES) --dist loadfile --no-loadscope-reorder
 
 # A real Slurm on this machine, from Debian's packages: see docs/slurm.md.
