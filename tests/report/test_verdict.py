@@ -137,10 +137,10 @@ def test_what_the_seeds_could_detect():
         ]
     )
     (line,) = resolution(rows, 0.05)
-    assert line.startswith("With 3 seeds a difference from random is detected with 80 % power")
-    assert "from 0.01 (a-9) to 0.03 (b-9) loss on heldout_pool on;" in line
+    assert line.startswith("With 3 seeds the smallest difference from random that is detected")
+    assert "is 0.01 (a-9) to 0.03 (b-9) loss on heldout_pool;" in line
     (line,) = resolution(rows.filter(pl.col("selection") == "a-9"), 0.05)
-    assert "from 0.01 loss on heldout_pool on;" in line
+    assert "is 0.01 loss on heldout_pool;" in line
     (line,) = resolution(compared(("a-9", "random-9", "unknown", 1), detectable=None), 0.05)
     assert line.startswith("One coreset seed")
 
@@ -177,7 +177,7 @@ def test_the_verdict_of_a_run(written):
         "heldout_pool: worse than random: top_influence-10.",
         "toy (quick): cci-10 is better than random and than every control matched to it",
         "Neither pool-10 nor random_x10-10 differs from random-10 on heldout_pool: this run cannot",
-        "With 4 seeds a difference from random is detected ",
+        "With 4 seeds the smallest difference from random that is detected ",
         "heldout_pool: top_influence-10 is above the unigram loss",
         "toy (quick): 3.0% of test (3 of the 100 examples compared) are in the pool at 95%",
         "Controls not in this run: random_complexity, random_tokens, random_groups, random_kept, "

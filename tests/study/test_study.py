@@ -21,6 +21,7 @@ from coresift.study.decide import changes, chosen, decisions, ranking
 from coresift.study.facts import times
 from coresift.study.gather import group_names, held_out_runs, trait_runs
 from coresift.study.join import JoinError, joined, with_kept
+from coresift.study.plots import gains_by_budget
 from coresift.study.settings import Round
 from coresift.study.sources import by_source, deciding
 from coresift.study.tables import RUN
@@ -353,13 +354,13 @@ def test_finalists_by_mean_gain(book):
 def test_the_page_says_what_the_figures_do(book):
     page = texts(book, "toy")["toy.md"]
     found = re.search(
-        r"of 4 tested what helps is cci at 1kr \(\+(\S+)\) \(gains over the str", page
+        r"selections tested \(4 at 1kr\) these help: cci at 1kr \(\+(\S+)\) \(gains over the", page
     )
     assert float(found.group(1)) == pytest.approx(0.09, abs=0.006)
     assert "worse than their strongest control: bottom_influence at 1kr (-0." in page
     assert "no difference from the strongest control is shown: top_influence at 1kr" in page
     assert "better than every control, by less than counts: loss at 1kr" in page
-    assert "is below the gain that counts for top_influence at 1kr." in page
+    assert "below the gain that counts, taken as exact, for top_influence at 1kr." in page
     assert "a coreset has 1,000 residues, some 10 sequences" in page
     assert "worse than a model that was never trained: not tested. Gain over the letter" in page
     assert "letter frequencies of all held-out sequences: random-1kr +0.08" in page
@@ -391,7 +392,7 @@ def test_the_page_says_what_the_figures_do(book):
     empty = texts(flat, "toy")["toy.md"]
     assert "Not run: finalists, screen and shared" in empty
     assert "nothing on this page is a finding yet" in empty
-    assert "helps is" not in empty
+    assert "these help" not in empty
 
 
 def test_curves_take_every_model_of_a_selection_whatever_its_round(book):
@@ -556,6 +557,15 @@ def test_a_study_goes_on_from_an_earlier_page():
     assert twice.own == book.own
 
 
+def test_an_untrained_model_here_takes_no_task_of_an_earlier_page_away():
+    untrained = shifted(made_up(), "random-1kr", "untrained", 0.1)
+    on_task = untrained.with_columns(task=pl.lit("t"))
+    own = {"": facts({"finalists": ROUND})}
+    kept = Book(pl.concat([made_up(), untrained, on_task]), own)
+    here = Book(pl.concat([of_models(made_up(), ["cci-1kr"]), untrained]), own)
+    assert with_kept(here, kept).runs.equals(kept.runs)
+
+
 def test_an_earlier_page_keeps_its_order_and_runs_beside_that_are_still_asked_for():
     kept = Book(
         pl.concat([made_up(), made_up().with_columns(variant=pl.lit("old"))]),
@@ -665,16 +675,79 @@ def test_gains_that_the_seeds_cannot_detect_are_undecided(book):
     )
     page = texts(Book(pl.concat([small, ten]), book.facts), "toy")["toy.md"]
     said = re.search(
-        r"loss, pool, 1kr: a gain that counts is 0.002, but these seeds detect (\S+) to (\S+) of "
-        r"every selection \(80 % power after correction over (\d+) comparisons",
+        r"loss, pool, 1kr: a gain that counts is 0.002, but these seeds detect (\S+) of "
+        r"top_influence at 1kr \(80 % power after correction over (\d+) comparisons",
         page,
-    )
+    )  # the others are decided
     own = book.comparisons.filter(
         pl.col("round") == "finalists", pl.col("task") == "heldout_pool", pl.col("role") != "regime"
     )
-    assert int(said.group(3)) == own.height
-    assert 0.002 < float(said.group(1)) < float(said.group(2))
-    assert float(said.group(2)) > own["detectable"].median()
+    assert int(said.group(2)) == own.height
+    assert float(said.group(1)) > own["detectable"].median() > 0.002
+
+
+def shifted(runs, row, new, by):
+    """The figures of a row as those of another, `by` higher."""
+    own = runs.filter(pl.col("model").str.contains(rf"^{row}-s"), pl.col("task") != "coreset")
+    return own.with_columns(
+        pl.col("model").str.replace(row, new, literal=True),
+        pl.col("value") + by,
+        pl.col("resamples").list.eval(pl.element() + by),
+    )
+
+
+def test_where_more_data_do_not_help_next_to_nothing_is_asked(book):
+    left = book.runs.filter(
+        ~pl.col("model").str.starts_with("random_x10") | (pl.col("task") == "coreset")
+    )
+    worse = pl.concat([left, shifted(book.runs, "random-1kr", "random_x10-1kr", 0.0001)])
+    page = texts(Book(worse, book.facts), "toy")["toy.md"]
+    assert re.search(
+        r"- loss, pool, 1kr: ten times the sequences are not shown to help in this round "
+        r"\(-0.0001, adjusted p \S+\), so half of their gain asks next to nothing of a selection",
+        page,
+    )
+    assert "a gain that counts is" not in page  # of 0 nothing is detected
+    assert "asks next to nothing" not in texts(book, "toy")["toy.md"]
+
+
+def test_a_budget_that_is_not_read_once_tells_nothing_of_more_data(book):
+    own = facts({"finalists": ROUND})
+    assert Book(book.runs, {"": own}).regime.height == 2
+    own["config"]["pretrain"]["residues"] = 2000
+    once = Book(book.runs, {"": own})
+    assert (once.passes("1kr"), once.regime.height) == (2.0, 2)
+    own["config"]["pretrain"]["residues"] = 999
+    page = texts(Book(book.runs, {"": own}), "toy")["toy.md"]
+    assert "random_x10 or pool beside random, of a budget that is read once: not run" in page
+
+
+def test_the_curve_beyond_the_budgets_that_have_controls(book):
+    more = [
+        shifted(book.runs, f"{name}-1kr", f"{name}-4kr", by)
+        for name, by in (("random", 0.0), ("random_x10", 0.0), ("cci", 0.3), ("loss", -0.03))
+    ]
+    strategies = ["random", "random_x10", "cci", "loss"]
+    curve = {**ROUND, "strategies": strategies, "controls": [], "budgets": ["4k residues"]}
+    both = facts({"finalists": ROUND, "scaling": curve})
+    wide = Book(pl.concat([book.runs, *more]), {"": both})
+    page = texts(wide, "toy")["toy.md"]
+    assert re.search(
+        r"loss, pool, the curve \(round `scaling`, exploratory, at 4kr, no matched controls\): of "
+        r"2 gains over random better are loss-4kr \(\+0.04\d\), worse cci-4kr \(-0.(19|20)\d\)\.",
+        page,
+    )
+    assert "uncontrolled: better than random by more than `asked`, with no control" in page
+    table = gains_by_budget(wide, "finalists").filter(pl.col("task") == "heldout_pool")
+    assert set(table.select("selection", "budget").rows()) == {
+        *((name, "1kr") for name in ROUND["strategies"] if name != "random"),
+        *((name, "4kr") for name in strategies if name != "random"),
+    }
+    assert (table["low"] < table["gain"]).all()
+    assert (table["gain"] < table["high"]).all()
+    cci = dict(table.filter(pl.col("selection") == "cci").select("budget", "gain").rows())
+    assert cci["1kr"] == pytest.approx(0.1, abs=0.006)
+    assert cci["4kr"] == pytest.approx(-0.2, abs=0.006)
 
 
 def test_a_control_of_another_round_tells_of_a_loss(book):
@@ -742,6 +815,14 @@ def test_one_source_on_which_random_s_models_differ():
     assert re.search(r"One source decides at 1kr: .* the loss on d scatters by 0.16", page)
     assert "gain over random-1kr (exploratory): cci 0.01" in page
     assert "coreset and its trainings" not in page  # nothing is known of what they are like
+    # Of one outcome alone as well.
+    is_macro = pl.col("task") == "heldout_pool_macro"
+    alone = of_sources(random=random, cci=better)
+    alone = alone.with_columns(value=pl.when(is_macro).then(pl.col("value").mean()
+            + pl.int_range(pl.len()) % 7).otherwise("value"))  # fmt: skip
+    shares = deciding(Book(pl.concat([alone, letters]), book.facts), "1kr").share
+    assert shares["heldout_pool"] > 0.99
+    assert shares["heldout_pool_macro"] < 0.5
     # Another held-out set has no say.
     extra = runs.filter(pl.col("task") == "heldout_pool").with_columns(
         task=pl.lit("heldout_extra"), value=pl.lit(1.0) + rng.normal(0, 1, 1)[0]

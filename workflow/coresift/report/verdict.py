@@ -158,17 +158,20 @@ def resolution(comparisons: pl.DataFrame, level: float) -> list[str]:
         return [
             "One coreset seed: how far seeds scatter is not known, and no difference is judged."
         ]
+    budgets = pl.Series([str(row_of(name).budget) for name in known["selection"]])
     parts = []
-    for (task,), own in known.sort("detectable").group_by("task", maintain_order=True):
-        least, most = (f"{own['detectable'][at]:.2g}" for at in (0, -1))
-        names = own["selection"]
-        between = least if least == most else f"{least} ({names[0]}) to {most} ({names[-1]})"
+    for (task, _), own in known.group_by("task", budgets.alias("budget"), maintain_order=True):
+        ends = own.sort("detectable", maintain_order=True)[[0, -1]].to_dicts()
+        least, most = (f"{row['detectable']:.2g}" for row in ends)
+        if least != most:
+            least, most = (f"{row['detectable']:.2g} ({row['selection']})" for row in ends)
+        between = " to ".join(dict.fromkeys([least, most]))
         parts.append(f"{between} {own['metric'][0]} on {task}")
     counts = sorted(set(known["seeds"]) | set(known["control_seeds"]))
     return [
-        f"With {listed([str(n) for n in counts], 'or')} seeds a difference from random is detected "
-        f"with 80 % power at the {level:.0%} level from {listed(parts)} on; correction over many "
-        "comparisons asks for more."
+        f"With {listed([str(n) for n in counts], 'or')} seeds the smallest difference from random "
+        f"that is detected with 80 % power at the {level:.0%} level is {listed(parts)}; correction "
+        "over many comparisons asks for more."
     ]
 
 

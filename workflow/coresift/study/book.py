@@ -26,6 +26,8 @@ FINAL = "finalists"
 SCREEN = "screen"
 #: One thing of the method is changed at a time.
 ABLATIONS = "ablations"
+#: The finalists at the other budgets, without their controls: the curve.
+SCALING = "scaling"
 #: The outcome on the held-out set that is of the pool, whose losses by group are there.
 POOL_SET = "heldout_pool"
 
@@ -142,10 +144,16 @@ class Book:
         """More sequences against random at equal residues (columns of `COMPARISON`).
 
         Of all models of these in the study, each once, whatever its round: one family an outcome.
+        A budget that training does not read once is left out, for more of it is not read either.
         """
         losses = self.main.filter(HELD_OUT)
-        rows = losses.select(row=ROW)["row"]
-        asked = [row_of(row).kind in ("random", *REGIME) for row in rows]
+
+        def of_these(name: str) -> bool:
+            row = row_of(name)
+            passes = None if row.budget is None else self.passes(str(row.budget))
+            return row.kind in ("random", *REGIME) and (passes is None or passes >= 1)
+
+        asked = [of_these(row) for row in losses.select(row=ROW)["row"]]
         kept = losses.filter(pl.Series(asked, dtype=pl.Boolean))
         table = comparisons_table(cells_of(kept), self.level)
         return table.filter(pl.col("role") == "regime")
@@ -240,6 +248,11 @@ class Book:
     def share_of_pool(self, budget: str) -> float:
         """Residues of a budget over those of the pool."""
         return budget_of(budget).residues(self.mean_length) / float(self.own["pool"]["residues"])
+
+    def passes(self, budget: str) -> float | None:
+        """How often a model reads a coreset; null where training is said in epochs."""
+        residues = self.own["config"]["pretrain"]["residues"]
+        return None if residues is None else residues / budget_of(budget).residues(self.mean_length)
 
     @cached_property
     def started(self) -> list[str]:

@@ -95,7 +95,7 @@ def decisions(comparisons: pl.DataFrame, share: float, rounds: Mapping[str, Roun
                 "seeds": best["seeds"],
                 "gain_random": against[0] if against else None,
                 **{"control": best["control"], "gain": best["gain"]},
-                **_ends_of_gain(best),
+                **ends_of_gain(best),
                 **{"p_adjusted": best["p_adjusted"], "asked": needed},
                 "decision": decision,
             }
@@ -103,7 +103,7 @@ def decisions(comparisons: pl.DataFrame, share: float, rounds: Mapping[str, Roun
     return pl.DataFrame(rows, schema=dict(DECISION))
 
 
-def _ends_of_gain(row: Mapping[str, Any]) -> dict[str, float | None]:
+def ends_of_gain(row: Mapping[str, Any]) -> dict[str, float | None]:
     """low and high of the gain; a comparison (`COMPARISON`) has those of the difference."""
     low, high = row["low"], row["high"]
     turned = low is not None and (row["difference"] >= 0) != (row["gain"] >= 0)
@@ -197,7 +197,7 @@ def changes(
             own = pair(cell, control, "changed", level)
             family = "redraw" if run in redraws else "beside" if run else "own"
             rows.setdefault((cell.task, family), []).append(
-                {"run": run or OWN, **own, **_ends_of_gain(own)}
+                {"run": run or OWN, **own, **ends_of_gain(own)}
             )
     table = [row for own in rows.values() for row in corrected(own, level)]
     made = pl.DataFrame(table, schema={**COMPARISON, **CHANGE}).select(*CHANGE)

@@ -9,12 +9,16 @@ import polars as pl
 
 from coresift.report.controls import UNIGRAM, row_of
 from coresift.report.verdict import gains, resolution
-from coresift.study.book import ABLATIONS, FINAL, SCREEN, Book, title_of
+from coresift.study.book import ABLATIONS, FINAL, SCALING, SCREEN, Book, title_of
 from coresift.study.cells import HELD_OUT, by_budget, by_selection
 from coresift.study.decide import PAPER, chosen, ranking
 from coresift.study.disguise import MATCHED
 from coresift.study.words import TITLE, at_budget, listed, table_lines
 
+#: Gains below this are said to four places, nats.
+_SMALL = 0.02
+#: Rows of decisions that leave no room for a gain that counts.
+_REFUTED = (pl.col("decision") == "not shown") & (pl.col("high") < pl.col("asked"))
 #: Decisions as a reader meets them.
 _SAID = {
     "uncontrolled": "better than random by what counts, and no matched control was planned",
@@ -48,28 +52,74 @@ def decisions_in_short(book: Book) -> Iterator[str]:
             kind: [_decided(r) for r in rows.to_dicts() if r["decision"] == kind]
             for kind in ("helps", *_SAID)
         }
-        tested = sum(map(len, said.values())) - len(said["unknown"])
+        tested = rows.filter(pl.col("decision") != "unknown").group_by(
+            "budget", maintain_order=True
+        )
+        counts = [f"{n} at {budget}" for budget, n in tested.len().rows()]
         title = title_of(str(task))
         yield (
-            f"- {title}: by the rule of README.md, of {tested} tested what helps is "
-            f"{listed(said.pop('helps'))} (gains over the strongest control in brackets)."
+            f"- {title}: by the rule of README.md, of the selections tested ({listed(counts)}) "
+            f"these help: {listed(said.pop('helps'))} (gains over the strongest control in "
+            "brackets)."
         )
         for kind, names in said.items():
             if names:
                 yield f"- {title}: {_SAID[kind]}: {listed(names)}."
-        short = rows.filter(pl.col("decision") == "not shown", pl.col("high") < pl.col("asked"))
+        short = rows.filter(_REFUTED)
         if short.height:
             names = [at_budget(r) for r in short.to_dicts()]
             yield (
-                f"- {title}: the whole interval of the gain is below the gain that counts for "
-                f"{listed(names)}."
+                f"- {title}: the whole interval of the gain is below the gain that counts, taken "
+                f"as exact, for {listed(names)}."
             )
+        for row in _asking_little(book, str(task)):
+            yield (
+                f"- {title}, {by_budget(pl.Series([row['selection']]))[0]}: ten times the "
+                f"sequences are not shown to help in this round ({_nats(row['gain'])}, adjusted p "
+                f"{row['p_adjusted']:.2g}), so half of their gain asks next to nothing of a "
+                "selection there: what helps does so by points 1 and 2 of the rule."
+            )
+
+
+def _asking_little(book: Book, task: str) -> list[dict[str, Any]]:
+    """The comparisons of ten times the sequences with random that show no gain, of finalists."""
+    rows = book.comparisons.filter(
+        pl.col("round") == FINAL, pl.col("task") == task, pl.col("role") == "regime"
+    )
+    known = rows.filter(~pl.col("mark").is_in(["better", "unknown"])).to_dicts()
+    return [row for row in known if row_of(row["selection"]).kind == "random_x10"]
+
+
+def curve_in_short(book: Book) -> Iterator[str]:
+    """What differs from random at the budgets of the curve, which has no matched controls."""
+    if SCALING not in book.started:
+        return
+    rows = book.comparisons.filter(pl.col("round") == SCALING, pl.col("role") == "random", HELD_OUT)
+    for (task,), own in rows.group_by("task", maintain_order=True):
+        budgets = by_budget(own["selection"]).unique(maintain_order=True).to_list()
+        said = {
+            mark: [
+                f"{r['selection']} ({_nats(r['gain'])})"
+                for r in own.filter(pl.col("mark") == mark).to_dicts()
+            ]
+            for mark in ("better", "worse")
+        }
+        yield (
+            f"- {title_of(str(task))}, the curve (round `{SCALING}`, exploratory, at "
+            f"{listed(budgets)}, no matched controls): of {own.height} gains over random better "
+            f"are {listed(said['better'])}, worse {listed(said['worse'])}."
+        )
 
 
 def _decided(row: dict[str, Any]) -> str:
     """A selection with its gain over its strongest control, nats; undecided, over random."""
     gain = row["gain_random" if row["decision"] == "unknown" else "gain"]
-    return at_budget(row) if gain is None else f"{at_budget(row)} ({gain:+.3f})"
+    return at_budget(row) if gain is None else f"{at_budget(row)} ({_nats(gain)})"
+
+
+def _nats(gain: float) -> str:
+    """A gain with its sign; small ones count where more data give little."""
+    return f"{gain:+.4f}" if abs(gain) < _SMALL else f"{gain:+.3f}"
 
 
 def floors_in_short(book: Book) -> Iterator[str]:
@@ -81,11 +131,15 @@ def floors_in_short(book: Book) -> Iterator[str]:
     ).with_columns(row=pl.col("selection"))
     for (task,), rows in floors.group_by("task", maintain_order=True):
         own = [r for r in rows.to_dicts() if not row_of(r["row"]).is_control]
-        worse = [
-            f"{r['row']} by {-r['gain']:.3f} (adjusted p {r['p_adjusted']:.2g})"
-            for r in own
-            if r["control"] == "untrained" and r["mark"] == "worse"
-        ]
+        below = [r for r in own if r["control"] == "untrained" and r["gain"] < 0]
+        worse, maybe = (
+            [
+                f"{r['row']} by {-r['gain']:.3f} (adjusted p {r['p_adjusted']:.2g})"
+                for r in below
+                if r["mark"] == mark
+            ]
+            for mark in ("worse", "no different")
+        )
         letters = [
             f"{r['row']} {r['gain']:+.3f} ({r['mark']})"
             for r in rows.to_dicts()
@@ -93,9 +147,11 @@ def floors_in_short(book: Book) -> Iterator[str]:
         ]
         tested = (rows["control"] == "untrained") & (rows["mark"] != "unknown")
         untrained = listed(worse) if tested.any() else "not tested"
+        other = f"; below it, not shown: {listed(maybe)}" if maybe else ""
         yield (
-            f"- {title_of(str(task))}: worse than a model that was never trained: {untrained}. "
-            f"Gain over the letter frequencies of all held-out sequences: {listed(letters)}."
+            f"- {title_of(str(task))}: shown to be worse than a model that was never trained: "
+            f"{untrained}{other}. Gain over the letter frequencies of all held-out sequences: "
+            f"{listed(letters)}."
         )
 
 
@@ -118,7 +174,10 @@ def power_in_short(book: Book) -> Iterator[str]:
         )
         for (budget,), rows in known.group_by("budget", maintain_order=True):
             # One by one: models of some selections scatter several times as far as those of others.
-            both = rows.drop_nulls(["asked", "detectable"])
+            # Of what is decided otherwise, and where nothing is asked, there is nothing to detect.
+            both = rows.drop_nulls(["asked", "detectable"]).filter(
+                pl.col("decision") == "not shown", ~_REFUTED, pl.col("asked") > 0
+            )
             blunt = both.filter(pl.col("detectable") > pl.col("asked")).to_dicts()
             if blunt:
                 found = sorted(r["detectable"] for r in blunt)
@@ -127,7 +186,7 @@ def power_in_short(book: Book) -> Iterator[str]:
                 names = "every selection" if every else listed([at_budget(r) for r in blunt])
                 yield (
                     f"- {title_of(str(task))}, {budget}: a gain that counts is "
-                    f"{blunt[0]['asked']:.3f}, but these seeds detect {span} of {names} (80 % "
+                    f"{blunt[0]['asked']:.2g}, but these seeds detect {span} of {names} (80 % "
                     f"power after correction over {family} comparisons): smaller gains are "
                     "undecided there, not refuted."
                 )
@@ -145,6 +204,11 @@ def decision_lines(book: Book) -> Iterator[str]:
         if part == SCREEN:
             yield from screen_lines(book)
             continue
+        if not book.rounds[part].controls and (rows["decision"] == "uncontrolled").any():
+            yield (
+                "uncontrolled: better than random by more than `asked`, with no control of the "
+                "same lengths or sources beside it.\n"
+            )
         yield from table_lines(rows.drop("round").with_columns(TITLE))
         if part == FINAL:
             own = book.comparisons.filter(pl.col("round") == part, HELD_OUT).with_columns(TITLE)

@@ -88,11 +88,14 @@ def _check_same(label: str, one: Mapping[str, Any], other: Mapping[str, Any]) ->
 
 
 def _missing(kept: pl.DataFrame, own: pl.DataFrame) -> pl.DataFrame:
-    """Figures of models that have none of their own, and of baselines by task."""
-    drawn = pl.col("drawn")
+    """Figures of models that have none of their own; by task of what nothing trained.
+
+    Those are baselines, and weights at their start, which the seed alone gives.
+    """
+    trained = pl.col("drawn") & ~pl.col("model").str.starts_with("untrained-")
     by_model, by_task = ["variant", "model"], ["variant", "task", "model"]
-    trained = kept.filter(drawn).join(own.filter(drawn), on=by_model, how="anti")
-    return pl.concat([trained, kept.filter(~drawn).join(own, on=by_task, how="anti")])
+    models = kept.filter(trained).join(own.filter(trained), on=by_model, how="anti")
+    return pl.concat([models, kept.filter(~trained).join(own, on=by_task, how="anti")])
 
 
 def _both(

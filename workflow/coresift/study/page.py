@@ -14,10 +14,11 @@ import polars as pl
 from coresift.report.controls import row_of
 from coresift.selection.names import budget_of
 from coresift.study.ablations import ablation_lines, changes_in_short, trained_on
-from coresift.study.book import FINAL, Book, title_of
+from coresift.study.book import FINAL, SCALING, Book, title_of
 from coresift.study.cells import ROW
 from coresift.study.findings import (
     TRAITS,
+    curve_in_short,
     decision_lines,
     decisions_in_short,
     floors_in_short,
@@ -89,9 +90,9 @@ def _glossary(book: Book) -> str:
         "place: positive is better. `random_length:x`, `random_groups:x` and `random_complexity:x` "
         "are random draws with the lengths, the shares of sources, the low complexity of the "
         "selection x; `random_x10` draws ten "
-        "times the sequences, `pool` takes all, trained on the same residues. The gain that counts "
-        f"(`asked`) is {book.study['share']:g} of what random_x10 gains. Selections: "
-        "docs/selection.md.\n"
+        "times the sequences (all, where there are no more), `pool` takes all, trained on the same "
+        f"residues. The gain that counts (`asked`) is {book.study['share']:g} of what random_x10 "
+        "gains, 0 where that is negative. Selections: docs/selection.md.\n"
     )
 
 
@@ -179,6 +180,7 @@ def short_lines(book: Book) -> Iterator[str]:
     yield from floors_in_short(book)
     yield from decisions_in_short(book)
     yield from power_in_short(book)
+    yield from curve_in_short(book)
     yield from changes_in_short(book)
     yield from validity_in_short(book)
     yield from tasks_in_short(book)
@@ -308,11 +310,8 @@ def limit_lines(book: Book) -> Iterator[str]:
 
 def _of_one_coreset(book: Book) -> list[str]:
     """Finalists whose coresets are alike over seeds, as all their traits to the last bit say."""
-    if FINAL not in book.started:
-        return []
-    traits = book.main.filter(
-        pl.col("task") == CORESET_TRAITS, pl.col("model").is_in(book.coresets[FINAL])
-    )
+    models = [c for part in (FINAL, SCALING) if part in book.started for c in book.coresets[part]]
+    traits = book.main.filter(pl.col("task") == CORESET_TRAITS, pl.col("model").is_in(models))
     each = traits.group_by(ROW, "metric", maintain_order=True).agg(
         pl.col("value").n_unique(), n=pl.len()
     )
@@ -364,8 +363,8 @@ def plots_of(book: Book) -> dict[str, str]:
     found = {}
     if book.started:
         found["budgets.svg"] = (
-            "Held-out loss against budget; of other rounds where the round has no model; hollow: "
-            "fewer than 3 models"
+            "Held-out loss against budget, and gain over random; of other rounds where the round "
+            "has no model; hollow: fewer than 3 models"
         )
     if book.decisions.drop_nulls("low").height:
         found["differences.svg"] = "Gain over the strongest control, with its interval"

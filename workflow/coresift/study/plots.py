@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import matplotlib.pyplot as plt
 import numpy as np
 import polars as pl
@@ -11,6 +13,8 @@ from matplotlib.figure import Figure
 from coresift.report.controls import UNIGRAM, row_of
 from coresift.report.plots import colours_of
 from coresift.study.book import FINAL, Book, title_of
+from coresift.study.cells import HELD_OUT, by_budget, by_selection
+from coresift.study.decide import ends_of_gain
 
 
 def shown_round(book: Book) -> str:
@@ -23,35 +27,51 @@ _BAND = 3
 
 
 def budget_curves(book: Book) -> Figure:
-    """Held-out loss against the budget: mean of each selection, and the interval of the mean."""
+    """Held-out loss against the budget, and below it the gain over random: means and intervals.
+
+    The interval of a loss has what models share, the held-out sequences; that of a gain has not.
+    """
     table = book.curves(shown_round(book))
     tasks = table["task"].unique(maintain_order=True).to_list()
-    figure, grid = plt.subplots(1, len(tasks), figsize=(5.4 * len(tasks), 4.4), squeeze=False)
-    for axes, task in zip(grid[0], tasks, strict=True):
-        _curves(axes, book, table.filter(pl.col("task") == task))
-        axes.set_title(title_of(task), fontsize=9)
+    figure, grid = plt.subplots(
+        2, len(tasks), figsize=(5.4 * len(tasks), 7.6), squeeze=False, sharex="col"
+    )
+    gains = gains_by_budget(book, shown_round(book))
+    colours = colours_of([name for name in map(_drawn, table["selection"]) if name])
+    for losses, below, task in zip(*grid, tasks, strict=True):
+        _curves(losses, book, table.filter(pl.col("task") == task), colours)
+        losses.set_title(title_of(task), fontsize=9)
+        _gains(below, book, gains.filter(pl.col("task") == task), colours)
+        below.set_xlabel("budget (residues)")
     grid[0][0].set_ylabel("held-out loss (nats a masked place)")
+    grid[1][0].set_ylabel("gain over random (nats, symlog)")
     handles, labels = grid[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, fontsize=6, loc="outside lower center", ncols=4)
     return figure
 
 
-def _curves(axes: Axes, book: Book, rows: pl.DataFrame) -> None:
+#: What a line is drawn with: a colour by selection.
+Colours = Mapping[str, tuple[float, ...]]
+
+
+def _drawn(name: str) -> str | None:
+    """The selection of a row, if it has a curve: what is matched to one has none."""
+    row = row_of(name)
+    return row.selection if row.kind in ("random", "random_x10") or not row.is_control else None
+
+
+def _curves(axes: Axes, book: Book, rows: pl.DataFrame, colours: Colours) -> None:
     """Full marks have an interval over seeds; where there are fewer runs, they are hollow."""
     parts = [(row_of(row["selection"]), row) for row in rows.to_dicts()]
-    drawn = ("random", "random_x10")
-    shown = [part for part, _ in parts if part.kind in drawn or not part.is_control]
-    names = dict.fromkeys(part.selection for part in shown if part.selection is not None)
-    colours = colours_of([name for name in names if name])
-    for place, name in enumerate(names):
+    shown = [part for part, _ in parts if _drawn(part.name)]
+    for place, name in enumerate(colours):
         own = [(book.share_of_pool(str(part.budget)), row) for part, row in parts
                if part.selection == name]  # fmt: skip
         own.sort(key=lambda pair: pair[0])
-        # A little apart, or the intervals at a budget hide each other.
-        x = np.array([share for share, _ in own]) * 1.025 ** (place - len(names) / 2)
+        x = np.array([share for share, _ in own]) * _apart(place, colours)
         mean, low, high = (np.array([row[k] for _, row in own]) for k in ("mean", "low", "high"))
-        known = np.array([row["runs"] >= _BAND for _, row in own])
-        colour, line = colours[str(name)], "--" if row_of(f"{name}-1").is_control else "-"
+        known = np.array([row["runs"] >= _BAND for _, row in own], bool)
+        colour, line = colours[name], "--" if row_of(f"{name}-1").is_control else "-"
         axes.plot(x, mean, line, linewidth=0.9, color=colour)
         axes.plot(x[~known], mean[~known], "o", markersize=3, color=colour, fillstyle="none")
         axes.errorbar(x[known], mean[known], np.stack([mean - low, high - mean])[:, known], fmt="o",
@@ -66,11 +86,65 @@ def _curves(axes: Axes, book: Book, rows: pl.DataFrame) -> None:
     axes.set_xscale("log")
     axes.set_xticks([*budgets.values()], [*budgets], fontsize=8)
     axes.minorticks_off()
-    axes.set_xlabel("budget (residues)")
+
+
+def gains_by_budget(book: Book, part: str) -> pl.DataFrame:
+    """Gains over random of a round's selections at every budget, each of one round.
+
+    Returns:
+        Columns task, selection, budget, gain, low, high (null of one seed), seeds: of the round
+        itself, else of that with most seeds.
+    """
+    rows = book.comparisons.filter(pl.col("role").is_in(["random", "regime"]), HELD_OUT)
+    each = rows.sort(pl.col("round") != part, -pl.col("seeds"), maintain_order=True).unique(
+        ["task", "selection"], keep="first", maintain_order=True
+    )
+    found = each.with_columns(
+        selection=by_selection(each["selection"]), budget=by_budget(each["selection"])
+    )
+    ends = pl.DataFrame(
+        [ends_of_gain(row) for row in each.to_dicts()],
+        schema={"low": pl.Float64, "high": pl.Float64},
+    )
+    planned = [row_of(f"{name}-1").selection for name in book.rounds[part].names]
+    return (
+        found.select("task", "selection", "budget", "gain", "seeds")
+        .with_columns(ends)
+        .filter(pl.col("selection").is_in(planned))
+    )
+
+
+def _apart(place: int, colours: Colours) -> float:
+    """What a budget is drawn at, so that intervals do not hide each other."""
+    return float(1.025 ** (place - len(colours) / 2))
+
+
+def _gains(axes: Axes, book: Book, rows: pl.DataFrame, colours: Colours) -> None:
+    """Gains over random with the interval of the difference; hollow: fewer than three seeds."""
+    for place, name in enumerate(colours):
+        own = rows.filter(pl.col("selection") == name).to_dicts()
+        own.sort(key=lambda row: book.share_of_pool(row["budget"]))
+        x = np.array([book.share_of_pool(row["budget"]) for row in own]) * _apart(place, colours)
+        gain, low, high = (
+            np.array([row[k] for row in own], np.float64) for k in ("gain", "low", "high")
+        )
+        known = np.array([row["seeds"] >= _BAND for row in own], bool)
+        line = "--" if row_of(f"{name}-1").is_control else "-"
+        axes.plot(x, gain, line, linewidth=0.9, color=colours[name])
+        axes.plot(x[~known], gain[~known], "o", markersize=3, color=colours[name], fillstyle="none")
+        axes.errorbar(x[known], gain[known], np.stack([gain - low, high - gain])[:, known],
+                      fmt="o", markersize=3, linewidth=0.8, color=colours[name])  # fmt: skip
+        axes.fill_between(x[known], low[known], high[known], color=colours[name], alpha=0.1,
+                          linewidth=0)  # fmt: skip
+    axes.axhline(0, color="black", linewidth=0.6)
+    axes.set_yscale("symlog", linthresh=_LINEAR)
+    axes.set_yticks(_TICKS, [f"{tick:g}" for tick in _TICKS], fontsize=7)
+    axes.minorticks_off()
 
 
 #: Gains up to this are drawn to scale, nats.
 _LINEAR = 0.02
+_TICKS = [-0.3, -0.1, -_LINEAR, 0, _LINEAR, 0.1, 0.3]
 
 
 def differences(book: Book) -> Figure:
@@ -99,8 +173,7 @@ def differences(book: Book) -> Figure:
         axes.set_xlabel("gain over the strongest control (nats, symlog)", fontsize=8)
         # One selection that loses far more than all others would make points of these.
         axes.set_xscale("symlog", linthresh=_LINEAR)
-        ticks = [-0.3, -0.1, -_LINEAR, 0, _LINEAR, 0.1, 0.3]
-        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks], fontsize=7)
+        axes.set_xticks(_TICKS, [f"{tick:g}" for tick in _TICKS], fontsize=7)
         axes.minorticks_off()
         axes.invert_yaxis()
     grid[0][0].legend(fontsize=6)

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from coresift.selection.names import budget_of
 from coresift.study.book import Book, title_of
 from coresift.study.cells import by_budget
 from coresift.study.words import TITLE, listed, table_lines
@@ -28,7 +27,7 @@ def regime_in_short(book: Book) -> Iterator[str]:
 def regime_lines(book: Book) -> Iterator[str]:
     """What ten times the sequences, and all of the pool, give at equal residues."""
     if not book.regime.height:
-        yield "Neither random_x10 nor pool has been run: not known."
+        yield "random_x10 or pool beside random, of a budget that is read once: not run, not known."
         return
     yield (
         "All models of random, random_x10 and pool, whatever their round; p-values are adjusted "
@@ -39,7 +38,11 @@ def regime_lines(book: Book) -> Iterator[str]:
         rows.select(
             TITLE.alias("outcome"),
             *("selection", "control", "gain", "p_adjusted", "mark", "seeds", "control_seeds"),
-            _passes(book, rows["control"]).alias("passes of the control"),
+            pl.Series(
+                "passes of the control",
+                [book.passes(budget) for budget in by_budget(rows["control"])],
+                dtype=pl.Float64,
+            ),
         )
     )
     for task, shown, without in regime_budgets(book):
@@ -48,17 +51,8 @@ def regime_lines(book: Book) -> Iterator[str]:
         "\nWhere it is not shown, random sequences of that budget are enough for this model, or "
         "too few of more are read to tell: a selection that keeps the mixture of sources has "
         "little to gain there; one that changes it may. Fewer than ten passes over a control "
-        "cannot read ten times its sequences."
+        "cannot read ten times its sequences; a budget of which not one pass is read is left out."
     )
-
-
-def _passes(book: Book, rows: pl.Series) -> pl.Series:
-    """How often a model reads the coresets of a row; null where it is said in epochs."""
-    residues = book.own["config"]["pretrain"]["residues"]
-    if residues is None:
-        return pl.Series([None] * len(rows), dtype=pl.Float64)
-    read = [budget_of(name).residues(book.mean_length) for name in by_budget(rows)]
-    return pl.Series([residues / n for n in read], dtype=pl.Float64)
 
 
 def _known_regime(book: Book) -> Iterator[tuple[str, pl.DataFrame]]:

@@ -28,7 +28,7 @@ BY_SOURCE: Schema = {
     "low": pl.Float64,  # Welch's interval over seeds, of one comparison; null with one seed
     "high": pl.Float64,
 }
-#: One source is said to decide if its loss explains more than this of the variance of every outcome
+#: One source is said to decide if its loss explains more than this of the variance of an outcome
 #: between random's models, and scatters this many times as far as any other's.
 _DECIDES, _TIMES = 0.5, 3.0
 _LEAST_MODELS = 5
@@ -72,7 +72,7 @@ def deciding(book: Book, budget: str) -> Deciding | None:
     for (task,), rows in outcomes.group_by("task", maintain_order=True):
         whole = wide.select("model").join(rows, on="model", maintain_order="left")["value"]
         share[str(task)] = float(np.corrcoef(wide[first].to_numpy(), whole.to_numpy())[0, 1] ** 2)
-    if min(share.values()) <= _DECIDES or most < _TIMES * rest:
+    if max(share.values()) <= _DECIDES or most < _TIMES * rest:
         return None
     return Deciding(first, budget, share, most, rest, wide.height)
 
