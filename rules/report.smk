@@ -104,6 +104,7 @@ rule results:
         modality=CFG.modality,
         bootstrap=CFG.evaluate.bootstrap,
         confidence=CFG.evaluate.confidence,
+        aimed=CFG.aimed(),
         seed=CFG.seed,
         code=code("results"),
     script:
@@ -153,6 +154,7 @@ rule make_report:
         composition=ALPHABETS[CFG.modality].composition_name,
         compute=CFG.pretrain.compute,
         confidence=CFG.evaluate.confidence,
+        aimed=CFG.aimed(),
         names=CORESETS,
         titles=[*PLOTS, "Learning curves"],
         cropped=[(stage, model) for stage, model, _ in CROPPED],

@@ -17,7 +17,9 @@ from coresift.corpus.labels import (
     label_records,
 )
 from coresift.corpus.normalise import Limits, normalise
-from coresift.corpus.tables import group_schema
+from coresift.corpus.settings import RESERVED
+from coresift.corpus.tables import HELD_OUT, group_schema
+from coresift.export.tables import dataset_schema
 from coresift.tables import write_table
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -84,6 +86,10 @@ def test_a_sequence_is_in_the_group_of_its_first_copy_that_has_one(
     assert grouped(parts, by_source).rows() == sorted(of_source.items())
     assert grouped(parts, by_label(labels)).rows() == sorted(of_regex.items())
     assert grouped(parts, by_table(table)).rows() == sorted(of_regex.items())
+
+
+def test_no_grouping_has_the_name_of_a_column_that_stands_beside_it():
+    assert {*dataset_schema([]), *HELD_OUT} <= RESERVED
 
 
 def test_labels_of_other_records_are_an_error(tmp_path):
@@ -180,6 +186,7 @@ def test_groupings_are_merged_over_the_pool_and_counted(tmp_path):
         ({}, {"share": 1}, "heldout.share: Input should be less than 1"),
         ({}, {"files": {"pool": "x.fa"}}, "pool is the name of the pool's own set"),
         ({"groups": {"near": {"regex": "(a)"}}}, {}, "names with another meaning: near"),
+        ({"groups": {"known": {"regex": "(a)"}}}, {}, "names with another meaning: known"),
         ({"groups": {"f": {"regex": "a"}}}, {}, "exactly one group in parentheses, has 0"),
         ({"groups": {"f": {"regex": "(a"}}}, {}, "not a regular expression"),
         ({"groups": {"f": {}}}, {}, "give either regex or table"),

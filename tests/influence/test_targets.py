@@ -499,6 +499,22 @@ def test_bad_targets_fail_at_load_time(target, message):
         load_config({**GOOD, **files, "influence": {"targets": {"x": target}}})
 
 
+def test_selections_by_a_held_out_set_are_known_and_in_no_study():
+    targets = {"x": {"heldout": "pool"}, "y": {"fasta": "a.fa"}}
+    strategies = ["random", "target:x", "target:y", "cci.target_x"]
+    values = {**GOOD, "influence": {"targets": targets}, "selection": {"strategies": strategies}}
+    assert load_config(values).aimed() == {"target:x": "pool", "cci.target_x": "pool"}
+    part = {"strategies": ["random", "cci.target_x"], "budgets": [9], "seeds": [0]}
+    with pytest.raises(ConfigError, match=r"study.rounds.one: aimed at held-out .*: cci.target_x"):
+        load_config({**values, "study": {"rounds": {"one": part}}})
+
+
+@pytest.mark.parametrize("name", ["heldout_near", "coreset"])
+def test_a_task_is_no_other_outcome(name):
+    with pytest.raises(ConfigError, match=f"tasks.{name}: names of other outcomes"):
+        load_config({**GOOD, "tasks": {name: TASK}})
+
+
 @pytest.mark.parametrize("name", ["influence", "residue", "loss", "target_mine"])
 def test_a_variant_is_no_other_column(name):
     influence = {"variants": {name: {"loss": "masked"}}, "targets": {"mine": {"fasta": "x"}}}

@@ -103,6 +103,7 @@ def written(tmp_path_factory):
     params = SimpleNamespace(
         held_out=[*losses], cells=[("toy", name) for name in task],
         bootstrap=300, confidence=0.95, seed=0, modality="rna", identities=[*identities], seen=0.95,
+        aimed={},
     )  # fmt: skip
     names = ("csv", "comparisons", "wide", "beside", "markdown", "latex", "bars", "held_out",
              "beside_markdown", "beside_latex", "notes", "trainings", "seen",

@@ -76,7 +76,7 @@ def made(written, tmp_path):
     params = SimpleNamespace(
         run="built", modality="rna", decontaminate=LEAKS, composition="GC share",
         compute="equal_tokens",
-        confidence=0.95, titles=["Held-out loss", "Tasks"], cropped=[],
+        confidence=0.95, aimed={}, titles=["Held-out loss", "Tasks"], cropped=[],
         names=["cci-10-s0", "random-10-s0"],
     )  # fmt: skip
     return files, params

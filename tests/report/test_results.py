@@ -12,7 +12,7 @@ from coresift.report.cells import task_cells
 from coresift.report.comparisons import comparisons_table, corrected
 from coresift.report.controls import absent, comparisons, row_of, short
 from coresift.report.notes import NOTE, TRAINING
-from coresift.report.results import read_cells, write_results
+from coresift.report.results import read_cells, unbiased, write_results
 from coresift.report.tables import COMPARISON, RESULT, SEEN, read_csv
 from coresift.report.verdict import above_unigram, marks_table, sentences
 from coresift.tables import read_table
@@ -164,7 +164,19 @@ def test_a_run_without_tasks_has_its_tables(written, tmp_path, outcome):
     assert out.held_out.exists() == (outcome == "heldout_pool")
     assert not out.bars.exists()
     assert marks_table(comparisons).columns[:1] == ["selection"]
-    assert sentences(table, comparisons, pl.DataFrame(schema=SEEN), 0.05)
+    assert sentences(table, comparisons, pl.DataFrame(schema=SEEN), 0.05, {})
+
+
+def test_a_selection_is_not_compared_on_the_sequences_it_was_chosen_by(written):
+    def controls(aimed):
+        table = comparisons_table(unbiased(written.cells, aimed), 0.05)
+        rows = table.filter(selection="cci-10")
+        return rows.group_by("task").len().sort("task").rows()
+
+    (pool, n), (task, m) = controls({})
+    assert (pool, task) == ("heldout_pool", "toy")
+    assert controls({"cci": "other", "top_influence": "pool"}) == [(pool, n), (task, m)]
+    assert controls({"cci": "pool"}) == [(task, m)]
 
 
 def test_notes_and_trainings_are_said(written):

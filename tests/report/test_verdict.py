@@ -51,7 +51,7 @@ def test_protocols_are_outcomes_of_their_own():
     table = pl.concat(both)
     assert marks_table(table).columns == ["selection", "seeds", "t (published)", "t_quick (quick)"]
     assert marks_table(table).row(0)[2:] == ("random +", "random \N{MINUS SIGN}")
-    lines = sentences(results(**{"a-9": 1.0}), table, pl.DataFrame(schema=SEEN), 0.05)
+    lines = sentences(results(**{"a-9": 1.0}), table, pl.DataFrame(schema=SEEN), 0.05, {})
     assert lines[0] == "No selection is shown to be better than random on t_quick (quick)."
     assert lines[1].startswith("t (published): a-9 is better than random")
     assert lines[2] == "t_quick (quick): worse than random: a-9."
@@ -152,9 +152,15 @@ def test_models_above_the_unigram_line_are_named():
     assert above_unigram(table.filter(pl.col("selection") != "top-9")) == []
 
 
+def test_what_is_not_compared_is_said():
+    rows = results(**{"target:mine-9": 1, "random-9": 1, "unigram": 1})
+    first, *_ = cautions(rows, compared(), {"target:mine": "pool", "cci.target_mine": "pool"})
+    assert first.startswith("heldout_pool: target:mine is not compared, for its score is the")
+
+
 def test_cautions():
     rows = compared(("a-9", "random-9", "better", 1), seeds=2)
-    few, missing = cautions(results(**{"a-9": 1, "random-9": 1, "unigram": 1}), rows)
+    few, missing = cautions(results(**{"a-9": 1, "random-9": 1, "unigram": 1}), rows, {})
     assert few.startswith("Fewer than three coreset seeds")
     assert missing == (
         "Controls not in this run: random_length, random_complexity, random_tokens, random_groups, "
@@ -162,7 +168,7 @@ def test_cautions():
         "random_x10, untrained, constant, kmer, cnn."
     )
     tasks = results(**{"a-9": 1}).with_columns(task=pl.lit("t"))
-    none, missing = cautions(tasks, compared(("a-9", "random-9", "better", 1)))
+    none, missing = cautions(tasks, compared(("a-9", "random-9", "better", 1)), {})
     assert none.startswith("No held-out set")
     assert "unigram" not in missing
 
@@ -170,7 +176,9 @@ def test_cautions():
 def test_the_verdict_of_a_run(written):
     out = written.out
     seen = read_csv(out.seen, SEEN)
-    lines = sentences(read_csv(out.csv, RESULT), read_csv(out.comparisons, COMPARISON), seen, 0.05)
+    lines = sentences(
+        read_csv(out.csv, RESULT), read_csv(out.comparisons, COMPARISON), seen, 0.05, {}
+    )
     starts = [
         "heldout_pool: cci-10 is better than random and than every control matched to it; the "
         "strongest control that it beats is random_length:cci-10 (by 0.0",

@@ -746,6 +746,17 @@ def test_drift():
     assert total_variation(np.array([0, 0, 1, 1]), {"a": np.array([1, 1, 0, 0]) > 0}) == {"a": 0.5}
 
 
+def test_strata_of_a_signed_score_are_of_its_ranks_where_others_are_of_logarithms():
+    scores = make_scores(200).with_columns(target_v=pl.col("influence") - 0.5)
+    assert scores.select((pl.col("target_v") <= 0).any()).item()
+    masks = masks_of(scores, ["cci.influence"], 40)
+    table = stratum_coverage(scores, "target_v", masks, {**CCI, "scale": "log"})
+    assert table.equals(stratum_coverage(scores, "target_v", masks, {**CCI, "scale": "rank"}))
+    assert set(table["scale"]) == {"rank"}
+    positive = stratum_coverage(scores, "influence", masks, {**CCI, "scale": "log"})
+    assert set(positive["scale"]) == {"log"}
+
+
 @pytest.mark.parametrize("score", ["influence", "loss"])
 def test_stratum_coverage_adds_up(score):
     scores = make_scores(200)

@@ -84,6 +84,20 @@ def test_coordinates_in_columns(tmp_path):
     np.testing.assert_allclose(found[np.ix_(known, known)], expected, rtol=1e-6)
     assert (found[2] == MASKED).all()
     assert (found == found.T).all()
+    # A list of 3 a residue is the same; what is no such list is an error.
+    nested = {
+        name: [[v[i : i + 3] for i in range(0, 21, 3)] for v in x] for name, x in columns.items()
+    }
+    again, _ = load(tmp_path, "pairwise", nested, data, pairwise=pairwise)
+    assert (again.rows[0] == found).all()
+    gone = {name: [[None if i == 2 else v for i, v in enumerate(x)] for x in rows]
+            for name, rows in nested.items()}  # fmt: skip
+    again, _ = load(tmp_path, "pairwise", gone, data, pairwise=pairwise)
+    assert (again.rows[0] == found).all()
+    for wrong in ([[0.0, 1.0]] * 7, [[[0.0]] * 3] * 7):
+        columns_of = dict.fromkeys("ab", [wrong] * 3)
+        with pytest.raises(TaskDataError, match=r"line \d: coordinates are not a list of 3"):
+            load(tmp_path, "pairwise", columns_of, data, pairwise=pairwise)
     pairwise = {"target": "contact", "contact_angstrom": 4.0}
     contacts, _ = load(tmp_path, "pairwise", columns, data, pairwise=pairwise)
     assert (contacts.rows[0] == np.where(found == MASKED, MASKED, found < 4)).all()
@@ -187,8 +201,24 @@ def test_rows_are_left_out_by_their_split_or_label_and_counted(tmp_path):
     _, examples = load(tmp_path, "class", more, data)
     assert examples.frame.height == 3
     assert examples.notes == {"none": {"skipped_splits": 2}, "train": {"skipped_labels": 1}}
+    for label, pattern in (("[a]", "[a]"), ("a?", "a?"), ("x[a]y", "x[*")):
+        named = more | {"label": [*more["label"][:5], label]}
+        _, examples = load(tmp_path, "class", named, {**data, "skip_labels": [pattern]})
+        assert examples.notes["train"] == {"skipped_labels": 1}
     with pytest.raises(TaskDataError, match=r"line 6: split is None, allowed"):
         load(tmp_path, "class", more, data | {"skip_splits": ["none"]})
+
+
+def test_a_number_that_is_none_is_no_label(tmp_path):
+    columns = {"label": [1.0, float("nan"), 0.0]}
+    with pytest.raises(TaskDataError, match=r"line 3: no label"):
+        load(tmp_path, "class", columns, {})
+
+
+def test_letters_of_residues_that_are_not_known_are_no_classes(tmp_path):
+    columns = {"label": ["HHEE", "EEHH", "H-EE"]}
+    with pytest.raises(ValueError, match="classes: - stand for residues whose label is not known"):
+        load(tmp_path, "token", columns, {}, classes=["H", "E", "-"])
 
 
 def test_too_many_foreign_letters_are_an_error(tmp_path):

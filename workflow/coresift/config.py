@@ -101,6 +101,8 @@ class Config(Section):
                 f"{self.corpus.blocks}"
             )
         for name, task in self.tasks.items():
+            if name.startswith("heldout_") or name == "coreset":
+                raise ValueError(f"tasks.{name}: names of other outcomes: coreset, heldout_...")
             if task.modality not in (None, self.modality):
                 raise ValueError(
                     f"tasks.{name}: a {task.modality} task, modality is {self.modality}"
@@ -170,6 +172,11 @@ class Config(Section):
                 f"allowed: {', '.join(self.corpus.groupings)}"
             )
         for name, part in self.study.rounds.items():
+            if aimed := sorted(self.aimed().keys() & set(part.names)):
+                raise ValueError(
+                    f"study.rounds.{name}: aimed at held-out sequences, which the study measures "
+                    f"on: {', '.join(aimed)}"
+                )
             if unknown := sorted(set(part.tasks) - set(self.tasks)):
                 there = ", ".join(self.tasks) or "none"
                 raise ValueError(f"study.rounds.{name}.tasks: no task {unknown}; allowed: {there}")
@@ -198,6 +205,16 @@ class Config(Section):
         """
         names = [name for part in self.study.rounds.values() for name in part.names]
         return self.selection.requests() | self.selection.requests(names)
+
+    def aimed(self) -> dict[str, str]:
+        """Selections by scores whose target is a held-out set, and the set."""
+        held_out = {
+            f"target_{name}": target.heldout
+            for name, target in self.influence.targets.items()
+            if target.heldout is not None
+        }
+        requests = self.requests().items()
+        return {name: held_out[r.score] for name, r in requests if r.score in held_out}
 
     def budgets(self) -> list[Budget]:
         """Every budget: of `selection`, then of the rounds of the study."""

@@ -27,8 +27,8 @@ from coresift.tables import arrow_schema, arrow_writer, read_arrow
 
 logger = logging.getLogger(__name__)
 
-#: The group of each row of a part: of the file with this source's name and bucket's number.
-Labels = Callable[[str, int, pl.DataFrame], pl.Series]
+#: The group of each row of a bucket: its number, and columns source and source_id, by source.
+Labels = Callable[[int, pl.DataFrame], pl.Series]
 
 
 def label_records(
@@ -70,20 +70,25 @@ def label_records(
     logger.info("%s: %d of %s without a group", path, without, judged)
 
 
-def by_source(source: str, bucket: int, rows: pl.DataFrame) -> pl.Series:
+def by_source(bucket: int, rows: pl.DataFrame) -> pl.Series:
     """`Labels`: the name of the source."""
-    return pl.repeat(source, rows.height, dtype=pl.String, eager=True)
+    return rows["source"]
 
 
 def by_label(paths: Mapping[str, Sequence[str | Path]]) -> Labels:
     """`Labels` from the files of `label_records`, of each source a file a bucket."""
 
-    def labels(source: str, bucket: int, rows: pl.DataFrame) -> pl.Series:
-        path = paths[source][bucket]
-        found = pl.DataFrame(read_arrow([path], LABEL))["group"]
-        if len(found) != rows.height:
-            raise GroupError(f"{path}: {len(found)} groups for {rows.height} records")
-        return found
+    def labels(bucket: int, rows: pl.DataFrame) -> pl.Series:
+        parts, records = [], dict(rows["source"].value_counts().rows())
+        for source in sorted(paths):
+            path = paths[source][bucket]
+            found = pl.DataFrame(read_arrow([path], LABEL))["group"]
+            if len(found) != records.get(source, 0):
+                raise GroupError(
+                    f"{path}: {len(found)} groups for {records.get(source, 0)} records"
+                )
+            parts.append(found)
+        return pl.concat(parts)
 
     return labels
 
@@ -102,7 +107,7 @@ def by_table(path: str | Path) -> Labels:
         str(path), separator=separator, quote_char=quote, infer_schema=False, glob=False
     ).select("id", "group")
 
-    def labels(source: str, bucket: int, rows: pl.DataFrame) -> pl.Series:
+    def labels(bucket: int, rows: pl.DataFrame) -> pl.Series:
         ids = rows.lazy().select(pl.col("source_id").unique())
         try:
             found = table.join(ids, left_on="id", right_on="source_id", how="semi").collect(
@@ -136,11 +141,13 @@ def group_sequences(
         copies = []
         for source in sources:
             part = read_arrow([parts[source][bucket]], PART).select(["high", "low", "source_id"])
-            rows = pl.DataFrame(part)
-            group = labels(source, bucket, rows).alias("group")
-            copies.append(rows.select("high", "low").with_columns(group))
+            copies.append(pl.DataFrame(part).with_columns(source=pl.lit(source)))
+        rows = pl.concat(copies)
+        # Of all sources at once: a table of the user's is read once a bucket.
+        group = labels(bucket, rows.select("source", "source_id")).alias("group")
         first = (
-            pl.concat(copies)
+            rows.select("high", "low")
+            .with_columns(group)
             .sort("high", "low", pl.col("group").is_null(), maintain_order=True)
             .unique(["high", "low"], keep="first", maintain_order=True)
         )

@@ -25,6 +25,7 @@ from coresift.settings import (
 RESERVED = {
     *("source", "cluster", "hash", "length_bin", "near", "set", "seq_id", "group"),
     *("id", "sequence", "source_ids", "length", "score", "rank", "stratum", "weight"),
+    *("n_windows", "nearest", "known"),
 }
 _RNA, _PROTEIN = KMER_LIMITS["rna"], KMER_LIMITS["protein"]
 

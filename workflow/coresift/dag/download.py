@@ -60,7 +60,8 @@ def download(
         wait: seconds before the second try, doubled before each next one, up to a minute.
 
     Raises:
-        DownloadError: wrong size or checksum, a refusal (HTTP 4xx), or no success in `ATTEMPTS`.
+        DownloadError: wrong size, twice the same file with a wrong checksum, a refusal (HTTP 4xx),
+            or no success in `ATTEMPTS`.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -86,6 +87,7 @@ class _Partial:
         self.path = path
         self.data = path.parent / f".{path.name}.part"
         self._version = path.parent / f".{path.name}.part.version"
+        self.wrong: set[str] = set()  # checksums of whole files that were not the expected one
 
     def held(self) -> int:
         """Bytes that are here."""
@@ -176,5 +178,9 @@ def _verify(partial: _Partial, url: str, checksum: str | None) -> None:
         logger.warning("%s: not verified, no checksum in the config: sha256:%s", url, found)
     elif found != expected:
         partial.restart()
-        raise _Interrupted(f"{name} is {found}, expected {expected}")
+        said = f"{name} is {found}, expected {expected}"
+        if found in partial.wrong:  # no accident of the way here
+            raise DownloadError(f"{url} -> {partial.path}: twice the same file, {said}")
+        partial.wrong.add(found)
+        raise _Interrupted(said)
     logger.info("%s: %d bytes, %s:%s", url, partial.held(), name, found)

@@ -49,10 +49,11 @@ def read_verdict(files: Any, params: Any) -> list[str]:
 
     Args:
         files: paths results, comparisons and seen (CSV, see `report.results`).
-        params: confidence.
+        params: confidence, aimed (see `results.unbiased`).
     """
     results, comparisons = read_csv(files.results, RESULT), read_csv(files.comparisons, COMPARISON)
-    return sentences(results, comparisons, read_csv(files.seen, SEEN), _level(params))
+    seen = read_csv(files.seen, SEEN)
+    return sentences(results, comparisons, seen, _level(params), params.aimed)
 
 
 def verdict_text(files: Any, params: Any, page: str | Path) -> str:
@@ -105,7 +106,7 @@ def render(files: Any, plots: Sequence[str | Path], params: Any) -> str:
             by_identity (CSV, see `report.results`), coresets; cropped, aligned with params.cropped.
         plots: SVG files, aligned with params.titles.
         params: run, modality, decontaminate (see `notes.leaks_note`), composition, compute,
-            confidence, titles, cropped (stage and model).
+            confidence, aimed (see `results.unbiased`), titles, cropped (stage and model).
     """
     corpus, summary = read_json(files.corpus), read_json(files.summary)
     results, comparisons = read_csv(files.results, RESULT), read_csv(files.comparisons, COMPARISON)
@@ -123,7 +124,7 @@ def render(files: Any, plots: Sequence[str | Path], params: Any) -> str:
             confidence=f"{params.confidence:.0%}",
             level=f"{_level(params):.0%}",
             compute=f"the same number of {same}",
-            verdict=sentences(results, comparisons, seen, _level(params)),
+            verdict=sentences(results, comparisons, seen, _level(params), params.aimed),
             marks=_coloured(marks_table(comparisons)),
             legend=LEGEND,
             results=pl.read_csv(files.wide, infer_schema=False),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from coresift.report import plots
 from coresift.report.bootstrap import interval, over_seeds
 from coresift.report.cells import Cell, held_out_cells, task_cells
 from coresift.report.comparisons import comparisons_table
+from coresift.report.controls import row_of
 from coresift.report.heldout import held_out_plot
 from coresift.report.markup import as_text, to_latex, to_markdown, wide
 from coresift.report.notes import footnotes
@@ -74,6 +75,20 @@ def read_cells(files: Any, params: Any) -> list[Cell]:
     return cells
 
 
+def unbiased(cells: Iterable[Cell], aimed: Mapping[str, str]) -> list[Cell]:
+    """The cells that may be compared: a selection not on the sequences that its score is of.
+
+    Args:
+        aimed: selections whose score is the influence on a held-out set, and the set.
+    """
+
+    def chosen_by(cell: Cell) -> bool:
+        held_out = aimed.get(row_of(cell.selection).selection or "")
+        return held_out is not None and cell.task == f"heldout_{held_out}"
+
+    return [cell for cell in cells if not chosen_by(cell)]
+
+
 def _write_formats(table: pl.DataFrame, csv: str, markdown: str, latex: str) -> None:
     write_text(csv, table.write_csv())
     write_text(markdown, to_markdown(as_text(table)))
@@ -97,12 +112,12 @@ def write_results(cells: Sequence[Cell], notes: pl.DataFrame, params: Any, out: 
     Args:
         cells: see `read_cells`.
         notes: columns of `notes.NOTE`: footnotes of the wide table.
-        params: modality, confidence, seed.
+        params: modality, confidence, seed; aimed, see `unbiased`.
         out: paths csv, comparisons, wide and beside (CSV), markdown, latex, beside_markdown,
             beside_latex, and of the plots (SVG) those there is something for: held_out, bars.
     """
     table = write_rows(cells, notes, params, out)
-    comparisons = comparisons_table(cells, 1 - params.confidence)
+    comparisons = comparisons_table(unbiased(cells, params.aimed), 1 - params.confidence)
     write_text(out.comparisons, comparisons.write_csv())
     beside = beside_paper(table, params.modality)
     _write_formats(beside, out.beside, out.beside_markdown, out.beside_latex)

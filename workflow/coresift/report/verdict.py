@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import polars as pl
 
 from coresift.report.controls import REGIME, UNIGRAM, absent, explains, row_of, short
@@ -197,9 +199,17 @@ def above_unigram(results: pl.DataFrame) -> list[str]:
     return lines
 
 
-def cautions(results: pl.DataFrame, comparisons: pl.DataFrame) -> list[str]:
-    """Few seeds, no held-out set, controls that are absent."""
-    lines = []
+def cautions(
+    results: pl.DataFrame, comparisons: pl.DataFrame, aimed: Mapping[str, str]
+) -> list[str]:
+    """What is not compared, few seeds, no held-out set, controls that are absent."""
+    there = {row_of(name).selection for name in _unique(results, "selection")}
+    lines = [
+        f"heldout_{held_out}: {name} is not compared, for its score is the influence on these very "
+        "sequences (influence.targets)."
+        for name, held_out in aimed.items()
+        if name in there
+    ]
     drawn = comparisons.filter(pl.col("role") != "floor")
     fewest = min([*drawn["seeds"], *drawn["control_seeds"]], default=ENOUGH)
     if fewest < ENOUGH:
@@ -217,7 +227,11 @@ def cautions(results: pl.DataFrame, comparisons: pl.DataFrame) -> list[str]:
 
 
 def sentences(
-    results: pl.DataFrame, comparisons: pl.DataFrame, seen: pl.DataFrame, level: float
+    results: pl.DataFrame,
+    comparisons: pl.DataFrame,
+    seen: pl.DataFrame,
+    level: float,
+    aimed: Mapping[str, str],
 ) -> list[str]:
     """All that a reader must know first, in order.
 
@@ -226,6 +240,7 @@ def sentences(
         comparisons: columns of `tables.COMPARISON`.
         seen: columns of `tables.SEEN`.
         level: of the marks.
+        aimed: selections by influence on a held-out set, and the set (see `results.unbiased`).
     """
     results, comparisons = with_protocol(results), with_protocol(comparisons)
     return [
@@ -234,5 +249,5 @@ def sentences(
         *resolution(comparisons, level),
         *above_unigram(results),
         *leakage(seen),
-        *cautions(results, comparisons),
+        *cautions(results, comparisons, aimed),
     ]

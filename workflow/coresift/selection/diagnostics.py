@@ -45,10 +45,18 @@ def stratum_coverage(
 
     Returns:
         Columns score (its name), coreset, stratum (PRUNED first, then from the lowest score up),
-        lowest (score of the stratum), pool (its sequences) and taken. Empty strata have no row.
+        lowest (score of the stratum), pool (its sequences), taken and scale: that of `cci`, but
+        rank where it is log and the score has values that are not positive. Empty strata have no
+        row.
     """
     pool = draw_pool(scores, None, Request("", "cci", score), 0)
-    pool = pool_strata(pool, **cci).select("seq_id", "score", "stratum").sort("seq_id")
+    signed = cci["scale"] == "log" and pool.select((pl.col("score") <= 0).any()).item()
+    scale = "rank" if signed else cci["scale"]
+    pool = (
+        pool_strata(pool, **{**cci, "scale": scale})
+        .select("seq_id", "score", "stratum")
+        .sort("seq_id")
+    )
     strata = pool.group_by("stratum").agg(
         pl.col("score").min().alias("lowest"), pl.len().alias("pool")
     )
@@ -57,7 +65,7 @@ def stratum_coverage(
         counts = pool.filter(pl.Series(mask)).group_by("stratum").len("taken")
         rows = strata.join(counts, on="stratum", how="left").sort("stratum")
         frames.append(rows.select(pl.lit(score).alias("score"), pl.lit(name).alias("coreset"), "*"))
-    return pl.concat(frames).with_columns(pl.col("taken").fill_null(0))
+    return pl.concat(frames).with_columns(pl.col("taken").fill_null(0), scale=pl.lit(scale))
 
 
 def distances(values: np.ndarray, coresets: Mapping[str, np.ndarray]) -> dict[str, float]:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +141,8 @@ def _read(
     group = source.draw.group if source.draw is not None else None
     sequences = _Letters(modality, source, path)
     partners = _Letters(source.modality_b or modality, source, path)
+    # * alone is special.
+    skipped = [escape(label).replace("[*]", "*") for label in source.skip_labels]
     reader = reader_of(path)
     if source.mask is not None and reader is not table.read:
         raise TaskDataError(f"{path}: data.mask is columns of a table, and this file is none")
@@ -150,7 +153,7 @@ def _read(
         label = record.label.strip()
         found = record.split or source.default_split
         chosen = split or (names.get(found) if found else None)
-        if any(fnmatchcase(label, pattern) for pattern in source.skip_labels):
+        if any(fnmatchcase(label, pattern) for pattern in skipped):
             count(notes, chosen or NO_SPLIT, "skipped_labels")
             continue
         if (record.split or "") in source.skip_splits:

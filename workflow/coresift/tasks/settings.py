@@ -20,6 +20,9 @@ from coresift.settings import (
 )
 from coresift.tasks.readers.settings import LabelledData, Sampled
 
+#: Characters of a token label that are masked out.
+UNKNOWN = frozenset("-x?")
+
 
 class Pairwise(Section):
     """What a task of kind pairwise predicts for every two residues, and BEACON's head for it."""
@@ -204,6 +207,12 @@ class Task(LabelledData):
         if self.pairwise.threshold == "valid" and self.pairwise.target != "structure":
             # A precision is best where one sure pair is called.
             raise ValueError("pairwise.threshold: valid needs pairwise.target: structure")
+        unknown = sorted(UNKNOWN & set(self.classes or []))
+        if self.kind == "token" and unknown:
+            raise ValueError(
+                f"classes: {', '.join(unknown)} stand for residues whose label is not known; give "
+                "the class another letter, in the data as well"
+            )
         allowed = METRIC_NAMES[self.metrics]
         if self.metric not in (None, *allowed):
             raise ValueError(f"metric {self.metric!r} is not one of {', '.join(allowed)}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from string import ascii_lowercase, ascii_uppercase
+from typing import Any
 
 import numpy as np
 
@@ -135,16 +136,34 @@ def coordinates_text(atoms: Sequence[Sequence[float | None] | None]) -> str | No
     """Coordinates of atoms as a label: `coordinates`, then x y z of each residue, atom by atom.
 
     Args:
-        atoms: 3 L numbers of each atom, None = not resolved; None = the atom is absent.
+        atoms: 3 L numbers of each atom, or L lists of 3, None = not resolved; None = the atom is
+            absent.
+
+    Raises:
+        ValueError: an atom has others than 3 numbers a residue.
     """
     parts = []
     for values in atoms:
         if values is None:
             return None
-        if isinstance(values, str) or len(values) % 3:
+        numbers = None if isinstance(values, str) else _numbers(values)
+        if numbers is None or len(numbers) % 3:
             raise ValueError("coordinates are not a list of 3 numbers a residue")
-        parts.append(" ".join("nan" if v is None else repr(float(v)) for v in values))
+        parts.append(" ".join(numbers))
     return f"{COORDINATES} {';'.join(parts)}"
+
+
+def _numbers(values: Sequence[Any]) -> list[str] | None:
+    """Numbers as text, those of residues one after another; None where some are no such."""
+    if any(isinstance(value, list) for value in values):
+        places = [[None] * 3 if value is None else value for value in values]
+        if any(not isinstance(place, list) or len(place) != 3 for place in places):
+            return None
+        values = [number for place in places for number in place]
+    try:
+        return ["nan" if value is None else repr(float(value)) for value in values]
+    except (TypeError, ValueError):
+        return None
 
 
 def coordinate_distances(label: str, masked: int) -> np.ndarray:

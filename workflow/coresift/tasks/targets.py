@@ -11,10 +11,7 @@ import polars as pl
 from coresift.tasks.maps import Maps
 from coresift.tasks.readers.record import TaskDataError
 from coresift.tasks.sample import MASKED
-from coresift.tasks.settings import Task
-
-#: Characters of a token label that are masked out.
-UNKNOWN = frozenset("-x?")
+from coresift.tasks.settings import UNKNOWN, Task
 
 
 @dataclass(frozen=True)

@@ -197,7 +197,7 @@ def _checked(
 
 
 def _text(value: Any) -> str:
-    if value is None:
+    if value is None or value != value:  # a column of numbers has NaN where there is none
         return ""
     return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
