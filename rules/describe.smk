@@ -146,6 +146,7 @@ rule embed:
         seed=CFG.seed,
         max_tokens=CFG.influence.max_tokens,
         tokens_per_batch=CFG.evaluate.tokens_per_batch,
+        threads=CFG.evaluate.threads,
         device=CFG.device,
         store=out("work/embeddings"),
         code=code("embed"),

@@ -36,6 +36,7 @@ rule embeddings:
         blocks=CFG.corpus.blocks,
         max_tokens=CFG.influence.max_tokens,
         tokens_per_batch=CFG.influence.tokens_per_batch,
+        threads=CFG.influence.threads,
         device=CFG.device,
         cache=out("work/embedded"),
         code=code("embeddings"),

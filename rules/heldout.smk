@@ -63,6 +63,7 @@ rule heldout:
         checkpoint=content_of,
         masks=MASKS,
         reading=READING,
+        threads=CFG.evaluate.threads,
         device=CFG.device,
         code=code("heldout"),
     script:

@@ -87,6 +87,7 @@ rule fisher:
         mem_mb=memory(8000),
         runtime=runtime(60),
     params:
+        threads=CFG.influence.threads,
         code=code("fisher"),
     script:
         "../workflow/scripts/fisher.py"

@@ -199,6 +199,12 @@ def test_absent_paths_are_listed_with_their_keys(tmp_path, monkeypatch):
     (tmp_path / "b.fa").unlink()
     for name in ("b.fa", "model"):
         (tmp_path / name).mkdir()
+    (tmp_path / "model/config.json").touch()
+    (tmp_path / "model/pytorch_model.bin").touch()
+    no_tokenizer = (
+        "no tokenizer (tokenizer.json, vocab.txt, vocab.json, tokenizer.model, spiece.model, "
+        "sentencepiece.bpe.model)"
+    )
     for name in ("base", "t.csv"):
         (tmp_path / name).touch()
     with pytest.raises(ConfigError) as caught:
@@ -206,9 +212,19 @@ def test_absent_paths_are_listed_with_their_keys(tmp_path, monkeypatch):
     assert str(caught.value).splitlines()[1:] == [
         "  corpus.fasta.1: a folder, not a file: b.fa",
         "  base.checkpoint: a file, not a checkpoint's folder: base",
+        f"  evaluate.checkpoints.other: not a checkpoint, {no_tokenizer}: model",
     ]
     for here, free in (("base", "spare"), ("b.fa", "base"), ("spare", "b.fa")):
         (tmp_path / here).rename(tmp_path / free)
+    (tmp_path / "model/tokenizer.json").touch()
+    with pytest.raises(ConfigError) as caught:
+        check_paths(paths_config())
+    assert str(caught.value).splitlines()[1:] == [
+        "  base.checkpoint: not a checkpoint, no config.json, no weights (model.safetensors or "
+        f"pytorch_model.bin, or shards), {no_tokenizer}: base"
+    ]
+    for name in ("config.json", "model.safetensors.index.json", "vocab.txt"):
+        (tmp_path / "base" / name).touch()
     check_paths(paths_config())
 
 

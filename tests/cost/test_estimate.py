@@ -389,4 +389,4 @@ def test_errors_name_the_cause(tmp_path, capsys, monkeypatch):
     )
     wrong = {**config, "base": {"checkpoint": "huge"}}
     text = error(wrong, *size, "--gpu", "h100")
-    assert "huge: neither a checkpoint directory nor a preset (demo, demo-8m, esm2-150m" in text
+    assert "huge: no config.json; not a Hugging Face checkpoint directory, nor a preset (d" in text

@@ -247,6 +247,10 @@ FAULTS = {
         lambda f: (f / "config.json").write_text('{"model_type": "gpt2"}'),
         "model_type 'gpt2' is not an encoder",
     ),
+    "mixes padding": (
+        lambda f: (f / "config.json").write_text('{"model_type": "fnet"}'),
+        "model_type 'fnet' mixes padding into every residue",
+    ),
     "encoder-decoder": (
         lambda f: (f / "config.json").write_text('{"model_type": "bart"}'),
         "model_type 'bart' is not an encoder",

@@ -3,10 +3,12 @@
 import json
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 from coresift.alphabet import ALPHABETS
 from coresift.config import ConfigError, check_architectures, load_config
+from coresift.cost.operations import forward_bytes, scoring_bytes
 from coresift.influence.engine import InfluenceEngine, resolve_settings
 from coresift.influence.settings import Influence
 from coresift.models.checkpoint import (
@@ -17,10 +19,11 @@ from coresift.models.checkpoint import (
     save_model,
 )
 from coresift.models.settings import model_presets
+from coresift.models.tokenizer import Encoder
 from coresift.settings import plain
 from coresift.training.mlm import train_mlm
 from coresift.training.settings import Finetune
-from folders import ARCHITECTURES
+from folders import ARCHITECTURES, write_folder
 
 CPU = torch.device("cpu")
 #: Million parameters of the public models whose shapes these are (with our vocabularies).
@@ -44,6 +47,57 @@ def test_every_preset_can_be_built(preset):
             model, _ = build_model(preset, modality, 0)
         millions = sum(p.numel() for p in model.parameters()) / 1e6
         assert millions == pytest.approx(PUBLIC[preset], abs=0.1)
+
+
+def test_what_mixes_padding_into_residues_is_not_built(tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text('{"model_type": "yoso"}')
+    with pytest.raises(ValueError, match="model_type 'yoso' mixes padding into every residue"):
+        check_architecture(str(path), "rna")
+    config = load_config(
+        {"run": "r", "modality": "rna", "corpus": {"fasta": ["a"]},
+         "validate": {"training": {"preset": str(path)}}}
+    )  # fmt: skip
+    with pytest.raises(ConfigError, match=r"validate\.training\.preset: .*yoso"):
+        check_architectures(config)
+
+
+def test_a_model_of_few_positions_is_scored_by_the_reference_preset_and_estimated(tmp_path):
+    """BERT has 14 positions here; the preset pads to 1024, and a pool has longer sequences."""
+    folder = write_folder(tmp_path / "bert", "bert")
+    influence = Influence(preset="reference")
+    model, _, encoder = load_model(folder, "protein", 1024)
+    engine = InfluenceEngine(model, encoder, resolve_settings(influence, 0), CPU)
+    rows = pl.DataFrame({"seq_id": ["a", "b"], "sequence": ["MKVAMKVAMKVAMKVAMKVA", "MK"]})
+    assert engine.token_counts(rows).tolist() == [14, 14]
+    assert engine.collate(rows["sequence"], rows["seq_id"]).ids.shape == (2, 14)
+    assert set(engine.fisher_sums(rows)) == set(engine.shapes())
+    for width in (14, 1024):
+        assert forward_bytes(str(folder), "protein", "float32", width, 14) > 0
+        assert scoring_bytes(str(folder), "protein", influence, width) > 0
+
+
+def test_layers_whose_outputs_are_changed_in_place_are_scored(tmp_path):
+    path = tmp_path / "config.json"
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2,
+             "intermediate_size": 16, "max_position_embeddings": 64}  # fmt: skip
+    path.write_text(json.dumps({"model_type": "roc_bert", **sizes}))
+    model, tokenizer = build_model(str(path), "rna", 0)
+    encoder = Encoder.from_tokenizer(tokenizer, "rna", 32)
+    influence = Influence(parameters="linear", precision="float64")
+    engine = InfluenceEngine(model, encoder, resolve_settings(influence, 0), CPU)
+    rows = pl.DataFrame({"seq_id": ["a"], "sequence": ["ACGUACGUACGUACGU"]})
+    found = engine.fisher_sums(rows)
+    batch = engine.collate(rows["sequence"], rows["seq_id"])
+    engine.model.requires_grad_(True)
+    logits = engine.model(input_ids=batch.ids, attention_mask=batch.attention).logits
+    chosen = logits.flatten(0, 1)[batch.chosen.flatten()]
+    loss = torch.nn.functional.cross_entropy(chosen, batch.labels.flatten())
+    parameters = dict(engine.model.named_parameters())
+    exact = torch.autograd.grad(loss, [parameters[name] for name in found], allow_unused=True)
+    for (name, total), gradient in zip(found.items(), exact, strict=True):
+        expected = torch.zeros_like(total) if gradient is None else gradient.square()
+        torch.testing.assert_close(total, expected, rtol=1e-6, atol=1e-12, msg=name)
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)

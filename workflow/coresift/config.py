@@ -21,6 +21,7 @@ from coresift.corpus.settings import Corpus, Decontaminate, Heldout, Subset, sou
 from coresift.dag.settings import Download
 from coresift.influence.settings import Influence
 from coresift.influence.tables import SCORE
+from coresift.models.folder import lacking
 from coresift.report.settings import Report
 from coresift.selection.names import Budget
 from coresift.selection.request import Request
@@ -313,7 +314,8 @@ def check_paths(config: Config) -> None:
 
     Raises:
         ConfigError: one line a path, with its key, that is neither here nor in `downloads`, or is a
-            folder where a file is needed or the other way about; or a table of groups without its
+            folder where a file is needed or the other way about; or a folder without the files of a
+            checkpoint, or a table of groups without its
             columns, or an empty held-out file.
     """
     lines = []
@@ -326,6 +328,8 @@ def check_paths(config: Config) -> None:
             lines.append(f"  {key}: a folder, not a file: {path}")
         elif key.startswith(("base.", "evaluate.")) and not os.path.isdir(path):
             lines.append(f"  {key}: a file, not a checkpoint's folder: {path}")
+        elif key.startswith(("base.", "evaluate.")) and (missing := lacking(path)):
+            lines.append(f"  {key}: not a checkpoint, no {', no '.join(missing)}: {path}")
         elif key.startswith("heldout.files.") and not os.path.getsize(path):
             lines.append(f"  {key}: an empty file: {path}")
         elif key.startswith("corpus.groups."):
@@ -375,6 +379,8 @@ def check_architectures(config: Config) -> None:
     presets = {"pretrain.preset": config.pretrain.preset}
     if config.base.checkpoint is None:
         presets["base.preset"] = config.base.preset
+    if config.validation.retrained():
+        presets["validate.training.preset"] = config.validation.training.preset
     for key, preset in presets.items():
         if preset.endswith(".json"):
             from coresift.models.checkpoint import check_architecture  # seconds: only where needed

@@ -10,6 +10,7 @@ import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, cast
 from unittest.mock import patch
 
@@ -20,14 +21,14 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakIdKeyDictionary
-from transformers import AutoConfig, AutoModelForMaskedLM, PreTrainedModel
+from transformers import AutoModelForMaskedLM, PreTrainedModel
 
 from coresift.influence.curvature import gradient_shapes
 from coresift.influence.engine import InfluenceEngine, resolve_settings
 from coresift.influence.gradients import Basis, Curvature, Forms
 from coresift.influence.settings import Influence
 from coresift.models.batching import token_budget_batches
-from coresift.models.checkpoint import build_model
+from coresift.models.checkpoint import build_model, position_limit, read_config
 from coresift.models.precision import autocast
 from coresift.models.settings import model_presets
 from coresift.models.tokenizer import Encoder, build_tokenizer
@@ -141,14 +142,13 @@ def make_model(name: str, modality: str) -> tuple[PreTrainedModel, Encoder]:
         model, tokenizer = build_model(name, modality, 0)
     else:
         try:
-            config = AutoConfig.from_pretrained(name, local_files_only=True)
-        except OSError as error:
+            config = read_config(Path(name))
+        except ValueError as error:
             presets = ", ".join(model_presets())
-            raise ValueError(
-                f"{name}: neither a checkpoint directory nor a preset ({presets})"
-            ) from error
+            raise ValueError(f"{error}, nor a preset ({presets})") from error
         model = AutoModelForMaskedLM.from_config(config)
-        tokenizer = build_tokenizer(modality, config.max_position_embeddings - 2)
+        longest = position_limit(model) or config.max_position_embeddings - 2
+        tokenizer = build_tokenizer(modality, longest)
     encoder = Encoder.from_tokenizer(tokenizer, modality, int(tokenizer.model_max_length))
     return model, encoder
 
@@ -222,6 +222,7 @@ def _model_bytes(
         for module in model.train().modules():
             if isinstance(vars(module).get("dropout"), float):
                 vars(module)["dropout"] = 0.0  # inside attention it would keep a (T, T) matrix
+        width = min(width, encoder.max_tokens)  # what is longer is cropped
         ids = torch.full((max(1, budget // width), width), encoder.mask_id)
         with PeakMemory(model) as memory:
             with autocast(torch.device("cpu"), precision):
@@ -260,6 +261,7 @@ def scoring_bytes(name: str, modality: str, influence: Influence, width: int) ->
         model, encoder = make_model(name, modality)
         settings = resolve_settings(influence.model_copy(update={"compile": False}), 0)
         engine = InfluenceEngine(model, encoder, settings, torch.device("cpu"))
+        width = min(width, encoder.max_tokens)
         n = max(1, settings.tokens_per_batch // (width * settings.n_masks))
         letter = chr(int(np.flatnonzero(encoder.table == encoder.letter_ids[0])[0]))
         batch = engine.collate([letter * (width - 2)] * n, [""] * n)

@@ -195,19 +195,24 @@ class InfluenceEngine:
     def token_counts(self, frame: pl.DataFrame) -> np.ndarray:
         """Tokens of every sequence as it goes into a batch, its mask patterns included."""
         lengths = np.minimum(frame["sequence"].str.len_bytes().to_numpy() + 2, self._max_tokens)
-        if self.settings.pad_to:
-            lengths = np.full(len(lengths), self.settings.pad_to)
+        if self._width is not None:
+            lengths = np.full(len(lengths), self._width)
         return lengths * self.settings.n_masks
 
     @property
     def _max_tokens(self) -> int:
         return min(self.settings.max_tokens, self.encoder.max_tokens)
 
+    @property
+    def _width(self) -> int | None:
+        """Tokens that every row is padded to: of `pad_to` what the model has positions for."""
+        return self.settings.pad_to and min(self.settings.pad_to, self._max_tokens)
+
     def collate(self, sequences: Sequence[str], seq_ids: Sequence[str]) -> Batch:
         """Token ids, labels and masks of a batch, on the device."""
         settings, encoder = self.settings, self.encoder
         rows = [encoder.encode(s[: self._max_tokens - 2]) for s in sequences]
-        width = [np.full(settings.pad_to, encoder.pad_id)] if settings.pad_to else []
+        width = [] if self._width is None else [np.full(self._width, encoder.pad_id)]
         ids, attention = (t[: len(rows)] for t in pad([*rows, *width], encoder.pad_id))
         chosen = None
         if settings.loss == "masked":
@@ -332,7 +337,8 @@ class InfluenceEngine:
                 calls.count[name] += 1
                 # Parameters are frozen, so the graph begins at the first scored layer:
                 # nothing before it is kept for backward.
-                y = output if output.requires_grad else output.detach().requires_grad_()
+                first = not output.requires_grad
+                y = output.detach().requires_grad_() if first else output
 
                 def backward(dy: torch.Tensor) -> None:
                     calls.visit(
@@ -343,7 +349,7 @@ class InfluenceEngine:
                     )
 
                 y.register_hook(backward)
-                return y
+                return y.clone() if first else y  # what follows may work in place: not on a leaf
 
             return forward
 

@@ -28,6 +28,7 @@ from coresift.alphabet import ALPHABETS
 from coresift.dag.provenance import code_digest
 from coresift.files import atomic_directory
 from coresift.hashing import content_hash
+from coresift.models.folder import VOCABULARIES
 from coresift.models.settings import architecture
 from coresift.models.tokenizer import Encoder, VocabularyError, build_tokenizer
 from coresift.models.weights import (
@@ -45,11 +46,8 @@ from coresift.models.weights import (
 
 logger = logging.getLogger(__name__)
 
-#: Files that hold a tokenizer's vocabulary; without one transformers makes one up.
-VOCABULARIES = (
-    *("tokenizer.json", "vocab.txt", "vocab.json"),
-    *("tokenizer.model", "spiece.model", "sentencepiece.bpe.model"),
-)
+#: Encoders in which padding reaches every residue: a row's states hang on the rows beside it.
+MIXED = frozenset({"fnet", "nystromformer", "yoso"})
 
 #: Encoders that the package multimolecule adds to transformers.
 MULTIMOLECULE = frozenset(
@@ -108,7 +106,7 @@ def skeleton(name: str, modality: str, preset: bool) -> PreTrainedModel:
     with torch.device("meta"):
         if preset:
             return build_model(name, modality, 0)[0]
-        config = _read_config(Path(name))
+        config = read_config(Path(name))
         with named(name, "no model can be made from config.json"):
             kind: Any = MODEL_FOR_MASKED_LM_MAPPING[type(config)]
             return cast(PreTrainedModel, kind(config))
@@ -124,6 +122,7 @@ def _config_of(preset: str, given: Mapping[str, Any], modality: str) -> PreTrain
             f"{preset}: model_type {kind!r} is no encoder trained by masking that transformers "
             f"has: {known}"
         )
+    _check_padding(preset, kind)
     size = values.setdefault("vocab_size", len(vocabulary))
     if size < len(vocabulary):
         raise CheckpointError(
@@ -156,7 +155,7 @@ def load_model(
         VocabularyError: its vocabulary does not fit the modality.
     """
     directory = Path(directory)
-    config = _read_config(directory)
+    config = read_config(directory)
     tokenizer = _read_tokenizer(directory, config)
     model = _read_model(directory, config, lm_head)
     max_tokens = min(max_tokens, position_limit(model) or max_tokens)
@@ -172,7 +171,20 @@ def load_model(
     return model, tokenizer, encoder
 
 
-def _read_config(directory: Path) -> PreTrainedConfig:
+def _check_padding(name: str | Path, kind: str) -> None:
+    if kind in MIXED:
+        raise CheckpointError(
+            f"{name}: model_type {kind!r} mixes padding into every residue, so that its losses and "
+            "gradients would hang on the sequences of a batch"
+        )
+
+
+def read_config(directory: Path) -> PreTrainedConfig:
+    """The architecture of a checkpoint's folder.
+
+    Raises:
+        CheckpointError: it has none, or one that is of no use here.
+    """
     if not (directory / "config.json").is_file():
         raise CheckpointError(
             f"{directory}: no config.json; not a Hugging Face checkpoint directory"
@@ -190,6 +202,7 @@ def _read_config(directory: Path) -> PreTrainedConfig:
         raise CheckpointError(
             f"{directory}: model_type {config.model_type!r} is not an encoder trained by masking"
         )
+    _check_padding(directory, config.model_type)
     return config
 
 

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from safetensors import safe_open
 
-#: Where weights may be, first found first taken (the order of transformers).
-FILES = ("model.safetensors", "pytorch_model.bin")
+from coresift.models.folder import WEIGHTS
+
 #: First bytes of files that stand for a large one that was not fetched.
 POINTERS = {b"version https://git-lfs": "git lfs pull", b"/annex/objects/": "git annex get"}
 
@@ -102,13 +102,15 @@ def read_weights(folder: Path) -> dict[str, torch.Tensor]:
         CheckpointError: there are none; or a file is missing, not fetched, truncated, damaged,
             needs more than tensors, or does not hold what the index says.
     """
-    for file in FILES:
+    for file in WEIGHTS:
         if (folder / file).is_file():
             return _read_file(folder / file)
         if (folder / f"{file}.index.json").is_file():
             return _read_shards(folder / f"{file}.index.json")
     found = some((path.name for path in folder.iterdir()), 20)
-    raise CheckpointError(f"{folder}: no weights ({' or '.join(FILES)}, or shards); it has {found}")
+    raise CheckpointError(
+        f"{folder}: no weights ({' or '.join(WEIGHTS)}, or shards); it has {found}"
+    )
 
 
 def _read_shards(index: Path) -> dict[str, torch.Tensor]:
