@@ -314,9 +314,8 @@ def check_paths(config: Config) -> None:
 
     Raises:
         ConfigError: one line a path, with its key, that is neither here nor in `downloads`, or is a
-            folder where a file is needed or the other way about; or a folder without the files of a
-            checkpoint, or a table of groups without its
-            columns, or an empty held-out file.
+            folder where a file is needed or the other way about; or a checkpoint's folder without
+            its files, a table of groups without its columns, an empty held-out file.
     """
     lines = []
     for key, path in config.paths().items():
