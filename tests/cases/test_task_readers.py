@@ -734,12 +734,13 @@ def test_the_scripts_name_the_task(tmp_path, checkpoint, root, monkeypatch, rule
     path = put(tmp_path / "t.csv", f"sequence,label,split\n{token_rows('a', 'a', 'a')}")
     monkeypatch.setattr("coresift.dag.logs.start", lambda log: None)
     params = SimpleNamespace(
+        threads=1,
         task={"kind": "class", "data": {"path": str(path)}}, modality="rna", seeds=[0],
         tokens_per_batch=2048, precision="float32", device="cpu", store=str(tmp_path / "store"),
         work=str(tmp_path / "work"), content=[],
     )  # fmt: skip
     job = SimpleNamespace(
-        rule=f"{rule}_my_task", log=["log"], params=params, threads=1,
+        rule=f"{rule}_my_task", log=["log"], params=params,
         resources=SimpleNamespace(checkpoint_steps=100),
         input=SimpleNamespace(checkpoint=str(checkpoint)),
         wildcards=SimpleNamespace(baseline="kmer"),
