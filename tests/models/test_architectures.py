@@ -13,8 +13,8 @@ from coresift.influence.engine import InfluenceEngine, resolve_settings
 from coresift.influence.fisher import Fisher, compute_part, inverse_curvature, merge_parts
 from coresift.influence.scoring import score_all, score_frame
 from coresift.influence.settings import Influence
-from coresift.models.checkpoint import load_model, model_hash, position_limit
-from coresift.models.tokenizer import VocabularyError
+from coresift.models.checkpoint import build_model, load_model, model_hash, position_limit
+from coresift.models.tokenizer import Encoder, VocabularyError
 from coresift.models.weights import CheckpointError
 from coresift.settings import plain
 from coresift.tasks.evaluate import evaluate_task
@@ -122,6 +122,21 @@ def test_every_architecture_goes_through_every_stage(tmp_path, name):
         tmp_path / "tuned", task, "protein", [0], 256, CPU, tmp_path / "states"
     )
     assert predictions.height == 10
+
+
+def test_layers_whose_outputs_are_changed_in_place_are_scored(tmp_path):
+    path = tmp_path / "config.json"
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2,
+             "intermediate_size": 16, "max_position_embeddings": 64}  # fmt: skip
+    path.write_text(json.dumps({"model_type": "roc_bert", **sizes}))
+    model, tokenizer = build_model(str(path), "protein", 0)
+    encoder = Encoder.from_tokenizer(tokenizer, "protein", 32)
+    influence = Influence(parameters="linear", precision="float64")
+    engine = InfluenceEngine(model, encoder, resolve_settings(influence, 0), CPU)
+    frame = proteins(1)
+    (exact,) = gradients(engine, frame)
+    for key, total in engine.fisher_sums(frame).items():
+        torch.testing.assert_close(total, exact[key].square(), rtol=1e-6, atol=1e-12, msg=key)
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)

@@ -19,7 +19,6 @@ from coresift.models.checkpoint import (
     save_model,
 )
 from coresift.models.settings import model_presets
-from coresift.models.tokenizer import Encoder
 from coresift.settings import plain
 from coresift.training.mlm import train_mlm
 from coresift.training.settings import Finetune
@@ -75,29 +74,6 @@ def test_a_model_of_few_positions_is_scored_by_the_reference_preset_and_estimate
     for width in (14, 1024):
         assert forward_bytes(str(folder), "protein", "float32", width, 14) > 0
         assert scoring_bytes(str(folder), "protein", influence, width) > 0
-
-
-def test_layers_whose_outputs_are_changed_in_place_are_scored(tmp_path):
-    path = tmp_path / "config.json"
-    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2,
-             "intermediate_size": 16, "max_position_embeddings": 64}  # fmt: skip
-    path.write_text(json.dumps({"model_type": "roc_bert", **sizes}))
-    model, tokenizer = build_model(str(path), "rna", 0)
-    encoder = Encoder.from_tokenizer(tokenizer, "rna", 32)
-    influence = Influence(parameters="linear", precision="float64")
-    engine = InfluenceEngine(model, encoder, resolve_settings(influence, 0), CPU)
-    rows = pl.DataFrame({"seq_id": ["a"], "sequence": ["ACGUACGUACGUACGU"]})
-    found = engine.fisher_sums(rows)
-    batch = engine.collate(rows["sequence"], rows["seq_id"])
-    engine.model.requires_grad_(True)
-    logits = engine.model(input_ids=batch.ids, attention_mask=batch.attention).logits
-    chosen = logits.flatten(0, 1)[batch.chosen.flatten()]
-    loss = torch.nn.functional.cross_entropy(chosen, batch.labels.flatten())
-    parameters = dict(engine.model.named_parameters())
-    exact = torch.autograd.grad(loss, [parameters[name] for name in found], allow_unused=True)
-    for (name, total), gradient in zip(found.items(), exact, strict=True):
-        expected = torch.zeros_like(total) if gradient is None else gradient.square()
-        torch.testing.assert_close(total, expected, rtol=1e-6, atol=1e-12, msg=name)
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)

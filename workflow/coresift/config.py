@@ -172,8 +172,9 @@ class Config(Section):
                 f"study.group: no grouping {self.study.group!r}; "
                 f"allowed: {', '.join(self.corpus.groupings)}"
             )
+        by_held_out = self.aimed()
         for name, part in self.study.rounds.items():
-            if aimed := sorted(self.aimed().keys() & set(part.names)):
+            if aimed := sorted(by_held_out.keys() & set(part.names)):
                 raise ValueError(
                     f"study.rounds.{name}: aimed at held-out sequences, which the study measures "
                     f"on: {', '.join(aimed)}"

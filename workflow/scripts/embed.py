@@ -14,7 +14,7 @@ from coresift.selection.tables import CORESET
 from coresift.tables import read_table, write_table
 
 files, params = snakemake.input, snakemake.params
-configure_torch(snakemake.params.threads)
+configure_torch(params.threads)
 sample = sample_pool(files.pool, params.size, params.seed)
 states, cropped = pooled_states(
     files.checkpoint,

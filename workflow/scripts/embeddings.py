@@ -12,7 +12,7 @@ from coresift.models.cropping import count_cropped
 from coresift.models.states import EncoderStates
 
 files, params = snakemake.input, snakemake.params
-configure_torch(snakemake.params.threads)
+configure_torch(params.threads)
 model, _, encoder = load_model(files.checkpoint, params.modality, params.max_tokens, lm_head=False)
 shard = read_shard(files.pool, int(snakemake.wildcards.shard), params.shards, params.blocks)
 encoder_model = model.base_model.to(choose_device(params.device))

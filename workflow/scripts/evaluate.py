@@ -17,7 +17,7 @@ from coresift.tasks.tables import PREDICTION
 
 params = snakemake.params
 work = Work(Path(params.work), snakemake.resources.checkpoint_steps, {"content": params.content})
-configure_torch(snakemake.params.threads)
+configure_torch(params.threads)
 with naming(snakemake.rule.removeprefix("evaluate_")):
     metrics, predictions = evaluate_task(
         snakemake.input.checkpoint,

@@ -14,7 +14,7 @@ from coresift.models.checkpoint import choose_device, configure_torch
 from coresift.tables import read_table, write_table
 
 files, params = snakemake.input, snakemake.params
-configure_torch(snakemake.params.threads)
+configure_torch(params.threads)
 losses, counts = held_out_losses(
     files.checkpoint,
     read_table(files.sets, HELD_OUT),

@@ -21,6 +21,11 @@ from coresift.selection.grouped import interleaved
 PRUNED = -1
 
 
+def has_logarithms(pool: pl.DataFrame) -> bool:
+    """Whether every score (column score) is positive."""
+    return not pool.select((pl.col("score") <= 0).any()).item()
+
+
 def scaled(pool: pl.DataFrame, scale: str) -> pl.Expr:
     """The score on a scale: what is pruned, cut and ranked.
 
@@ -36,7 +41,7 @@ def scaled(pool: pl.DataFrame, scale: str) -> pl.Expr:
     """
     score = pl.col("score")
     if scale == "log":
-        if pool.select((score <= 0).any()).item():
+        if not has_logarithms(pool):
             raise SelectionError("cci.scale: log needs positive scores; use raw or rank")
         return score.log()
     if scale == "rank":

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from coresift.selection.cci import pool_strata
+from coresift.selection.cci import has_logarithms, pool_strata
 from coresift.selection.draw import draw_pool
 from coresift.selection.request import Request
 
@@ -50,8 +50,7 @@ def stratum_coverage(
         row.
     """
     pool = draw_pool(scores, None, Request("", "cci", score), 0)
-    signed = cci["scale"] == "log" and pool.select((pl.col("score") <= 0).any()).item()
-    scale = "rank" if signed else cci["scale"]
+    scale = "rank" if cci["scale"] == "log" and not has_logarithms(pool) else cci["scale"]
     pool = (
         pool_strata(pool, **{**cci, "scale": scale})
         .select("seq_id", "score", "stratum")

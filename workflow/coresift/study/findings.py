@@ -74,7 +74,7 @@ def decisions_in_short(book: Book) -> Iterator[str]:
             )
         for row in _asking_little(book, str(task)):
             yield (
-                f"- {title}, {by_budget(pl.Series([row['selection']]))[0]}: ten times the "
+                f"- {title}, {row_of(row['selection']).budget}: ten times the "
                 f"sequences are not shown to help in this round ({_nats(row['gain'])}, adjusted p "
                 f"{row['p_adjusted']:.2g}), so half of their gain asks next to nothing of a "
                 "selection there: what helps does so by points 1 and 2 of the rule."

@@ -61,31 +61,45 @@ def _drawn(name: str) -> str | None:
 
 
 def _curves(axes: Axes, book: Book, rows: pl.DataFrame, colours: Colours) -> None:
-    """Full marks have an interval over seeds; where there are fewer runs, they are hollow."""
-    parts = [(row_of(row["selection"]), row) for row in rows.to_dicts()]
-    shown = [part for part, _ in parts if _drawn(part.name)]
-    for place, name in enumerate(colours):
-        own = [(book.share_of_pool(str(part.budget)), row) for part, row in parts
-               if part.selection == name]  # fmt: skip
-        own.sort(key=lambda pair: pair[0])
-        x = np.array([share for share, _ in own]) * _apart(place, colours)
-        mean, low, high = (np.array([row[k] for _, row in own]) for k in ("mean", "low", "high"))
-        known = np.array([row["runs"] >= _BAND for _, row in own], bool)
-        colour, line = colours[name], "--" if row_of(f"{name}-1").is_control else "-"
-        axes.plot(x, mean, line, linewidth=0.9, color=colour)
-        axes.plot(x[~known], mean[~known], "o", markersize=3, color=colour, fillstyle="none")
-        axes.errorbar(x[known], mean[known], np.stack([mean - low, high - mean])[:, known], fmt="o",
-                      markersize=3, linewidth=0.8, color=colour, label=name)  # fmt: skip
-        axes.fill_between(x[known], low[known], high[known], color=colour, alpha=0.1, linewidth=0)
-    letters = [row["mean"] for part, row in parts if part.name == UNIGRAM]
-    if letters:
+    """Losses, and that of letters; full marks have an interval over seeds."""
+    names = rows["selection"]
+    placed = rows.with_columns(row=names, selection=by_selection(names), budget=by_budget(names))
+    _lines(axes, book, placed, colours, "mean", "runs")
+    letters = placed.filter(pl.col("row") == UNIGRAM)["mean"]
+    if len(letters):
         axes.axhline(letters[0], color="black", linestyle=":", linewidth=1, label="letters alone")
-    budgets = {
-        str(part.budget): book.share_of_pool(str(part.budget)) for part in shown if part.budget
-    }
+    shown = placed.filter(pl.col("selection").is_in([*colours]))["budget"]
+    budgets = {budget: book.share_of_pool(budget) for budget in shown}
     axes.set_xscale("log")
     axes.set_xticks([*budgets.values()], [*budgets], fontsize=8)
     axes.minorticks_off()
+
+
+def _lines(
+    axes: Axes, book: Book, rows: pl.DataFrame, colours: Colours, value: str, runs: str
+) -> None:
+    """A line a selection over the budgets; where there are fewer than three runs, hollow marks.
+
+    Args:
+        rows: columns selection, budget, low, high and those named by value and runs.
+    """
+    for place, name in enumerate(colours):
+        own = rows.filter(pl.col("selection") == name).to_dicts()
+        own.sort(key=lambda row: book.share_of_pool(row["budget"]))
+        # A little apart, or the intervals at a budget hide each other.
+        x = np.array([book.share_of_pool(row["budget"]) for row in own])
+        x = x * 1.025 ** (place - len(colours) / 2)
+        middle, low, high = (
+            np.array([row[k] for row in own], np.float64) for k in (value, "low", "high")
+        )
+        known = np.array([row[runs] >= _BAND for row in own], bool)
+        colour, line = colours[name], "--" if row_of(f"{name}-1").is_control else "-"
+        axes.plot(x, middle, line, linewidth=0.9, color=colour)
+        axes.plot(x[~known], middle[~known], "o", markersize=3, color=colour, fillstyle="none")
+        reach = np.stack([middle - low, high - middle])[:, known]
+        axes.errorbar(x[known], middle[known], reach, fmt="o", markersize=3, linewidth=0.8,
+                      color=colour, label=name)  # fmt: skip
+        axes.fill_between(x[known], low[known], high[known], color=colour, alpha=0.1, linewidth=0)
 
 
 def gains_by_budget(book: Book, part: str) -> pl.DataFrame:
@@ -114,28 +128,9 @@ def gains_by_budget(book: Book, part: str) -> pl.DataFrame:
     )
 
 
-def _apart(place: int, colours: Colours) -> float:
-    """What a budget is drawn at, so that intervals do not hide each other."""
-    return float(1.025 ** (place - len(colours) / 2))
-
-
 def _gains(axes: Axes, book: Book, rows: pl.DataFrame, colours: Colours) -> None:
-    """Gains over random with the interval of the difference; hollow: fewer than three seeds."""
-    for place, name in enumerate(colours):
-        own = rows.filter(pl.col("selection") == name).to_dicts()
-        own.sort(key=lambda row: book.share_of_pool(row["budget"]))
-        x = np.array([book.share_of_pool(row["budget"]) for row in own]) * _apart(place, colours)
-        gain, low, high = (
-            np.array([row[k] for row in own], np.float64) for k in ("gain", "low", "high")
-        )
-        known = np.array([row["seeds"] >= _BAND for row in own], bool)
-        line = "--" if row_of(f"{name}-1").is_control else "-"
-        axes.plot(x, gain, line, linewidth=0.9, color=colours[name])
-        axes.plot(x[~known], gain[~known], "o", markersize=3, color=colours[name], fillstyle="none")
-        axes.errorbar(x[known], gain[known], np.stack([gain - low, high - gain])[:, known],
-                      fmt="o", markersize=3, linewidth=0.8, color=colours[name])  # fmt: skip
-        axes.fill_between(x[known], low[known], high[known], color=colours[name], alpha=0.1,
-                          linewidth=0)  # fmt: skip
+    """Gains over random with the interval of the difference."""
+    _lines(axes, book, rows, colours, "gain", "seeds")
     axes.axhline(0, color="black", linewidth=0.6)
     axes.set_yscale("symlog", linthresh=_LINEAR)
     axes.set_yticks(_TICKS, [f"{tick:g}" for tick in _TICKS], fontsize=7)
