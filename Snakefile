@@ -58,6 +58,7 @@ rule scores:
     input:
         out("influence/scores.parquet"),
         [out(f"influence/columns/{score}.json") for score in RANKED_BY],
+        [EMBEDDINGS_DIGEST] if CFG.selection.reads_states else [],
         out("influence/summary.json"),
         out("corpus/summary.json"),
         out("influence/agreement.csv"),

@@ -1,6 +1,10 @@
 """Embeddings of the pool, once a shard, for the selections that compare sequences by them."""
 
-EMBEDDINGS = out(f"influence/embeddings/{CFG.influence.shards}/{{shard}}.safetensors")
+EMBEDDINGS = out("influence/embeddings.npy")
+EMBEDDINGS_DIGEST = out("influence/embeddings.json")
+EMBEDDINGS_SHARD = out(
+    f"influence/embeddings/{CFG.influence.shards}/{{shard}}.safetensors"
+)
 EMBEDDINGS_CROPPED = out(f"cropped/embeddings/{CFG.influence.shards}/{{shard}}.json")
 
 
@@ -17,7 +21,7 @@ rule embeddings:
             ),
         ),
     output:
-        states=EMBEDDINGS,
+        states=temp(EMBEDDINGS_SHARD),
         cropped=EMBEDDINGS_CROPPED,
     log:
         log_of("embeddings-{shard}"),
@@ -42,3 +46,27 @@ rule embeddings:
         code=code("embeddings"),
     script:
         "../workflow/scripts/embeddings.py"
+
+
+# One file in seq_id order, the same bytes whatever the shards; the digest is small enough for Snakemake
+# to see that. Shards are of no use afterwards: finished rows are in `cache`.
+rule merge_embeddings:
+    input:
+        expand(EMBEDDINGS_SHARD, shard=SHARDS),
+    output:
+        states=EMBEDDINGS,
+        digest=EMBEDDINGS_DIGEST,
+    log:
+        log_of("merge_embeddings"),
+    benchmark:
+        bench("merge_embeddings")
+    conda:
+        "../envs/torch.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(8000),
+        runtime=runtime(120),
+    params:
+        code=code("merge_embeddings"),
+    script:
+        "../workflow/scripts/merge_embeddings.py"

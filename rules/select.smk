@@ -70,7 +70,8 @@ rule select:
             for name in score_of(w.selection)
         ],
         digest=lambda w: [
-            out(f"influence/columns/{name}.json") for name in score_of(w.selection)
+            *(out(f"influence/columns/{name}.json") for name in score_of(w.selection)),
+            *([EMBEDDINGS_DIGEST] if reads_states(w.selection) else []),
         ],
         features=lambda w: (
             [out("corpus/features.parquet")] if drawn(w.selection)["feature"] else []
@@ -79,9 +80,7 @@ rule select:
             [out("corpus/groups.parquet")] if drawn(w.selection)["by"] else []
         ),
         reference=reference_coreset,
-        states=lambda w: (
-            expand(EMBEDDINGS, shard=SHARDS) if reads_states(w.selection) else []
-        ),
+        states=lambda w: [ancient(EMBEDDINGS)] if reads_states(w.selection) else [],
     output:
         out("coresets/{selection}-{budget}-s{seed}/coreset.parquet"),
     log:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from coresift.corpus.blocks import blocks_of, bounds, sequence_id
-from coresift.files import map_tensor, read_tensors, write_tensors
+from coresift.files import read_json, write_digest, write_rows, write_tensors
 from coresift.influence import embeddings as module
 from coresift.influence.embeddings import embed_shard
 from coresift.influence.errors import ScoreError
@@ -90,16 +90,28 @@ def test_an_embedding_that_float16_cannot_hold_is_an_error(states, pool, tmp_pat
         embed_shard(states, pool, 200, tmp_path)
 
 
-def test_a_tensor_is_mapped_as_it_was_written(tmp_path):
+def test_shards_are_laid_end_to_end_whatever_their_number(tmp_path):
     values = torch.randn(7, 3).half()
-    write_tensors(tmp_path / "a", {"states": values, "x": torch.zeros(2)}, {"form": "mean"})
-    mapped = map_tensor(tmp_path / "a", "states")
-    assert isinstance(mapped, np.memmap)
-    assert np.array_equal(mapped, read_tensors(tmp_path / "a")[0]["states"].numpy())
-    write_tensors(tmp_path / "b", {"states": values[:0]}, {})
-    assert map_tensor(tmp_path / "b", "states").shape == (0, 3)
-    (tmp_path / "c").write_bytes((tmp_path / "a").read_bytes()[:-4])
-    (tmp_path / "d").write_text("no tensors")
-    for path, name in [("a", "other"), ("a", "x"), ("c", "states"), ("d", "states"), ("e", "x")]:
-        with pytest.raises(ValueError, match=f"{path}: no readable float16 tensor '{name}'"):
-            map_tensor(tmp_path / path, name)
+    for i, (start, end) in enumerate([(0, 2), (2, 2), (2, 7)]):
+        write_tensors(tmp_path / f"{i}", {"states": values[start:end]}, {"form": "mean"})
+    write_tensors(tmp_path / "all", {"states": values}, {})
+    write_rows(tmp_path / "a.npy", [tmp_path / f"{i}" for i in range(3)], "states")
+    write_rows(tmp_path / "b.npy", [tmp_path / "all"], "states")
+    assert (tmp_path / "a.npy").read_bytes() == (tmp_path / "b.npy").read_bytes()
+    mapped = np.load(tmp_path / "a.npy", mmap_mode="r")
+    assert mapped.dtype == np.float16
+    assert np.array_equal(mapped, values.numpy())
+    for name in "ab":
+        write_digest(tmp_path / f"{name}.json", "states", tmp_path / f"{name}.npy")
+    assert len(read_json(tmp_path / "a.json")["states"]) == 64
+    assert read_json(tmp_path / "a.json") == read_json(tmp_path / "b.json")
+
+
+def test_a_damaged_shard_is_not_merged(tmp_path):
+    write_tensors(tmp_path / "a", {"states": torch.randn(7, 3).half()}, {})
+    whole = bytearray((tmp_path / "a").read_bytes())
+    whole[-1] ^= 1
+    (tmp_path / "a").write_bytes(whole)
+    with pytest.raises(ValueError, match="a: damaged"):
+        write_rows(tmp_path / "b.npy", [tmp_path / "a"], "states")
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]

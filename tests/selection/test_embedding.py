@@ -60,28 +60,21 @@ def drawn(strategy, pool, states, budget, seed=0, **options):
 def test_budgets_are_exact_and_nested(strategy, n, share, seed, cell_rows, data):
     pool, states = make_pool(n, seed)
     budget = max(1, int(share * n))
-    chosen = drawn(strategy, pool, [states], budget, cell_rows=cell_rows)
+    chosen = drawn(strategy, pool, states, budget, cell_rows=cell_rows)
     assert len(chosen) == len(set(chosen)) == budget
     assert set(chosen) <= set(pool["seq_id"])
     smaller = data.draw(st.integers(1, budget))
-    assert drawn(strategy, pool, [states], smaller, cell_rows=cell_rows) == chosen[:smaller]
+    assert drawn(strategy, pool, states, smaller, cell_rows=cell_rows) == chosen[:smaller]
     lengths = pool["length"].to_numpy()[np.searchsorted(pool["seq_id"].to_numpy(), chosen)]
     residues = Budget(data.draw(st.integers(1, int(lengths.sum()))), "residues")
-    found = drawn(strategy, pool, [states], residues, cell_rows=cell_rows)
+    found = drawn(strategy, pool, states, residues, cell_rows=cell_rows)
     assert found == chosen[: prefix(residues, lengths)]
-    cut = data.draw(st.integers(0, n))
-    parts = [states[:cut], states[cut:]]
-    assert drawn(strategy, pool, parts, budget, cell_rows=cell_rows) == chosen
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_seeds_differ(strategy):
-    chosen = [drawn(strategy, *_parts(make_pool(200, 0, s)), 40, s) for s in (0, 1)]
+    chosen = [drawn(strategy, *make_pool(200, 0, s), 40, s) for s in (0, 1)]
     assert set(chosen[0]) != set(chosen[1])
-
-
-def _parts(made):
-    return made[0], [made[1]]
 
 
 def test_semdedup_keeps_what_is_apart_then_relaxes():
@@ -94,9 +87,9 @@ def test_semdedup_keeps_what_is_apart_then_relaxes():
     largest[by_rank] = nearest_before(units)
     kept = pool.filter(pl.Series(largest <= 0.98))
     assert 10 < kept.height < 100
-    first = drawn("semdedup", pool, [states], kept.height, **one_cell)
+    first = drawn("semdedup", pool, states, kept.height, **one_cell)
     assert first == kept.sort("hash_rank")["seq_id"].to_list()
-    more = drawn("semdedup", pool, [states], kept.height + 9, **one_cell)[kept.height :]
+    more = drawn("semdedup", pool, states, kept.height + 9, **one_cell)[kept.height :]
     relaxed = pool.with_columns(like=pl.Series(largest)).filter(pl.Series(largest > 0.98))
     assert more == relaxed.sort("like", "hash_rank")["seq_id"].head(9).to_list()
 
@@ -109,7 +102,7 @@ def test_merged_cells_are_the_greedy_order_of_the_whole():
         rows, axes = slice(cluster, None, 3), slice(3 * cluster, 3 * cluster + 3)
         states[rows, axes] = [9, 0, 0] + 4 * rng.random((30, 3))
     pool, _ = make_pool(90)
-    found = drawn("facility_location", pool, [states], 90, cell_rows=60, centre=False)
+    found = drawn("facility_location", pool, states, 90, cell_rows=60, centre=False)
     by_rank = pool["hash_rank"].arg_sort().to_numpy()
     units = states[by_rank].astype(np.float32)
     units /= np.linalg.norm(units, axis=1, keepdims=True)
@@ -139,13 +132,13 @@ def test_merging_takes_the_largest_that_is_next(values):
 
 def test_kmeans_cci_is_cci_in_cells():
     pool, states = make_pool(160)
-    one = drawn("kmeans_cci", pool, [states], 40, cell_rows=160)
+    one = drawn("kmeans_cci", pool, states, 40, cell_rows=160)
     options = plain(Cci(n_strata=4, prune_hard=0.0))
     assert set(one) == set(
         draw_cci(Draw(pool, Budget(40), 0, Request("cci", "cci", options=options)))["seq_id"]
     )
-    cells = partition(Embeddings([states], True), pool["hash_rank"].to_numpy(), 40, 0)
-    chosen = np.isin(pool["seq_id"].to_numpy(), drawn("kmeans_cci", pool, [states], 40))
+    cells = partition(Embeddings(states, True), pool["hash_rank"].to_numpy(), 40, 0)
+    chosen = np.isin(pool["seq_id"].to_numpy(), drawn("kmeans_cci", pool, states, 40))
     shares = [chosen[cell].sum() - len(cell) / 4 for cell in cells]
     assert len(cells) > 4
     assert np.abs(shares).max() < 1  # a quarter of each, rounded down or up
@@ -155,18 +148,18 @@ def test_d2_raises_scores_below_zero():
     pool, states = make_pool(60)
     raised = pool.with_columns(score=pl.col("score") - pl.col("score").min())
     lowered = pool.with_columns(score=raised["score"] - 5.0)
-    expected = drawn("d2", raised, [states], 60)
-    assert drawn("d2", lowered, [states], 60)[:20] == expected[:20]
+    expected = drawn("d2", raised, states, 60)
+    assert drawn("d2", lowered, states, 60)[:20] == expected[:20]
 
 
 def test_what_does_not_fit_is_an_error(caplog):
     caplog.set_level(logging.INFO)
     pool, states = make_pool(30)
     with pytest.raises(SelectionError, match="30 sequences in the pool, 29 embeddings"):
-        drawn("k_center", pool, [states[1:]], 5)
+        drawn("k_center", pool, states[1:], 5)
     with pytest.raises(SelectionError, match="d2 needs the embeddings"):
         drawn("d2", pool, None, 5)
-    drawn("d2", pool, [states], 5, cell_rows=7)
+    drawn("d2", pool, states, 5, cell_rows=7)
     assert "30 rows in" in caplog.text
 
 
@@ -178,9 +171,9 @@ def test_the_order_of_the_scores_does_not_matter(strategy):
     request = selection.request(strategy)
     assert selection.reads_states
     assert request.score == ("influence" if strategy in ("d2", "kmeans_cci") else None)
-    coreset = select(scores, request, Budget(40), 0, states=[states])
+    coreset = select(scores, request, Budget(40), 0, states=states)
     shuffled = scores.sample(fraction=1, shuffle=True, seed=1)
-    assert select(shuffled, request, Budget(40), 0, states=[states]).equals(coreset)
+    assert select(shuffled, request, Budget(40), 0, states=states).equals(coreset)
     assert coreset.height == 40
     with pytest.raises(SelectionError, match="needs the embeddings"):
         select(scores, request, Budget(40), 0)
@@ -191,7 +184,7 @@ import sys
 sys.path.insert(0, {folder!r})
 from test_embedding import STRATEGIES, drawn, make_pool
 pool, states = make_pool(3000)
-print([drawn(s, pool, [states], 900, cell_rows=700) for s in STRATEGIES])
+print([drawn(s, pool, states, 900, cell_rows=700) for s in STRATEGIES])
 """
 
 

@@ -132,7 +132,7 @@ def test_cells_hold_every_row_once_and_no_more_than_they_may(n, cell_rows, seed,
     if equal:
         rows[n // 4 :] = rows[0]
     ranks = rng.integers(0, 2**63, n).astype(np.uint64)
-    cells = partition(Embeddings([rows], True), ranks, cell_rows, seed)
+    cells = partition(Embeddings(rows, True), ranks, cell_rows, seed)
     assert sorted(np.concatenate(cells)) == list(range(n))
     assert all(0 < len(cell) <= cell_rows for cell in cells)
     assert all((np.diff(ranks[cell].astype(np.int64)) > 0).all() for cell in cells)
@@ -144,18 +144,22 @@ def test_cells_keep_clusters_together():
     labels = rng.integers(0, 4, 400)
     rows = (centres[labels] + 0.01 * rng.normal(size=(400, 16))).astype(np.float16)
     ranks = rng.integers(0, 2**63, 400).astype(np.uint64)
-    for cell in partition(Embeddings([rows], False), ranks, 150, 0):
+    for cell in partition(Embeddings(rows, False), ranks, 150, 0):
         assert len(set(labels[cell])) == 1
 
 
-def test_embeddings_are_unit_rows_whatever_the_parts():
+def test_embeddings_are_unit_rows_mapped_or_not(tmp_path):
     rows = np.random.default_rng(0).normal(3, 1, size=(3000, 5)).astype(np.float16)
-    whole, cut = Embeddings([rows], True), Embeddings([rows[:7], rows[7:7], rows[7:]], True)
+    np.save(tmp_path / "rows.npy", rows)
+    mapped = Embeddings(np.load(tmp_path / "rows.npy", mmap_mode="r"), True)
+    whole = Embeddings(rows, True)
     some = np.array([5, 2999, 7, 6])
     expected = rows[some] - rows.astype(float).mean(0)
     expected /= np.linalg.norm(expected, axis=1, keepdims=True)
     np.testing.assert_allclose(whole.unit(some), expected, atol=1e-5)
-    assert np.array_equal(whole.unit(some), cut.unit(some))
-    assert cut.shape == (3000, 5)
-    raw = Embeddings([np.zeros((1, 5), np.float16), rows], False).unit(np.array([0, 1]))
+    assert np.array_equal(whole.unit(some), mapped.unit(some))
+    assert mapped.shape == (3000, 5)
+    raw = Embeddings(np.concatenate([np.zeros((1, 5), np.float16), rows]), False).unit(
+        np.array([0, 1])
+    )
     np.testing.assert_allclose(np.linalg.norm(raw, axis=1), [0, 1], atol=1e-6)

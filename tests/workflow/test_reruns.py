@@ -95,18 +95,27 @@ def test_a_new_budget_scores_nothing(project):
     assert 2500 <= seen < 2500 + 1024  # one epoch: the budget itself, in whole steps
 
 
-def test_a_selection_on_embeddings_embeds_the_pool_and_scores_nothing(project):
+def test_a_selection_on_embeddings_embeds_the_pool_and_scores_nothing(own_project):
     config = small_config()
     config["selection"] |= {"strategies": ["semdedup", "d2.loss"], "controls": []}
     names = [f"{name}-40-s0" for name in config["selection"]["strategies"]]
     targets = [f"results/small/coresets/{name}/coreset.parquet" for name in names]
-    assert project.planned(config, *targets) == {"embeddings", "column", "select"}
-    project.run(config, *targets)
-    first, second = (project.folder / path for path in targets)
+    planned = {"embeddings", "merge_embeddings", "column", "select"}
+    assert own_project.planned(config, *targets) == planned
+    own_project.run(config, *targets)
+    first, second = (own_project.folder / path for path in targets)
     assert pl.read_parquet(first)["seq_id"].n_unique() == 40
     assert first.read_bytes() != second.read_bytes()
+    assert own_project.planned(config, *targets) == set()
+    embeddings = own_project.folder / "results/small/influence/embeddings.npy"
+    before = embeddings.read_bytes()
+    assert not [*embeddings.parent.glob("embeddings/**/*.safetensors")]  # they are in it
+    config["influence"]["shards"] = 3
+    own_project.run(config, "scores")
+    assert embeddings.read_bytes() == before
+    assert own_project.planned(config, *targets) == set()
     config["selection"]["embedding"] = {"threshold": 0.5}
-    assert project.planned(config, *targets) == {"select"}
+    assert own_project.planned(config, *targets) == {"select"}
 
 
 def test_a_round_trains_what_is_new_and_the_page_is_of_what_is_there(project):

@@ -6,17 +6,19 @@ rename). All tensors are safetensors with string metadata.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xxhash
+from numpy.lib.format import open_memmap
 
 if TYPE_CHECKING:
     import torch
@@ -196,26 +198,34 @@ def read_tensors(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, A
     return tensors, stored["metadata"]
 
 
-def map_tensor(path: str | Path, name: str) -> np.ndarray:
-    """A float16 tensor of a file written by `write_tensors`, mapped into memory.
+def write_rows(path: str | Path, parts: Sequence[str | Path], name: str) -> None:
+    """Lay float16 tensors of several files end to end, as one .npy file, atomically.
 
-    No value is read until it is used, and none is held to the checksum; torch is not imported. The
-    library's own handle copies runs of rows, and cannot take scattered ones.
+    `numpy.load` maps it into memory, and scattered rows are read without the rest. Memory is that
+    of one part.
+
+    Args:
+        parts: files of `write_tensors` with an (n_i, d) tensor `name`; n_i may be 0.
 
     Raises:
-        ValueError: the file is not a whole safetensors file, or has no such float16 tensor.
+        ValueError: a part is not a readable file of ours, or is damaged.
     """
-    try:
-        with open(path, "rb") as file:
-            # The format: length of the header (8 bytes, little endian), the header as JSON, data.
-            size = int.from_bytes(file.read(8), "little")
-            header = file.read(min(size, os.path.getsize(path)))
-        entry = json.loads(header)[name]
-        start, end = entry["data_offsets"]
-        if entry["dtype"] != "F16":
-            raise ValueError(f"{name} is {entry['dtype']}")
-        if start == end:
-            return np.empty(entry["shape"], np.float16)
-        return np.memmap(path, np.float16, "r", 8 + size + start, tuple(entry["shape"]))
-    except (ValueError, KeyError, TypeError, OSError) as error:
-        raise ValueError(f"{path}: no readable float16 tensor {name!r} ({error})") from error
+    shapes = []
+    for part in parts:
+        with open_tensors(part) as (handle, _):
+            shapes.append(handle.get_slice(name).get_shape())
+    ends = np.cumsum([n for n, _ in shapes])
+    with atomic_path(path) as temporary:
+        rows = open_memmap(temporary, "w+", np.float16, (int(ends[-1]), shapes[0][1]))
+        for part, (n, _), end in zip(parts, shapes, ends, strict=True):
+            rows[end - n : end] = read_tensors(part)[0][name].numpy()
+        rows.flush()
+
+
+def write_digest(path: str | Path, name: str, file: str | Path) -> None:
+    """Write {name: sha256 of a file} as JSON.
+
+    Small enough for Snakemake to see by its content that a large file was made again as it was.
+    """
+    with open(file, "rb") as handle:
+        write_json(path, {name: hashlib.file_digest(handle, "sha256").hexdigest()})

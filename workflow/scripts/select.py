@@ -4,7 +4,7 @@ from coresift.dag.logs import start
 
 start(snakemake.log[0])
 
-from coresift.files import map_tensor
+import numpy as np
 from coresift.selection.names import budget_of
 from coresift.selection.request import Request
 from coresift.selection.strategies import ranked_pool, select
@@ -21,6 +21,6 @@ coreset = select(
     int(wildcards.seed),
     groups=read_columns(files.groups[0], ["seq_id", request.by]) if request.by else None,
     reference=read_table(files.reference[0], CORESET) if request.reference else None,
-    states=[map_tensor(path, "states") for path in files.states] or None,
+    states=np.load(files.states[0], mmap_mode="r") if files.states else None,
 )
 write_table(snakemake.output[0], coreset, CORESET)

@@ -25,40 +25,29 @@ class Embeddings:
     """Unit vectors of the pool's embeddings, made of float16 rows as they are asked for.
 
     A row is (x - mean) / |x - mean|, or without the mean: inner products are cosines. Memory is
-    what is asked for; the rows themselves may be mapped files.
+    what is asked for; the rows themselves may be a mapped file.
 
     Attributes:
         shape: rows and width.
     """
 
-    def __init__(self, parts: Sequence[np.ndarray], centre: bool) -> None:
-        """Lay (n_i, d) arrays end to end; `centre`: whether the mean of all rows is subtracted."""
-        self._parts = list(parts)
-        self._ends = np.cumsum([len(part) for part in parts])
-        self.shape = (int(self._ends[-1]), int(parts[0].shape[1]))
+    def __init__(self, states: np.ndarray, centre: bool) -> None:
+        """Read (n, d) float16 rows; `centre`: whether the mean of all is subtracted."""
+        self._states = states
+        self.shape = states.shape
         self._mean = np.zeros(self.shape[1], np.float32)
         if centre:
             total = np.zeros(self.shape[1])
             for start in range(0, len(self), CHUNK):
-                rows = np.arange(start, min(start + CHUNK, len(self)))
-                total += self._read(rows).sum(0, dtype=np.float64)
+                total += states[start : start + CHUNK].sum(0, dtype=np.float64)
             self._mean = (total / len(self)).astype(np.float32)
 
     def __len__(self) -> int:
         return self.shape[0]
 
-    def _read(self, rows: np.ndarray) -> np.ndarray:
-        found = np.empty((len(rows), self.shape[1]), np.float32)
-        part_of = np.searchsorted(self._ends, rows, side="right")
-        for part in np.unique(part_of):
-            here = part_of == part
-            start = self._ends[part] - len(self._parts[part])
-            found[here] = self._parts[part][rows[here] - start]
-        return found
-
     def unit(self, rows: np.ndarray) -> np.ndarray:
         """(k, d) float32 unit vectors of rows; zero where a row is the mean itself."""
-        found = self._read(rows)
+        found = np.asarray(self._states[rows], np.float32)
         found -= self._mean
         norms = np.linalg.norm(found, axis=1, keepdims=True)
         return np.divide(found, norms, out=found, where=norms > 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,8 +27,7 @@ class Draw:
         seed: of every random choice.
         request: the selection.
         reference: the rows of the pool that are in the coreset to be matched, or None.
-        states: (n_i, d) float16 arrays, embeddings of the pool in its order when laid end to end,
-            or None.
+        states: (n, d) float16, embeddings of the pool in its order, or None.
     """
 
     pool: pl.DataFrame
@@ -36,7 +35,7 @@ class Draw:
     seed: int
     request: Request
     reference: pl.DataFrame | None = None
-    states: Sequence[np.ndarray] | None = None
+    states: np.ndarray | None = None
 
     def generator(self) -> np.random.Generator:
         """A stream of random numbers of this selection and seed."""

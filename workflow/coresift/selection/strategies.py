@@ -96,7 +96,7 @@ def select(
     seed: int,
     groups: pl.DataFrame | None = None,
     reference: pl.DataFrame | None = None,
-    states: Sequence[np.ndarray] | None = None,
+    states: np.ndarray | None = None,
 ) -> pl.DataFrame:
     """Draw a coreset (columns of `CORESET`, ordered by rank).
 
@@ -108,8 +108,7 @@ def select(
         seed: of the random strategies; it also breaks ties of the ranked ones.
         groups: columns seq_id and `request.by`, for strategies by group or cluster.
         reference: the coreset of `request.reference`, for matched strategies.
-        states: (n_i, d) float16 arrays, embeddings in seq_id order when laid end to end, for
-            strategies that read them.
+        states: (n, d) float16, embeddings in seq_id order, for strategies that read them.
 
     Raises:
         SelectionError: unknown strategy, budget above what there is, scores that are not finite, a
