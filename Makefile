@@ -4,8 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 CORES ?= 2
 STAMP := $(VENV)/.installed
+PARALLEL := -n $(CORES) --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test types tests test-slurm lint docs study study-gpu-short clean $(foreach m,rna protein,study-$(m) study-gpu-$(m) study-beside-$(m))
+.PHONY: demo test types tests test-long test-slurm demo-slurm lint docs study study-gpu-short clean $(foreach m,rna protein,study-$(m) study-gpu-$(m) study-beside-$(m))
 
 $(STAMP): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -28,11 +29,17 @@ types: $(STAMP)
 	$(BIN)/mypy
 
 tests: $(STAMP)
-	$(BIN)/pytest -n $(CORES) --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest $(PARALLEL)
+
+# The dearest whole runs: 3 minutes more.
+test-long: $(STAMP)
+	$(BIN)/pytest $(PARALLEL) -m long
 
 # A real Slurm on this machine, from Debian's packages: see docs/slurm.md.
 test-slurm: $(STAMP)
 	$(BIN)/pytest -m slurm tests/slurm
+
+demo-slurm: $(STAMP)
 	$(BIN)/python tests/slurm/cluster.py $(BIN)/snakemake --profile slurm --nolock \
 		--slurm-init-seconds-before-status-checks 2 --seconds-between-status-checks 2
 

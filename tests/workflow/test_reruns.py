@@ -45,6 +45,7 @@ def test_memory_and_how_often_a_state_is_kept_rerun_nothing(project):
 SHOWN = {"merge", "describe_scores", "describe_coresets", "make_report", *CARDS}
 
 
+@pytest.mark.long
 def test_scores_that_are_added_or_cut_otherwise_draw_and_train_nothing(own_project):
     """`scores` goes first, and then sees that the columns are the same."""
     config = small_config()

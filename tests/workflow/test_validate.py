@@ -88,6 +88,7 @@ def test_what_is_left_out_is_not_planned(project):
     assert project.planned(config) == set()  # the run itself does not look at it
 
 
+@pytest.mark.long
 def test_a_small_score_for_real(project):
     config = validate_config()
     out = project.folder / "results/small"

@@ -68,6 +68,7 @@ def test_a_run_killed_in_scoring_completes_with_equal_bytes(own_project, victim)
     assert own_project.digests("small", names) == finished
 
 
+@pytest.mark.long
 def test_shards_and_buckets_do_not_change_a_byte(project):
     config = small_config()
     config["run"] = "cut"
@@ -87,6 +88,7 @@ def test_shards_and_buckets_do_not_change_a_byte(project):
     assert agreement.select("a", "b", "k").rows() == [(a, b, 40) for a, b in pairs]
 
 
+@pytest.mark.long
 def test_a_checkpoint_by_path_is_the_base(own_project):
     project, config = own_project, small_config()
     names = ("influence/scores.parquet",)
@@ -110,6 +112,7 @@ def test_a_checkpoint_by_path_is_the_base(own_project):
     assert "the checkpoint's vocabulary has no token for" in done.stdout + done.stderr
 
 
+@pytest.mark.long
 def test_proteins_take_the_same_rules(project):
     config = small_config()
     records = list(read_fasta(project.folder / "resources/demo/protein_1.fasta.gz"))[:80]
