@@ -225,6 +225,9 @@ def test_absent_paths_are_listed_with_their_keys(tmp_path, monkeypatch):
     ]
     for name in ("config.json", "model.safetensors.index.json", "vocab.txt"):
         (tmp_path / "base" / name).touch()
+    with pytest.raises(ConfigError, match=r"of base: base/config\.json: not readable JSON"):
+        check_paths(paths_config())
+    (tmp_path / "base/config.json").write_text('{"model_type": "esm"}')
     check_paths(paths_config())
 
 

@@ -52,7 +52,7 @@ FORBIDDEN = {
         (
             [
                 *("base", "finetune", "pretrain", "score", "embeddings", "fisher_part", "fisher"),
-                *("untrained", "heldout", "target", "identity"),
+                *("untrained", "heldout", "target", "identity", "merge_embeddings"),
                 *(f"validate_{n}" for n in ("reference", "retrain", "predict", "scores")),
             ],
             {"accelerate", "matplotlib", "sklearn", "pandas", "Bio"},

@@ -10,6 +10,8 @@ from coresift.alphabet import ALPHABETS
 from coresift.config import ConfigError, check_architectures, load_config
 from coresift.cost.operations import forward_bytes, scoring_bytes
 from coresift.influence.engine import InfluenceEngine, resolve_settings
+from coresift.influence.heads import HEADED
+from coresift.influence.parameters import resolve_layers
 from coresift.influence.settings import Influence
 from coresift.models.checkpoint import (
     build_model,
@@ -17,8 +19,9 @@ from coresift.models.checkpoint import (
     load_model,
     model_hash,
     save_model,
+    skeleton,
 )
-from coresift.models.settings import model_presets
+from coresift.models.settings import MULTIMOLECULE, model_presets
 from coresift.settings import plain
 from coresift.training.mlm import train_mlm
 from coresift.training.settings import Finetune
@@ -153,6 +156,24 @@ def test_patterns_of_validation_are_held_to_the_small_models_too(tmp_path):
     for section in ({"influence": {"parameters": []}}, {"validate": {"parameters": [[]]}}):
         with pytest.raises(ConfigError, match=r"parameters\..*at least 1 item"):
             load_config(config | section)
+
+
+@pytest.mark.parametrize("name", sorted(HEADED - MULTIMOLECULE))
+def test_a_type_that_is_said_to_have_a_head_has_one(tmp_path, name):
+    (tmp_path / "config.json").write_text(
+        json.dumps({"model_type": name, "vocab_size": 33, "pad_token_id": 1})
+    )
+    assert [layer.weight for layer in resolve_layers(skeleton(str(tmp_path), "rna", False), "head")]
+
+
+@pytest.mark.parametrize("name", ["eurobert", "flaubert", "rembert", "xlm"])
+def test_a_model_without_a_known_head_fails_before_any_job(tmp_path, name):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": name}))
+    config = {"run": "r", "modality": "rna", "corpus": {"fasta": ["a"]}}
+    config["base"] = {"checkpoint": str(tmp_path)}
+    with pytest.raises(ConfigError, match=r"^influence\.parameters, of .*'head' needs one of"):
+        check_architectures(load_config(config))
+    check_architectures(load_config(config | {"influence": {"parameters": "linear"}}))
 
 
 @pytest.mark.parametrize(

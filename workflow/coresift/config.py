@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, get_args
 
@@ -19,9 +20,11 @@ from pydantic import Field, ValidationError, model_validator
 from coresift.corpus.group_table import separator_of
 from coresift.corpus.settings import Corpus, Decontaminate, Heldout, Subset, source_name
 from coresift.dag.settings import Download
+from coresift.influence.heads import HEADED
 from coresift.influence.settings import Influence
 from coresift.influence.tables import SCORE
 from coresift.models.folder import lacking
+from coresift.models.settings import architecture
 from coresift.report.settings import Report
 from coresift.selection.names import Budget
 from coresift.selection.request import Request
@@ -370,8 +373,8 @@ def check_downloads(config: Config, digest: Callable[[str, str], str]) -> None:
 
 
 def check_architectures(config: Config) -> None:
-    """Hold an architecture that a config.json gives to what can be built, and patterns of
-    parameters to the layers that there are; presets are tested.
+    """Hold an architecture that a config.json gives to what can be built, and sets of parameters
+    to the layers that there are; presets are tested.
 
     Raises:
         ConfigError: it names the key and the cause.
@@ -389,32 +392,44 @@ def check_architectures(config: Config) -> None:
                 check_architecture(preset, config.modality)
             except ValueError as error:
                 raise ConfigError(f"{key}: {error}") from None
-    for key, patterns, models in _patterns(config):
+    for key, parameters, models in _parameters(config):
         from coresift.influence.parameters import resolve_layers  # as above
         from coresift.models.checkpoint import skeleton
 
         for name, from_preset in models:
             try:
-                resolve_layers(skeleton(name, config.modality, from_preset), patterns)
+                resolve_layers(skeleton(name, config.modality, from_preset), parameters)
             except ValueError as error:
                 cause = str(error).removeprefix("influence.parameters: ")
                 raise ConfigError(f"{key}, of {name}: {cause}") from None
 
 
-def _patterns(config: Config) -> Iterator[tuple[str, list[str], set[tuple[str, bool]]]]:
-    """Key and value of each list of parameters, and the models, each a preset or not, it is for."""
+def _parameters(config: Config) -> Iterator[tuple[str, str | list[str], set[tuple[str, bool]]]]:
+    """Key and value of each set of parameters that may not be in a model, and the models (each a
+    preset or not) it is for."""
     base, validation = config.base, config.validation
     scored = (base.checkpoint or base.preset, base.checkpoint is None)
     retrained = (validation.training.preset, True)
     for name, score in config.influence.scores().items():
-        if isinstance(score.parameters, list):
+        headless = score.parameters == "head" and not _has_head(*scored)
+        if headless or isinstance(score.parameters, list):
             of = "" if name == "influence" else f"variants.{name}."
             yield f"influence.{of}parameters", score.parameters, {scored}
     models = {"finetuned": scored, "pool": retrained}
+    # A default of `validate` is no reason to stop a run that does not validate.
     for i, parameters in enumerate(validation.parameters if validation.retrained() else []):
         if isinstance(parameters, list):
             found = {models[model] for model in validation.models}
             yield f"validate.parameters.{i}", parameters, found
+
+
+def _has_head(name: str, preset: bool) -> bool:
+    """Whether a preset's or folder's type tells that it has a head to score."""
+    try:
+        described = architecture(name if preset else str(Path(name) / "config.json"))
+    except ValueError:
+        return False
+    return described["model_type"] in HEADED
 
 
 def _nearest(location: tuple[int | str, ...]) -> str:

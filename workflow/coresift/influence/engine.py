@@ -19,7 +19,8 @@ from torch.utils.hooks import RemovableHandle
 
 from coresift.hashing import seeded_generator
 from coresift.influence.gradients import Curvature, Form, Forms, SquareSums, Summing, Visitor
-from coresift.influence.parameters import HEAD_NAMES, resolve_layers
+from coresift.influence.heads import HEADS
+from coresift.influence.parameters import resolve_layers
 from coresift.influence.settings import Influence
 from coresift.models.batching import pad, token_budget_batches
 from coresift.models.tokenizer import Encoder
@@ -176,7 +177,7 @@ class InfluenceEngine:
         self.layers = resolve_layers(model, settings.parameters)
         self.tokens_per_batch = settings.tokens_per_batch
         names = {name for name, _ in model.named_modules()}
-        known = (name.removesuffix(".weight") for name in HEAD_NAMES)
+        known = (name.removesuffix(".weight") for name in HEADS)
         self._head = next((name for name in known if name in names), None)
         base = cast(nn.Module, getattr(model, "base_model", model))
         self._base = next(name for name, module in model.named_modules() if module is base)

@@ -8,16 +8,7 @@ from fnmatch import fnmatchcase
 
 from torch import nn
 
-#: The LM head's dense weight (the paper's choice), by its name in known architectures.
-HEAD_NAMES = (
-    "lm_head.dense.weight",  # ESM, ESM-C, RoBERTa, RNA-FM
-    "lm_head.transform.dense.weight",  # multimolecule
-    "cls.predictions.transform.dense.weight",  # BERT, RoFormer
-    "head.dense.weight",  # ModernBERT
-    "vocab_transform.weight",  # DistilBERT
-    "generator_predictions.dense.weight",  # ELECTRA
-    "predictions.dense.weight",  # ALBERT
-)
+from coresift.influence.heads import HEADS
 
 
 @dataclass(frozen=True)
@@ -61,10 +52,10 @@ def resolve_layers(model: nn.Module, parameters: str | Sequence[str]) -> list[La
     linears = {name: m for name, m in model.named_modules() if isinstance(m, nn.Linear)}
     names = [name for name, _ in model.named_parameters(remove_duplicate=False)]
     if parameters == "head":
-        chosen = {name for name in HEAD_NAMES if name in names}
+        chosen = {name for name in HEADS if name in names}
         if not chosen:
             raise ValueError(
-                f"influence.parameters: 'head' needs one of {HEAD_NAMES} in the model; "
+                f"influence.parameters: 'head' needs one of {tuple(HEADS)} in the model; "
                 "give its name as a list of patterns instead"
             )
     elif parameters == "linear":

@@ -29,7 +29,7 @@ from coresift.dag.provenance import code_digest
 from coresift.files import atomic_directory
 from coresift.hashing import content_hash
 from coresift.models.folder import VOCABULARIES
-from coresift.models.settings import architecture
+from coresift.models.settings import MULTIMOLECULE, architecture
 from coresift.models.tokenizer import Encoder, VocabularyError, build_tokenizer
 from coresift.models.weights import (
     CheckpointError,
@@ -49,10 +49,6 @@ logger = logging.getLogger(__name__)
 #: Encoders in which padding reaches every residue: a row's states hang on the rows beside it.
 MIXED = frozenset({"fnet", "nystromformer", "yoso"})
 
-#: Encoders that the package multimolecule adds to transformers.
-MULTIMOLECULE = frozenset(
-    {"ernierna", "rinalmo", "rnabert", "rnaernie", "rnafm", "rnamsm", "splicebert", "utrlm"}
-)
 #: Its licence, the AGPL, is why it is not in requirements.lock.
 INSTALL_MULTIMOLECULE = "pip install multimolecule==0.2.2"
 

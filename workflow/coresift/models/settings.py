@@ -11,6 +11,10 @@ from pydantic import AfterValidator
 
 from coresift.files import read_json, read_yaml
 
+#: Encoders that the package multimolecule adds to transformers.
+MULTIMOLECULE = frozenset(
+    {"ernierna", "rinalmo", "rnabert", "rnaernie", "rnafm", "rnamsm", "splicebert", "utrlm"}
+)
 _PRESETS = Path(__file__).resolve().parents[3] / "resources" / "models"
 
 
