@@ -573,10 +573,19 @@ MALFORMED = {
     "an open quote": ("x.csv", 'sequence,label\nA,"b\nG,c\nC,d\n', "line 4: unexpected end"),
     "a quote inside": ("x.csv", 'sequence,label\nA,"b"c\n', "line 2: ',' expected after '\"'"),
     "a column twice": ("x.csv", "sequence,label,label\nA,b,c\n", r"given twice: \['label'\]"),
-    "a very long field": ("x.csv", f"sequence,label\n{'A' * 200_000},b\n", "line 2: field larger"),
+    "two quotes in a .tsv": (
+        "x.tsv",
+        'sequence\tlabel\tname\nA\tb\tfine\n"G\tb\tx\nC"\tb\ty\n',
+        "lines 3 to 4: one row, since a field begins with a quote",
+    ),
     "no such column, no row": ("x.csv", "sequence\n", r"columns missing: \['label'\]"),
     "not 68 columns": ("x.npz", "npz", "data is .*wanted"),
 }
+
+
+def test_a_field_may_be_a_genome(tmp_path):
+    path = put(tmp_path / "x.csv", f"sequence,label\n{'A' * 200_000},b\n")
+    assert [len(sequence) for sequence, *_ in records(path)] == [200_000]
 
 
 @pytest.mark.parametrize("case", MALFORMED)

@@ -113,6 +113,18 @@ def test_a_guide_of_23_inside_a_longer_sequence_is_found():
 
 
 @needs_mmseqs
+@pytest.mark.parametrize(("modality", "shortest"), [("rna", 17), ("protein", 12)])
+def test_examples_without_a_seed_are_left_out_and_counted(modality, shortest, caplog):
+    examples, _, bystanders = planted(modality)
+    short = [example[: shortest - 1] for example in examples[:3]]
+    pool = pool_of([example + bystanders[0] for example in short])
+    assert similar(pool, examples_of(short), modality, 0.8, 0.5, threads=1).height == 0
+    assert f"3 of 3 examples are shorter than {shortest} residues" in caplog.text
+    enough = [example[:shortest] for example in examples[:3]]  # does not fail
+    similar(pool, examples_of(enough), modality, 0.8, 0.5, threads=1)
+
+
+@needs_mmseqs
 def test_the_other_strand_is_not_compared():
     examples, _, _ = planted("rna")
     reverse = examples[0][::-1].translate(str.maketrans("ACGU", "UGCA"))

@@ -126,7 +126,7 @@ def test_a_model_without_losses_leaves_the_others_as_they_are():
 
 def codes(counts, smallest=10):
     labels = [label for label, n in counts.items() for _ in range(n)]
-    found = group_codes(pl.Series("g", labels, dtype=pl.String), smallest)
+    found = group_codes(pl.Series("size", labels, dtype=pl.String), smallest)
     return {label: set(found[[x == label for x in labels]].tolist()) for label in counts}
 
 

@@ -195,7 +195,7 @@ def test_rows_are_left_out_by_their_split_or_label_and_counted(tmp_path):
     more = {
         "sequence": [*SEQUENCES, "GGGG", "CCCC", "UUUU"],
         "split": [*ROWS["split"], "none", "", "train"],
-        "label": ["a", "a", "a", "a", "a", "a|b"],
+        "label": ["a", "a", "a", "", "a", "a|b"],
     }
     data = {"skip_splits": ["none", ""], "skip_labels": ["*|*"]}
     _, examples = load(tmp_path, "class", more, data)

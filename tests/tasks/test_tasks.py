@@ -134,6 +134,41 @@ def test_malformed_rows_are_named(tmp_path, row, message):
         read_task(task, "rna")
 
 
+def test_blanks_around_a_sequence_are_none_of_it(tmp_path):
+    rows = ["ACGU ,a,train", " acgt,a,test", "GGGG,b,train", "CCCC,b,valid"]
+    for foreign in ("error", "unknown"):
+        source = {"path": table(tmp_path, rows), "foreign_letters": foreign}
+        data = read_task(Task(kind="class", data=source), "rna")
+        assert data.notes == {"train": {"dropped_in_test": 1}}
+
+
+def test_nucleotides_of_a_protein_task_are_refused_or_warned_of(tmp_path, caplog):
+    rng = np.random.default_rng(0)
+    dna, protein = (
+        ["".join(rng.choice(list(letters), 60)) for _ in range(40)]
+        for letters in ("ACGT", "ACDEFGHIKLMNPQRSTVWY")
+    )
+    splits = ["train", "valid", "test", "train"] * 10
+    rows = [f"{sequence},a,{split}" for sequence, split in zip(dna, splits, strict=True)]
+    task = Task(kind="class", data={"path": table(tmp_path, rows)})
+    with pytest.raises(TaskDataError, match=r"40 of 40 records \(100.0%\) look like nucleotides"):
+        read_task(task, "protein")
+    assert read_task(task, "rna").frame.height == 40
+    proteins = [f"{sequence},a,{split}" for sequence, split in zip(protein, splits, strict=True)]
+    task = Task(kind="class", data={"path": table(tmp_path, [rows[0], *proteins[1:]])})
+    assert read_task(task, "protein").notes == {}
+    assert "1 of 40 records (2.5%) look like nucleotides; modality is protein" in caplog.text
+
+
+def test_a_given_split_that_is_all_in_test_is_not_drawn_anew(tmp_path):
+    for split in ("valid", "train"):
+        rows = [f"ACGU,a,{split}", "ACGU,a,test", "GGGG,b,train", "CCCC,b,valid"]
+        rows = [row for row in rows if row.startswith("A") or not row.endswith(split)]
+        task = Task(kind="class", data={"path": table(tmp_path, rows)})
+        with pytest.raises(TaskDataError, match=rf"no example in the {split} .*dropped_in_test: 1"):
+            read_task(task, "rna")
+
+
 def test_train_examples_that_are_in_test_are_dropped(tmp_path):
     rows = ["ACGU,a,train", "acgt,a,test", "GGGG,b,train", "CCCC,b,valid"]
     data = read_task(Task(kind="class", data={"path": table(tmp_path, rows)}), "rna")

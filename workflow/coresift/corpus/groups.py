@@ -20,7 +20,7 @@ class GroupError(ValueError):
 
 
 def groups_of(seq_ids: pl.Series, path: str | Path) -> pl.Series:
-    """(n,) group of each of some sequences, null where it has none.
+    """(n,) group of each of some sequences, null where it has none. Memory is that of these.
 
     Args:
         path: a table sorted by seq_id, its first column, whose second is the group.
@@ -29,8 +29,12 @@ def groups_of(seq_ids: pl.Series, path: str | Path) -> pl.Series:
         GroupError: the table lacks a sequence.
     """
     wanted = seq_ids.alias("seq_id").to_frame()
-    table = scan_near(path, seq_ids).select("seq_id", pl.nth(1).alias("group"), known=pl.lit(True))
-    rows = wanted.lazy().join(table, on="seq_id", how="left", maintain_order="left").collect()
+    # Not by a join: that holds all rows between the first sequence and the last.
+    near = scan_near(path, seq_ids).filter(pl.col("seq_id").is_in(seq_ids.implode()))
+    table = near.select("seq_id", pl.nth(1).alias("group"), known=pl.lit(True))
+    rows = wanted.join(
+        table.collect(engine="streaming"), on="seq_id", how="left", maintain_order="left"
+    )
     lost = rows["known"].null_count()
     if lost:
         raise GroupError(f"{path}: {lost} of {len(seq_ids)} sequences are not in it")

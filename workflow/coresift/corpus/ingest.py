@@ -287,14 +287,12 @@ class Judge:
             CorpusError: the file is of the wrong modality.
         """
         found = []
-        share = self.others / self.number
-        if share >= kinds.WARNED_SHARE:
-            text = (
-                f"{path}: {self.others} of {self.number} records ({share:.1%}) look like "
-                f"{kinds.OTHER[self.modality]}; modality is {self.modality}"
-            )
-            if share >= kinds.REFUSED_SHARE and self.other_letters >= kinds.REFUSED_LETTERS:
-                raise CorpusError(text)
+        text, refused = kinds.wrong_kind(
+            path, self.others, self.number, self.other_letters, self.modality
+        )
+        if refused:
+            raise CorpusError(text)
+        if text:
             found.append(text)
         rejected, judged = self.counts.total(), judged_text(self.number, self.items)
         aligned = self.counts["aligned"]

@@ -35,6 +35,8 @@ _SEARCH = {
     "rna": ["--search-type", "3", "--strand", "1", "-k", "11"],
     "protein": ["--search-type", "1", "-k", "5"],
 }
+#: Shorter examples have no seed; where all are, MMseqs2 fails.
+_SHORTEST = {"rna": 17, "protein": 12}
 #: From this identity on proteins are aligned only where they share k-mers, not similar ones alone:
 #: a twentieth of the time at the same finds (benchmarks/leakage).
 _EXACT_FROM = 0.8
@@ -107,7 +109,16 @@ def similar(
     """
     if not pool.height or not examples.height:
         return pl.DataFrame(schema=dict(REMOVED))
-    named = examples.with_row_index("name")
+    shortest = _SHORTEST[modality]
+    named = examples.filter(pl.col("sequence").str.len_bytes() >= shortest).with_row_index("name")
+    if named.height < examples.height:
+        logger.warning(
+            "%d of %d examples are shorter than %d residues and cannot be found by MMseqs2 "
+            "(decontaminate.method: kmer finds them)",
+            *(examples.height - named.height, examples.height, shortest),
+        )
+    if not named.height:
+        return pl.DataFrame(schema=dict(REMOVED))
     with tempfile.TemporaryDirectory() as folder:
         queries, targets = Path(folder, "pool.fasta"), Path(folder, "examples.fasta")
         hits = Path(folder, "hits.tsv")

@@ -8,6 +8,7 @@ GENCODE, tRNA, miRNA) none below 0.84, ambiguity codes included.
 from __future__ import annotations
 
 import string
+from pathlib import Path
 
 import numpy as np
 
@@ -36,6 +37,28 @@ def is_other(sequence: str, modality: str) -> bool:
     if modality == "protein":
         return share >= NUCLEOTIDE_SHARE
     return share < PROTEIN_SHARE and bool(letters.translate(None, CODES))
+
+
+def wrong_kind(
+    path: str | Path, others: int, records: int, letters: int, modality: str
+) -> tuple[str, bool]:
+    """What is to be said of a file with records of the other modality, and whether it is refused.
+
+    Args:
+        others: records that are `is_other`, of all `records` of the file.
+        letters: letters of these.
+
+    Returns:
+        The words, none where there are few, and whether nearly all are.
+    """
+    share = others / max(1, records)
+    if share < WARNED_SHARE:
+        return "", False
+    text = (
+        f"{path}: {others} of {records} records ({share:.1%}) look like {OTHER[modality]}; "
+        f"modality is {modality}"
+    )
+    return text, share >= REFUSED_SHARE and letters >= REFUSED_LETTERS
 
 
 def unclear(highest: np.ndarray, long: np.ndarray, modality: str) -> np.ndarray:

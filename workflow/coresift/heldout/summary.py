@@ -64,8 +64,8 @@ def group_codes(labels: pl.Series, smallest: int = SMALLEST_GROUP) -> np.ndarray
     groups of fewer than `smallest` sequences, and rows without a label, are one group together, the
     last; if that has too few as well its rows have code -1, unless there is no other group.
     """
-    sizes = labels.drop_nulls().value_counts(name="size").filter(pl.col("size") >= smallest)
-    large = sizes[labels.name].sort().to_list()
+    sizes = labels.alias("label").drop_nulls().value_counts(name="size")
+    large = sizes.filter(pl.col("size") >= smallest)["label"].sort().to_list()
     rest = len(large)
     codes = labels.replace_strict(
         large, list(range(rest)), default=rest, return_dtype=pl.Int64

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -16,6 +17,7 @@ import polars as pl
 
 from coresift.alphabet import ALPHABETS
 from coresift.corpus.export import write_records
+from coresift.corpus.modality import is_other, wrong_kind
 from coresift.corpus.normalise import normalise
 from coresift.corpus.tables import PROTECTED
 from coresift.tasks.notes import NO_SPLIT, Notes, count
@@ -31,6 +33,8 @@ from coresift.tasks.splits import (
     hash_valid,
     sample_splits,
 )
+
+logger = logging.getLogger(__name__)
 
 #: Readers by the ending of a name (.gz aside); a folder of another name holds base pairs.
 READERS: dict[str, Callable[[TaskData, str], Iterator[Record]]] = {
@@ -88,8 +92,9 @@ def read_task(task: LabelledData, modality: str) -> Examples:
     frame = add_keys(frame, len(encoded_columns(task, modality)) == 2)
     if source.draw is not None:
         frame = draw_splits(frame, source.draw)
+    given_valid = "valid" in set(frame["split"])
     frame = drop_test_copies(frame, notes)
-    if "valid" not in set(frame["split"]):
+    if not given_valid:
         frame = hash_valid(frame, source.valid_fraction)
     if task.sample is not None:
         frame = sample_splits(frame, task.sample, notes)
@@ -97,9 +102,10 @@ def read_task(task: LabelledData, modality: str) -> Examples:
         own = frame.filter(pl.col("split") == split)
         if not own.height:
             names = ", ".join(source.files())
+            left = ", ".join(f"{name}: {n}" for name, n in notes.get(split, {}).items())
             raise TaskDataError(
                 f"{names}: no example in the {split} split (data.{split}, or data.split_names or "
-                "data.draw with data.path)"
+                "data.draw with data.path)" + (f"; of those there were, {left}" if left else "")
             )
         for name in _FOREIGN:
             count(notes, split, name, int(own[name].sum()))
@@ -148,6 +154,9 @@ def _read(
         raise TaskDataError(f"{path}: data.mask is columns of a table, and this file is none")
     for record in reader(source, path):
         place = f"{path}: {record.place}"
+        if (record.split or "") in source.skip_splits:
+            count(notes, NO_SPLIT, "skipped_splits")
+            continue
         if record.label is None or not record.label.strip():
             raise TaskDataError(f"{place}: no label (data.label, data.label_regex)")
         label = record.label.strip()
@@ -155,9 +164,6 @@ def _read(
         chosen = split or (names.get(found) if found else None)
         if any(fnmatchcase(label, pattern) for pattern in skipped):
             count(notes, chosen or NO_SPLIT, "skipped_labels")
-            continue
-        if (record.split or "") in source.skip_splits:
-            count(notes, NO_SPLIT, "skipped_splits")
             continue
         sequence, foreign = sequences.normal(record.sequence, place)
         partner, more = partners.normal(record.partner, place) if task.two_sequences else ("", 0)
@@ -191,6 +197,7 @@ class _Letters:
         self._path = path
         self._foreign: Counter[str] = Counter()
         self._residues = 0
+        self._records = self._others = self._other_letters = 0
 
     def normal(self, sequence: str, place: str) -> tuple[str, int]:
         """A normalised sequence, and its foreign letters: unknown residues where allowed.
@@ -198,12 +205,16 @@ class _Letters:
         Raises:
             TaskDataError: there is no residue, or a letter that is not allowed.
         """
-        normal = normalise(sequence, self._modality)
+        normal = normalise(sequence.strip(), self._modality)
         if not normal:
             raise TaskDataError(f"{place}: no sequence")
         self._residues += len(normal)
+        self._records += 1
         foreign = set(normal) - set(self._alphabet.letters)
         if not foreign:
+            if is_other(normal, self._modality):
+                self._others += 1
+                self._other_letters += len(normal)
             return normal, 0
         if self._source.foreign_letters == "error":
             raise TaskDataError(
@@ -215,11 +226,19 @@ class _Letters:
         return normal.translate(unknown), sum(counts.values())
 
     def check(self) -> None:
-        """Hold the share of foreign letters to `max_foreign`.
+        """Hold the share of foreign letters to `max_foreign`, and the file to its modality.
 
         Raises:
-            TaskDataError: there are too many.
+            TaskDataError: there are too many, or nearly all sequences look like nucleotides where
+                proteins are meant.
         """
+        text, refused = wrong_kind(
+            self._path, self._others, self._records, self._other_letters, self._modality
+        )
+        if refused:
+            raise TaskDataError(f"{text} (data.sequence, data.modality_b: another column?)")
+        if text:
+            logger.warning("%s", text)
         found = self._foreign.total()
         if found > self._source.max_foreign * max(1, self._residues):
             letters = ", ".join(letter for letter, _ in self._foreign.most_common(8))

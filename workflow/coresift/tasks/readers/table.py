@@ -166,11 +166,12 @@ def _decoded(value: Any) -> Any:
 
 
 def _separated(path: str) -> _Table:
-    separator = "\t" if path.removesuffix(".gz").endswith(".tsv") else ","
+    tabs = path.removesuffix(".gz").endswith(".tsv")
     # Strict: a quote that is never closed would take in all rows after it.
     lines = (f"{line}\n" for _, line in read_lines(path))
-    reader = csv.reader(lines, delimiter=separator, strict=True)
-    rows = _fields(path, reader)
+    csv.field_size_limit(2**31 - 1)  # a genome is a field
+    reader = csv.reader(lines, delimiter="\t" if tabs else ",", strict=True)
+    rows = _fields(path, reader, several_lines=not tabs)
     header = next(rows, (1, []))[1]
     twice = sorted({name for name in header if header.count(name) > 1})
     if twice:
@@ -178,9 +179,16 @@ def _separated(path: str) -> _Table:
     return header, _checked(path, rows, len(header))
 
 
-def _fields(path: str, reader: Any) -> Iterator[tuple[int, list[str]]]:
+def _fields(path: str, reader: Any, several_lines: bool) -> Iterator[tuple[int, list[str]]]:
     try:
+        before = 0
         for row in reader:
+            if reader.line_num > before + 1 and not several_lines:
+                raise TaskDataError(
+                    f"{path}: lines {before + 1} to {reader.line_num}: one row, since a field "
+                    "begins with a quote; in a .tsv a field is within a line"
+                )
+            before = reader.line_num
             yield reader.line_num, row
     except csv.Error as error:
         raise TaskDataError(f"{path}: line {reader.line_num}: {error}") from error
