@@ -211,6 +211,23 @@ def test_a_new_task_does_not_train(project):
     assert project.planned(config) == {"evaluate_domain", "cnn_domain", "join_seeds", *PAGE}
 
 
+@pytest.mark.long
+def test_a_new_task_that_takes_nothing_from_the_pool_trains_nothing(own_project):
+    """The pool goes first, and then is seen to be the same."""
+    config = small_config()
+    draw = np.random.default_rng(0)
+    texts = ["".join(draw.choice(list("ACGU"), 60)) for _ in range(40)]
+    rows = [f"{text},{i % 2},{('train', 'test')[i // 30]}" for i, text in enumerate(texts)]
+    (own_project.folder / "more.csv").write_text("\n".join(["sequence,label,split", *rows]))
+    config["tasks"]["more"] = {"kind": "class", "epochs": 1, "data": {"path": "more.csv"}}
+    assert {"decontaminate", "base", "score", "pretrain"} <= own_project.planned(config)
+    made = ("corpus/summary.json", "influence/subset.parquet")
+    own_project.run(config, *(f"results/small/{path}" for path in made))
+    planned = own_project.planned(config)
+    assert {"evaluate_more", "results"} <= planned
+    assert not planned & {"base", "finetune", "score", "select", "pretrain", "evaluate_domain"}
+
+
 def test_a_protocol_of_some_rows_evaluates_these_only(project):
     """A second task on the same files changes no pool, and other rows no row."""
     config = small_config()
