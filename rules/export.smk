@@ -75,7 +75,7 @@ rule corpus_card:
         mem_mb=memory(1000),
         runtime=runtime(10),
     params:
-        config=CFG.model_dump(mode="json", include=POOL_SECTIONS),
+        config=CFG.portable(POOL_SECTIONS),
         digests={script: code(script) for script in POOL_SCRIPTS},
         code=code("corpus_card"),
     script:

@@ -30,17 +30,12 @@ def seeds_of(wildcards):
 def recipe_of(name):
     """The config that makes one coreset and no other: another budget does not change it."""
     selection, budget, seed = parse_coreset(name)
-    only = {
-        "strategies": [selection],
-        "controls": [],
-        "budgets": [budget.setting],
-        "seeds": [seed],
-    }
+    drawn_so = {"budgets": [budget.setting], "seeds": [seed]}
     request = CFG.selection.request(selection)
     seen = {"pretrain": CFG.pretrain.seen} if request.strategy == "pool" else {}
     return {
-        **CFG.model_dump(mode="json", include=CORESET_SECTIONS),
-        "selection": {**plain(CFG.selection), **only},
+        **CFG.portable(CORESET_SECTIONS),
+        "selection": {**CFG.selection.only(selection), **drawn_so},
         **seen,
     }
 

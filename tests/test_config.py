@@ -3,6 +3,7 @@
 import pytest
 from coresift.config import check_paths, load_config
 from coresift.corpus.settings import source_name
+from coresift.files import read_yaml
 from coresift.influence.settings import REFERENCE, Influence
 from coresift.selection.request import Request
 from coresift.settings import ConfigError, plain
@@ -319,3 +320,23 @@ def test_groupings_and_scores_are_those_that_the_other_stages_make():
     assert requests["cci"].score == requests["cluster_cci.plain"].score == "plain"
     assert requests["group_sqrt"].by == "cluster"
     assert {request.salt for request in requests.values()} == {""}
+
+
+@pytest.mark.parametrize("name", ["demo", "rna", "protein"])
+def test_the_recipe_of_a_coreset_is_a_config(root, name):
+    config = load_config(read_yaml(root / f"config/{name}.yaml"))
+    assert name == "demo" or any(task.rows for task in config.tasks.values())
+    sections = {"run", "modality", "corpus", "tasks", "subset", "base", "finetune", "influence"}
+    for selection in config.selection.names:
+        recipe = {**config.portable(sections), "selection": config.selection.only(selection)}
+        own = load_config(recipe).selection
+        # A control of a variant brings it along.
+        assert own.names == [selection, *(n for n in own.cci_variants if n != selection)]
+        assert own.request(selection) == config.selection.request(selection)
+
+
+def test_a_variant_may_not_be_called_as_a_feature_is():
+    config = {"run": "r", "modality": "rna", "corpus": {"fasta": ["a"]}}
+    config["influence"] = {"variants": {"low_complexity": {"damping": 1}}}
+    with pytest.raises(ConfigError, match=r"scores or features have names \['low_complexity'\]"):
+        load_config(config)

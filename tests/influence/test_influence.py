@@ -465,6 +465,12 @@ def test_parameter_sets():
         resolve_layers(model, ["nothing*"])
     with pytest.raises(ValueError, match="only linear layers"):
         resolve_layers(model, ["*layer_norm*"])
+    first, second = model.esm.encoder.layer[0].attention.self, model.esm.encoder.layer[1].attention
+    second.self.query.weight = first.key.weight
+    with pytest.raises(
+        ValueError, match=r"layer\.0\..*key and .*layer\.1\..*query share one weight"
+    ):
+        resolve_layers(model, "linear")
 
 
 def shard_setup(**options):

@@ -264,7 +264,7 @@ FAULTS = {
     ),
     "mixes padding": (
         lambda f: (f / "config.json").write_text('{"model_type": "fnet"}'),
-        "model_type 'fnet' mixes padding into every residue",
+        "model_type 'fnet' mixes padding into residues",
     ),
     "encoder-decoder": (
         lambda f: (f / "config.json").write_text('{"model_type": "bart"}'),

@@ -14,6 +14,7 @@ from coresift.influence.heads import HEADED
 from coresift.influence.parameters import resolve_layers
 from coresift.influence.settings import Influence
 from coresift.models.checkpoint import (
+    MIXED,
     build_model,
     check_architecture,
     load_model,
@@ -54,7 +55,7 @@ def test_every_preset_can_be_built(preset):
 def test_what_mixes_padding_into_residues_is_not_built(tmp_path):
     path = tmp_path / "config.json"
     path.write_text('{"model_type": "yoso"}')
-    with pytest.raises(ValueError, match="model_type 'yoso' mixes padding into every residue"):
+    with pytest.raises(ValueError, match="model_type 'yoso' mixes padding into residues"):
         check_architecture(str(path), "rna")
     config = load_config(
         {"run": "r", "modality": "rna", "corpus": {"fasta": ["a"]},
@@ -62,6 +63,41 @@ def test_what_mixes_padding_into_residues_is_not_built(tmp_path):
     )  # fmt: skip
     with pytest.raises(ConfigError, match=r"validate\.training\.preset: .*yoso"):
         check_architectures(config)
+
+
+@pytest.mark.parametrize("name", sorted(MIXED))
+def test_every_type_that_mixes_padding_is_refused(tmp_path, name):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": name}))
+    with pytest.raises(ValueError, match="mixes padding into residues"):
+        check_architecture(str(tmp_path / "config.json"), "rna")
+
+
+def test_big_bird_is_taken_with_whole_attention_alone(tmp_path):
+    values = {"model_type": "big_bird", "hidden_size": 8, "num_attention_heads": 2,
+              "num_hidden_layers": 1, "intermediate_size": 8}  # fmt: skip
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(values))
+    with pytest.raises(ValueError, match="give attention_type original_full"):
+        check_architecture(str(path), "rna")
+    path.write_text(json.dumps(values | {"attention_type": "original_full"}))
+    check_architecture(str(path), "rna")
+
+
+def test_models_from_scratch_read_no_position_that_they_did_not_learn():
+    config = {"run": "r", "modality": "rna", "corpus": {"fasta": ["a"], "max_length": 300}}
+    for key, training in (("heldout", "pretrain"), ("influence", "finetune")):
+        short = {training: {"max_tokens": 130}}
+        if key == "influence":
+            short["base"] = {"preset": "demo"}
+        else:
+            short["pretrain"]["preset"] = "demo"
+        cause = rf"{key}\.max_tokens 1024 is above {training}\.max_tokens 130.*at most 130"
+        with pytest.raises(ConfigError, match=cause):
+            load_config(config | short)
+        load_config(config | short | {key: {"max_tokens": 130}})
+        load_config(config | short | {"corpus": {"fasta": ["a"], "max_length": 128}})
+        short[{"pretrain": "pretrain", "finetune": "base"}[training]]["preset"] = "esm2-8m"
+        load_config(config | short)  # rotary
 
 
 def test_a_model_of_few_positions_is_scored_by_the_reference_preset_and_estimated(tmp_path):

@@ -113,11 +113,12 @@ def test_a_gain_names_the_strongest_control_that_is_beaten_or_what_explains_it(r
         ([], "is not known: neither pool nor random_x10 is among selection.strategies"),
         ([("pool-9", "random-9", "no different", 0),
           ("random_x10-9", "random-9", "no different", 0)],
-         "Neither pool-9 nor random_x10-9 differs from random-9 on heldout_pool: this run cannot "
-         "show redundancy."),
+         "Neither pool-9 nor random_x10-9 is shown to differ from random-9 on heldout_pool (pool-9 "
+         "+0, detected from 0.01; random_x10-9 +0, detected from 0.01): more seeds are needed, or"),
         ([("pool-9", "random-9", "no different", 0)],
-         "pool-9 does not differ from random-9 on heldout_pool (random_x10: not in this run): this "
-         "run cannot show redundancy. Train for more epochs"),
+         "pool-9 is not shown to differ from random-9 on heldout_pool (random_x10: not in this "
+         "run) (pool-9 +0, detected from 0.01): more seeds are needed, or more data change nothing "
+         "here and this run cannot show redundancy (train for more epochs"),
         ([("pool-9", "random-9", "no different", 0), ("random_x10-9", "random-9", "better", 1)],
          "differ from random-9: random_x10-9 is better on heldout_pool."),
         ([("pool-9", "random-9", "unknown", 0)], "not known"),
@@ -184,7 +185,7 @@ def test_the_verdict_of_a_run(written):
         "strongest control that it beats is random_length:cci-10 (by 0.0",
         "heldout_pool: worse than random: top_influence-10.",
         "toy (quick): cci-10 is better than random and than every control matched to it",
-        "Neither pool-10 nor random_x10-10 differs from random-10 on heldout_pool: this run cannot",
+        "Neither pool-10 nor random_x10-10 is shown to differ from random-10 on heldout_pool (",
         "With 4 seeds the smallest difference from random that is detected ",
         "heldout_pool: top_influence-10 is above the unigram loss",
         "toy (quick): 3.0% of test (3 of the 100 examples compared) are in the pool at 95%",

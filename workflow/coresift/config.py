@@ -19,12 +19,13 @@ from pydantic import Field, ValidationError, model_validator
 
 from coresift.corpus.group_table import separator_of
 from coresift.corpus.settings import Corpus, Decontaminate, Heldout, Subset, source_name
+from coresift.corpus.tables import FEATURE
 from coresift.dag.settings import Download
 from coresift.influence.heads import HEADED
 from coresift.influence.settings import Influence
 from coresift.influence.tables import SCORE
 from coresift.models.folder import lacking
-from coresift.models.settings import architecture
+from coresift.models.settings import architecture, reads_any_position
 from coresift.report.settings import Report
 from coresift.selection.names import Budget
 from coresift.selection.request import Request
@@ -118,9 +119,11 @@ class Config(Section):
         one = self._one_sequence()
         if unknown := sorted(set(named) - set(one)):
             raise ValueError(f"evaluate.cnn: no task of one sequence is called {unknown}: {one}")
-        taken = sorted(set(self.influence.variants) & {*SCORE, *self.influence.target_columns()})
-        if taken:
-            raise ValueError(f"influence.variants: other columns of the scores have names {taken}")
+        columns = {*SCORE, *FEATURE, *self.influence.target_columns()}
+        if taken := sorted(set(self.influence.variants) & columns):
+            raise ValueError(
+                f"influence.variants: other columns of the scores or features have names {taken}"
+            )
         for name, target in self.influence.targets.items():
             for key, allowed in (("task", list(self.tasks)), ("heldout", self.heldout.sets)):
                 value = getattr(target, key)
@@ -146,6 +149,7 @@ class Config(Section):
             )
         self._check_rows()
         self._check_selection()
+        self._check_positions()
         return self
 
     def _check_rows(self) -> None:
@@ -201,6 +205,31 @@ class Config(Section):
             raise ValueError(
                 f"validate.scores: no score {', '.join(unknown)}; allowed: {', '.join(self.scores)}"
             )
+
+    def _check_positions(self) -> None:
+        """Hold what models from scratch read to the positions that they learnt."""
+        pretrain, tuned, base = self.pretrain, self.finetune.max_tokens, self.base
+        read: list[tuple[str, Heldout | Influence, str, int, str]]
+        read = [("heldout", self.heldout, "pretrain", pretrain.max_tokens, pretrain.preset)]
+        if base.checkpoint is None:
+            read.append(("influence", self.influence, "finetune", tuned, base.preset))
+        for key, section, name, learnt, preset in read:
+            most = section.max_tokens
+            longest = min(most, self.corpus.max_length + 2)
+            if longest > learnt and not reads_any_position(architecture(preset)):
+                raise ValueError(
+                    f"{key}.max_tokens {most} is above {name}.max_tokens {learnt}: the model "
+                    f"learns no further position; allowed: at most {learnt}"
+                )
+
+    def portable(self, sections: Any) -> dict[str, Any]:
+        """Some sections (pydantic's `include`) without the rows that tasks name, for a config that
+        may not have these.
+        """
+        found = self.model_dump(mode="json", include=sections)
+        for task in found.get("tasks", {}).values():
+            task["rows"] = None
+        return found
 
     def requests(self) -> dict[str, Request]:
         """Everything that is drawn by name: of `selection`, then of the rounds of the study.

@@ -72,9 +72,10 @@ def masked_losses(
     """Mean loss and accuracy at the masked places of each sequence; the model is used as it is.
 
     Every masked residue becomes <mask>. A sequence longer than the model's room is read in pieces
-    of equal length, as training reads it: so every model predicts every place, and rows of models
-    of different room stay paired; the shorter context is the model's own. Losses are
-    `models.letters.letter_losses`; how the rows are cut into batches changes them by rounding only.
+    of equal length (training: the longest, and a remainder): so every model predicts every place,
+    and rows of models of different room stay paired; the shorter context is the model's own.
+    Losses are `models.letters.letter_losses`; how the rows are cut into batches changes them by
+    rounding only.
 
     Args:
         model: a masked language model in eval mode, on its device.

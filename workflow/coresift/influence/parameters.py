@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -47,7 +47,8 @@ def resolve_layers(model: nn.Module, parameters: str | Sequence[str]) -> list[La
     parameter names, weights and biases.
 
     Raises:
-        ValueError: no head is found, a pattern matches nothing, or matches another kind of layer.
+        ValueError: no head is found, a pattern matches nothing, or matches another kind of layer;
+            two layers share a weight.
     """
     linears = {name: m for name, m in model.named_modules() if isinstance(m, nn.Linear)}
     names = [name for name, _ in model.named_parameters(remove_duplicate=False)]
@@ -60,6 +61,8 @@ def resolve_layers(model: nn.Module, parameters: str | Sequence[str]) -> list[La
             )
     elif parameters == "linear":
         embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
+        # I-BERT's is no nn.Embedding.
+        embeddings.add(id(getattr(_inputs(model), "weight", None)))
         chosen = {
             f"{name}.weight"
             for name, module in linears.items()
@@ -75,8 +78,28 @@ def resolve_layers(model: nn.Module, parameters: str | Sequence[str]) -> list[La
     other = sorted(name for name in chosen if name.rpartition(".")[0] not in linears)
     if other:
         raise ValueError(f"influence.parameters: only linear layers can be scored, not {other[:5]}")
+    shared = _shared([name for name in linears if f"{name}.weight" in chosen], linears)
+    if shared:
+        raise ValueError(
+            f"influence.parameters: {' and '.join(shared)} share one weight, of which each would "
+            "have a part of the gradient; give other patterns"
+        )
     return [
         Layer(name, module, f"{name}.weight" in chosen, f"{name}.bias" in chosen)
         for name, module in linears.items()
         if {f"{name}.weight", f"{name}.bias"} & chosen
     ]
+
+
+def _inputs(model: nn.Module) -> nn.Module | None:
+    found = getattr(model, "get_input_embeddings", None)
+    return found() if found is not None else None
+
+
+def _shared(names: Sequence[str], linears: Mapping[str, nn.Linear]) -> list[str]:
+    """The first two layers that have one weight, if there are any."""
+    seen: dict[int, str] = {}
+    for name in names:
+        if (first := seen.setdefault(id(linears[name].weight), name)) != name:
+            return [first, name]
+    return []

@@ -46,8 +46,8 @@ from coresift.models.weights import (
 
 logger = logging.getLogger(__name__)
 
-#: Encoders in which padding reaches every residue: a row's states hang on the rows beside it.
-MIXED = frozenset({"fnet", "nystromformer", "yoso"})
+#: Encoders in which padding reaches residues: a row's states hang on the rows beside it.
+MIXED = frozenset({"convbert", "fnet", "nystromformer", "reformer", "yoso"})
 
 #: Its licence, the AGPL, is why it is not in requirements.lock.
 INSTALL_MULTIMOLECULE = "pip install multimolecule==0.2.2"
@@ -118,7 +118,7 @@ def _config_of(preset: str, given: Mapping[str, Any], modality: str) -> PreTrain
             f"{preset}: model_type {kind!r} is no encoder trained by masking that transformers "
             f"has: {known}"
         )
-    _check_padding(preset, kind)
+    _check_padding(preset, kind, values.get("attention_type", "block_sparse"))
     size = values.setdefault("vocab_size", len(vocabulary))
     if size < len(vocabulary):
         raise CheckpointError(
@@ -167,11 +167,16 @@ def load_model(
     return model, tokenizer, encoder
 
 
-def _check_padding(name: str | Path, kind: str) -> None:
+def _check_padding(name: str | Path, kind: str, attention: str | None) -> None:
     if kind in MIXED:
         raise CheckpointError(
-            f"{name}: model_type {kind!r} mixes padding into every residue, so that its losses and "
+            f"{name}: model_type {kind!r} mixes padding into residues, so that its losses and "
             "gradients would hang on the sequences of a batch"
+        )
+    if kind == "big_bird" and attention != "original_full":
+        raise CheckpointError(
+            f"{name}: attention_type {attention!r} is left for good at the first short input, so "
+            "that losses would hang on what was read before; give attention_type original_full"
         )
 
 
@@ -198,7 +203,7 @@ def read_config(directory: Path) -> PreTrainedConfig:
         raise CheckpointError(
             f"{directory}: model_type {config.model_type!r} is not an encoder trained by masking"
         )
-    _check_padding(directory, config.model_type)
+    _check_padding(directory, config.model_type, getattr(config, "attention_type", None))
     return config
 
 

@@ -15,6 +15,8 @@ from coresift.files import read_json, read_yaml
 MULTIMOLECULE = frozenset(
     {"ernierna", "rinalmo", "rnabert", "rnaernie", "rnafm", "rnamsm", "splicebert", "utrlm"}
 )
+#: Encoders whose positions are always rotary.
+ROTARY = frozenset({"esmc", "eurobert", "modernbert", "roformer"})
 _PRESETS = Path(__file__).resolve().parents[3] / "resources" / "models"
 
 
@@ -44,6 +46,12 @@ def architecture(preset: str) -> dict[str, Any]:
     if not isinstance(values, dict) or not isinstance(values.get("model_type"), str):
         raise ValueError(f"{preset}: no model_type; not a Hugging Face config.json")
     return values
+
+
+def reads_any_position(values: Mapping[str, Any]) -> bool:
+    """Whether an architecture's positions are relative, so that training teaches all of them."""
+    kind = values.get("position_embedding_type", "absolute")
+    return values["model_type"] in ROTARY or kind == "rotary"
 
 
 def widened(values: Mapping[str, Any], factor: float) -> dict[str, Any]:

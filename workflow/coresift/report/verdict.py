@@ -141,11 +141,15 @@ def regime(comparisons: pl.DataFrame) -> list[str]:
                 f"More data at equal compute differ from {control}: {listed(found)}{without}."
             )
             continue
-        subject = "Neither " + " nor ".join(names) if len(names) > 1 else f"No effect: {names[0]}"
-        differs = "differs" if len(names) > 1 else "does not differ"
+        subject = f"Neither {' nor '.join(names)} is" if len(names) > 1 else f"{names[0]} is not"
+        seen = [
+            f"{row['selection']} {row['gain']:+.2g}, detected from {row['detectable']:.2g}"
+            for row in own.drop_nulls("detectable").to_dicts()
+        ]
         lines.append(
-            f"{subject} {differs} from {control} on {tasks}{without}: this run cannot show "
-            "redundancy. Train for more epochs, at a smaller budget, or a larger model."
+            f"{subject} shown to differ from {control} on {tasks}{without} ({'; '.join(seen)}): "
+            "more seeds are needed, or more data change nothing here and this run cannot show "
+            "redundancy (train for more epochs, at a smaller budget, or a larger model)."
         )
     return lines
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
@@ -209,6 +210,13 @@ class Selection(Section):
     def names(self) -> list[str]:
         """Every selection: the strategies, the CCI variants, and their controls."""
         return with_controls([*self.strategies, *self.cci_variants], self.controls)
+
+    def only(self, name: str) -> dict[str, Any]:
+        """The section as plain data, with one selection and the CCI variant that it names."""
+        section = plain(self)
+        named = re.split("[.:]", name)
+        variants = {key: value for key, value in section["cci_variants"].items() if key in named}
+        return {**section, "strategies": [name], "controls": [], "cci_variants": variants}
 
     @property
     def ranked(self) -> list[str]:
