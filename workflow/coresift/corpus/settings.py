@@ -222,7 +222,8 @@ class Heldout(Section):
     )
     max_tokens: InputLength = Field(
         1024,
-        description="longest input, special tokens included; a longer sequence is read in pieces",
+        description="longest input, special tokens included; a longer sequence is read in pieces; "
+        "at most pretrain.max_tokens, unless positions are rotary",
     )
     tokens_per_batch: Positive = Field(
         16384, description="padded tokens in one forward pass: bounds memory"

@@ -145,7 +145,11 @@ class Influence(Section):
         1, le=64, description="jobs over D_sub for the Fisher; does not change any result"
     )
     tokens_per_batch: Positive = Field(16384, description="padded tokens in one forward pass")
-    max_tokens: InputLength = Field(1024, description="longest input, special tokens included")
+    max_tokens: InputLength = Field(
+        1024,
+        description="longest input, special tokens included; of a base from scratch at most "
+        "finetune.max_tokens, unless positions are rotary",
+    )
     precision: Literal["float32", "bf16", "float64"] = Field(
         "float32", description="bf16 = autocast with float32 accumulation (GPU)"
     )
