@@ -129,6 +129,14 @@ def test_the_regime_is_stated(rows, expected):
     assert expected in line
 
 
+def test_the_regime_of_several_outcomes_names_them():
+    row = ("pool-9", "random-9", "no different", 0)
+    (line,) = regime(pl.concat([compared(row), compared(row, task="heldout_x", detectable=0.02)]))
+    assert (
+        "(pool-9 on heldout_pool +0, detected from 0.01; pool-9 on heldout_x +0, detected" in line
+    )
+
+
 def test_what_the_seeds_could_detect():
     rows = pl.concat(
         [

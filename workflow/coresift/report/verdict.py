@@ -142,8 +142,10 @@ def regime(comparisons: pl.DataFrame) -> list[str]:
             )
             continue
         subject = f"Neither {' nor '.join(names)} is" if len(names) > 1 else f"{names[0]} is not"
+        several = own["task"].n_unique() > 1
         seen = [
-            f"{row['selection']} {row['gain']:+.2g}, detected from {row['detectable']:.2g}"
+            f"{row['selection']}{' on ' + row['task'] if several else ''} {row['gain']:+.2g}, "
+            f"detected from {row['detectable']:.2g}"
             for row in own.drop_nulls("detectable").to_dicts()
         ]
         lines.append(
