@@ -19,7 +19,8 @@ class Base(Section):
     preset: Preset = Field(
         "tiny",
         description="name of a file in resources/models, or path of a "
-        "config.json (any encoder trained by masking, as transformers writes it)",
+        "config.json of an encoder trained by masking, as transformers writes it (not of one in "
+        "which padding reaches residues)",
     )
     size: Positive | None = Field(
         None,
@@ -76,7 +77,8 @@ class Pretrain(Optimisation):
     preset: Preset = Field(
         "tiny",
         description="name of a file in resources/models, or path of a "
-        "config.json (any encoder trained by masking, as transformers writes it)",
+        "config.json of an encoder trained by masking, as transformers writes it (not of one in "
+        "which padding reaches residues)",
     )
     epochs: float = Field(10.0, gt=0, description="passes over a coreset, see compute")
     residues: Positive | None = Field(
