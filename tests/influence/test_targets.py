@@ -518,7 +518,9 @@ def test_a_task_is_no_other_outcome(name):
 @pytest.mark.parametrize("name", ["influence", "residue", "loss", "target_mine"])
 def test_a_variant_is_no_other_column(name):
     influence = {"variants": {name: {"loss": "masked"}}, "targets": {"mine": {"fasta": "x"}}}
-    with pytest.raises(ConfigError, match=f"other columns of the scores have names .'{name}'"):
+    with pytest.raises(
+        ConfigError, match=f"other columns of the scores or features have names .'{name}'"
+    ):
         load_config({**GOOD, "influence": influence})
 
 
