@@ -83,21 +83,22 @@ def test_big_bird_is_taken_with_whole_attention_alone(tmp_path):
     check_architecture(str(path), "rna")
 
 
-def test_models_from_scratch_read_no_position_that_they_did_not_learn():
-    config = {"run": "r", "modality": "rna", "corpus": {"fasta": ["a"], "max_length": 300}}
-    for key, training in (("heldout", "pretrain"), ("influence", "finetune")):
-        short = {training: {"max_tokens": 130}}
-        if key == "influence":
-            short["base"] = {"preset": "demo"}
-        else:
-            short["pretrain"]["preset"] = "demo"
-        cause = rf"{key}\.max_tokens 1024 is above {training}\.max_tokens 130.*at most 130"
-        with pytest.raises(ConfigError, match=cause):
-            load_config(config | short)
-        load_config(config | short | {key: {"max_tokens": 130}})
-        load_config(config | short | {"corpus": {"fasta": ["a"], "max_length": 128}})
-        short[{"pretrain": "pretrain", "finetune": "base"}[training]]["preset"] = "esm2-8m"
-        load_config(config | short)  # rotary
+@pytest.mark.parametrize(
+    ("key", "training", "model"),
+    [("heldout", "pretrain", "pretrain"), ("influence", "finetune", "base")],
+)
+def test_models_from_scratch_read_no_position_that_they_did_not_learn(key, training, model):
+    def config(preset, length=300, **read):
+        found = {"run": "r", "modality": "rna", "corpus": {"fasta": ["a"], "max_length": length}}
+        found |= {key: read, training: {"max_tokens": 130}}
+        return found | {model: {**found.get(model, {}), "preset": preset}}
+
+    cause = rf"{key}\.max_tokens 1024 is above {training}\.max_tokens 130.*at most 130"
+    with pytest.raises(ConfigError, match=cause):
+        load_config(config("demo"))
+    load_config(config("demo", max_tokens=130))
+    load_config(config("demo", length=128))
+    load_config(config("esm2-8m"))  # rotary
 
 
 def test_a_model_of_few_positions_is_scored_by_the_reference_preset_and_estimated(tmp_path):

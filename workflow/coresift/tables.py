@@ -211,13 +211,15 @@ def scan_tables(paths: Sequence[str | Path]) -> pl.LazyFrame:
     return pl.scan_parquet([str(path) for path in paths], glob=False)
 
 
-def scan_near(path: str | Path, seq_ids: pl.Series) -> pl.LazyFrame:
-    """Rows of a table in seq_id order from the lowest to the highest of some sequences.
+def scan_rows(path: str | Path, seq_ids: pl.Series) -> pl.LazyFrame:
+    """Rows of some sequences of a table in seq_id order.
 
-    Only the row groups between these are read.
+    Only the row groups between the lowest and the highest of them are read; a join in place of the
+    filter would hold all rows of these.
     """
     low, high = pl.lit(seq_ids.min(), pl.String), pl.lit(seq_ids.max(), pl.String)
-    return scan_tables([path]).filter(pl.col("seq_id").is_between(low, high))
+    near = scan_tables([path]).filter(pl.col("seq_id").is_between(low, high))
+    return near.filter(pl.col("seq_id").is_in(seq_ids.implode()))
 
 
 def read_tables(paths: Sequence[str | Path], schema: Schema) -> pl.DataFrame:

@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 
 from coresift.corpus.dedup import iter_pool
-from coresift.tables import scan_near, scan_tables
+from coresift.tables import scan_rows, scan_tables
 
 
 class GroupError(ValueError):
@@ -29,9 +29,7 @@ def groups_of(seq_ids: pl.Series, path: str | Path) -> pl.Series:
         GroupError: the table lacks a sequence.
     """
     wanted = seq_ids.alias("seq_id").to_frame()
-    # Not by a join: that holds all rows between the first sequence and the last.
-    near = scan_near(path, seq_ids).filter(pl.col("seq_id").is_in(seq_ids.implode()))
-    table = near.select("seq_id", pl.nth(1).alias("group"), known=pl.lit(True))
+    table = scan_rows(path, seq_ids).select("seq_id", pl.nth(1).alias("group"), known=pl.lit(True))
     rows = wanted.join(
         table.collect(engine="streaming"), on="seq_id", how="left", maintain_order="left"
     )

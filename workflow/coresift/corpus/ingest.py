@@ -154,8 +154,7 @@ class Judge:
         #: What the first record rejected for each reason says.
         self.first: dict[str, str] = {}
         self.long = LongRecords()
-        #: Records of the wrong modality, and their letters.
-        self.others = self.other_letters = 0
+        self.others = kinds.Others(modality)
         #: What has masked residues, and those residues.
         self.masked = self.masked_residues = 0
 
@@ -199,9 +198,7 @@ class Judge:
         unread = {}
         for i in suspects.tolist():
             sequence = normalise(block.sequence(i), self.modality)
-            if kinds.is_other(sequence, self.modality):
-                self.others += 1
-                self.other_letters += len(sequence)
+            self.others.see(sequence)
             reason = unreadable(sequence, self.modality)
             if reason is not None:
                 unread[i] = reason
@@ -287,9 +284,7 @@ class Judge:
             CorpusError: the file is of the wrong modality.
         """
         found = []
-        text, refused = kinds.wrong_kind(
-            path, self.others, self.number, self.other_letters, self.modality
-        )
+        text, refused = self.others.judge(path, self.number)
         if refused:
             raise CorpusError(text)
         if text:

@@ -39,26 +39,33 @@ def is_other(sequence: str, modality: str) -> bool:
     return share < PROTEIN_SHARE and bool(letters.translate(None, CODES))
 
 
-def wrong_kind(
-    path: str | Path, others: int, records: int, letters: int, modality: str
-) -> tuple[str, bool]:
-    """What is to be said of a file with records of the other modality, and whether it is refused.
+class Others:
+    """Counts the records of a file that look like the other modality's."""
 
-    Args:
-        others: records that are `is_other`, of all `records` of the file.
-        letters: letters of these.
+    def __init__(self, modality: str) -> None:
+        self._modality = modality
+        self._records = self._letters = 0
 
-    Returns:
-        The words, none where there are few, and whether nearly all are.
-    """
-    share = others / max(1, records)
-    if share < WARNED_SHARE:
-        return "", False
-    text = (
-        f"{path}: {others} of {records} records ({share:.1%}) look like {OTHER[modality]}; "
-        f"modality is {modality}"
-    )
-    return text, share >= REFUSED_SHARE and letters >= REFUSED_LETTERS
+    def see(self, sequence: str) -> None:
+        """Count a normalised sequence if it `is_other`."""
+        if is_other(sequence, self._modality):
+            self._records += 1
+            self._letters += len(sequence)
+
+    def judge(self, path: str | Path, records: int) -> tuple[str, bool]:
+        """What is to be said of the file, "" where they are few, and whether it is refused.
+
+        Args:
+            records: all records of the file.
+        """
+        share = self._records / max(1, records)
+        if share < WARNED_SHARE:
+            return "", False
+        text = (
+            f"{path}: {self._records} of {records} records ({share:.1%}) look like "
+            f"{OTHER[self._modality]}; modality is {self._modality}"
+        )
+        return text, share >= REFUSED_SHARE and self._letters >= REFUSED_LETTERS
 
 
 def unclear(highest: np.ndarray, long: np.ndarray, modality: str) -> np.ndarray:

@@ -23,7 +23,7 @@ from coresift.tables import (
     arrow_writer,
     conform,
     read_arrow,
-    scan_near,
+    scan_rows,
     to_arrow,
 )
 
@@ -61,7 +61,7 @@ class Beside:
         """
         score = pl.col(self.score).alias("score")
         for path, columns in ((self.scores, [score]), (self.groups, [*self.groupings])):
-            rows = scan_near(path, frame["seq_id"]).select("seq_id", *columns).collect()
+            rows = scan_rows(path, frame["seq_id"]).select("seq_id", *columns).collect()
             joined = frame.join(rows, on="seq_id", how="inner", maintain_order="left")
             if joined.height != frame.height:
                 lost = frame.height - joined.height

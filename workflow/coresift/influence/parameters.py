@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Any, cast
 
 from torch import nn
 
@@ -61,8 +62,8 @@ def resolve_layers(model: nn.Module, parameters: str | Sequence[str]) -> list[La
             )
     elif parameters == "linear":
         embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
-        # I-BERT's is no nn.Embedding.
-        embeddings.add(id(getattr(_inputs(model), "weight", None)))
+        inputs = cast(Any, model).get_input_embeddings()  # I-BERT's is no nn.Embedding
+        embeddings.add(id(inputs.weight))
         chosen = {
             f"{name}.weight"
             for name, module in linears.items()
@@ -89,11 +90,6 @@ def resolve_layers(model: nn.Module, parameters: str | Sequence[str]) -> list[La
         for name, module in linears.items()
         if {f"{name}.weight", f"{name}.bias"} & chosen
     ]
-
-
-def _inputs(model: nn.Module) -> nn.Module | None:
-    found = getattr(model, "get_input_embeddings", None)
-    return found() if found is not None else None
 
 
 def _shared(names: Sequence[str], linears: Mapping[str, nn.Linear]) -> list[str]:

@@ -17,7 +17,7 @@ import polars as pl
 
 from coresift.alphabet import ALPHABETS
 from coresift.corpus.export import write_records
-from coresift.corpus.modality import is_other, wrong_kind
+from coresift.corpus.modality import Others
 from coresift.corpus.normalise import normalise
 from coresift.corpus.tables import PROTECTED
 from coresift.tasks.notes import NO_SPLIT, Notes, count
@@ -197,7 +197,8 @@ class _Letters:
         self._path = path
         self._foreign: Counter[str] = Counter()
         self._residues = 0
-        self._records = self._others = self._other_letters = 0
+        self._records = 0
+        self._others = Others(modality)
 
     def normal(self, sequence: str, place: str) -> tuple[str, int]:
         """A normalised sequence, and its foreign letters: unknown residues where allowed.
@@ -212,9 +213,7 @@ class _Letters:
         self._records += 1
         foreign = set(normal) - set(self._alphabet.letters)
         if not foreign:
-            if is_other(normal, self._modality):
-                self._others += 1
-                self._other_letters += len(normal)
+            self._others.see(normal)
             return normal, 0
         if self._source.foreign_letters == "error":
             raise TaskDataError(
@@ -232,9 +231,7 @@ class _Letters:
             TaskDataError: there are too many, or nearly all sequences look like nucleotides where
                 proteins are meant.
         """
-        text, refused = wrong_kind(
-            self._path, self._others, self._records, self._other_letters, self._modality
-        )
+        text, refused = self._others.judge(self._path, self._records)
         if refused:
             raise TaskDataError(f"{text} (data.sequence, data.modality_b: another column?)")
         if text:

@@ -12,7 +12,7 @@ from scipy.stats import f_oneway
 from coresift.heldout.summary import read_held_out, summarise
 from coresift.report.difference import holm
 from coresift.selection.names import DECILES, coreset_name
-from coresift.tables import Schema, scan_near
+from coresift.tables import Schema, scan_rows
 from coresift.validate.agreement import Intervals
 from coresift.validate.ranks import between_repeats, spearman, spearman_interval
 from coresift.validate.tables import CONTROL
@@ -188,6 +188,6 @@ def _rows_of(seq_ids: pl.Series, features: str | Path, groups: str | Path) -> pl
     """Columns seq_id, length, low_complexity, source of some sequences of the pool."""
     rows = seq_ids.to_frame("seq_id").lazy()
     for path, columns in ((features, ["length", "low_complexity"]), (groups, [SOURCE])):
-        found = scan_near(path, seq_ids).filter(pl.col("seq_id").is_in(seq_ids.implode()))
-        rows = rows.join(found.select("seq_id", *columns), on="seq_id", how="left")
+        found = scan_rows(path, seq_ids).select("seq_id", *columns)
+        rows = rows.join(found, on="seq_id", how="left")
     return rows.collect()
