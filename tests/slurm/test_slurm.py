@@ -1,5 +1,7 @@
 """The real Snakefile through sbatch on a real Slurm: `make test-slurm`."""
 
+import contextlib
+import getpass
 import os
 import re
 import signal
@@ -24,6 +26,8 @@ GPU_RULES = {
     *("base", "finetune", "fisher_part", "identity", "score", "embed", "pretrain", "heldout"),
     *("evaluate_domain", "cnn_domain"),
 }
+# Snakemake is taken for stuck when nothing is submitted or done for so long.
+SILENCE_S = 300
 # Jobs of these rules wait while a file exists: time to do to them what a cluster does.
 HELD = ("score", "deduplicate")
 HOLD = """\
@@ -48,15 +52,28 @@ class SlurmProject(Project):
             script.write_text(HOLD.format(rule=rule) + script.read_text())
         self.cluster = cluster
 
+    @contextlib.contextmanager
     def start(self, config, *arguments):
-        """Snakemake in the background, in a process group of its own, its output in `terminal`."""
+        """Snakemake in the background, in a process group of its own, its output in `terminal`.
+
+        Leaves nothing to the next test, whatever happens: no Snakemake, no job, no rule held.
+        """
         self.command(config)
         with (self.folder / "terminal").open("wb") as terminal:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 [*SNAKEMAKE, *arguments, "--configfile", "config.yaml"],
                 cwd=self.folder, env=self.cluster.env, start_new_session=True,
                 stdout=terminal, stderr=subprocess.STDOUT,
             )  # fmt: skip
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+            for rule in HELD:
+                self.release(rule)
+            self.cluster.slurm("scancel", "--user", getpass.getuser())
 
     def hold(self, rule):
         """Have the jobs of a rule wait at their start, until `release`."""
@@ -64,18 +81,28 @@ class SlurmProject(Project):
 
     def release(self, rule):
         """Let the jobs of a rule go on."""
-        (self.folder / f"hold-{rule}").unlink()
+        (self.folder / f"hold-{rule}").unlink(missing_ok=True)
 
     def terminal(self):
         return (self.folder / "terminal").read_text()
 
-    def finish(self, process, seconds=600):
+    def wait_for(self, condition, process):
+        """Value of `condition` once it is true: no time is too long while Snakemake goes on."""
+        said, since = "", time.monotonic()
+        while True:
+            ended = process.poll() is not None
+            if value := condition():
+                return value
+            if said != (now := self.terminal()):
+                said, since = now, time.monotonic()
+            assert not ended, said[-5000:]
+            assert time.monotonic() < since + SILENCE_S, said[-5000:]
+            time.sleep(0.2)
+
+    def finish(self, process):
         """Exit status of Snakemake, which must end by itself."""
-        try:
-            return process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            kill(process)
-            raise AssertionError(self.terminal()[-5000:]) from None
+        self.wait_for(lambda: process.poll() is not None, process)
+        return process.returncode
 
     def running(self):
         """Comment (rule and wildcards) -> Slurm id of the jobs that run now."""
@@ -92,27 +119,6 @@ class SlurmProject(Project):
         names = fields.split(",")
         rows = [dict(zip(names, line.split("|"), strict=True)) for line in text.splitlines()]
         return sorted(rows, key=lambda row: int(row["JobIDRaw"]))
-
-
-def wait_for(condition, process, seconds=300):
-    """Value of `condition` once it is true."""
-    deadline = time.monotonic() + seconds
-    try:
-        while not (value := condition()):
-            assert time.monotonic() < deadline, "waited in vain"
-            assert process.poll() is None, "snakemake ended"
-            time.sleep(0.2)
-    except BaseException:
-        kill(process)
-        raise
-    return value
-
-
-def kill(process):
-    """End Snakemake at once where a test has failed."""
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
 
 
 def megabytes(memory):
@@ -144,29 +150,30 @@ def finished(project):
     config = {**small_config(), "run": "slurm", "device": "auto"}
     for rule in HELD:
         project.hold(rule)
-    process = project.start(config)
 
     def group():
         return next((job for name, job in project.running().items() if "bucket" in name), None)
-
-    cancelled = wait_for(group, process)
-    project.cluster.slurm("scancel", cancelled)
-    wait_for(lambda: group() not in (None, cancelled), process)
-    project.release("deduplicate")
-    jobs = [
-        wait_for(lambda i=i: project.running().get(f"rule_score_wildcards_{i}"), process)
-        for i in (0, 1)
-    ]
-    project.cluster.slurm("scancel", jobs[0])
-    project.cluster.slurm("scontrol", "update", f"jobid={jobs[1]}", "timelimit=1")
 
     def killed():
         states = {row["JobIDRaw"]: row["State"].split()[0] for row in project.accounting()}
         return [states.get(job) for job in jobs] == ["CANCELLED", "TIMEOUT"]
 
-    wait_for(killed, process)
-    project.release("score")
-    assert project.finish(process) == 0, project.terminal()[-5000:]
+    with project.start(config) as process:
+        cancelled = project.wait_for(group, process)
+        project.cluster.slurm("scancel", cancelled)
+        project.wait_for(lambda: group() not in (None, cancelled), process)
+        project.release("deduplicate")
+        jobs = [
+            project.wait_for(
+                lambda i=i: project.running().get(f"rule_score_wildcards_{i}"), process
+            )
+            for i in (0, 1)
+        ]
+        project.cluster.slurm("scancel", jobs[0])
+        project.cluster.slurm("scontrol", "update", f"jobid={jobs[1]}", "timelimit=1")
+        project.wait_for(killed, process)
+        project.release("score")
+        assert project.finish(process) == 0, project.terminal()[-5000:]
     return project.accounting()
 
 
@@ -234,15 +241,17 @@ def test_ctrl_c_leaves_no_job(project, moment):
     config = {**small_config(), "run": "slurm", "device": "auto"}
     config["influence"] |= {"shards": 8, "damping": 0.5}
     project.hold("score")
-    process = project.start(config, "scores")
-    if moment == "running":
-        wait_for(lambda: any("rule_score" in comment for comment in project.running()), process)
-    else:
-        wait_for(lambda: "rule_score" in project.terminal(), process)
-    os.killpg(process.pid, signal.SIGINT)  # what a terminal does
-    assert project.finish(process) != 0
-    project.release("score")
-    assert project.cluster.slurm("squeue", "-h", "-t", "PD,R") == ""
+    with project.start(config, "scores") as process:
+        if moment == "running":
+            project.wait_for(
+                lambda: any("rule_score" in name for name in project.running()), process
+            )
+        else:
+            project.wait_for(lambda: "rule_score" in project.terminal(), process)
+        os.killpg(process.pid, signal.SIGINT)  # what a terminal does
+        assert project.finish(process) != 0
+        project.release("score")
+        assert project.cluster.slurm("squeue", "-h", "-t", "PD,R") == ""
     assert "SLURM run ID" in project.terminal()
 
 
@@ -251,8 +260,8 @@ def test_a_failing_rule_shows_its_error_and_log(project):
     (project.folder / "empty.fasta").write_text("")
     config["corpus"]["fasta"] = ["empty.fasta"]
     config["subset"].pop("fasta")
-    process = project.start(config, "scores", "--retries", "0")
-    assert project.finish(process, 120) != 0
+    with project.start(config, "scores", "--retries", "0") as process:
+        assert project.finish(process) != 0
     text = project.terminal()
     assert "empty.fasta: empty file" in text
     assert "results/bad/logs/ingest-empty.log" in text
