@@ -813,7 +813,10 @@ def test_one_source_on_which_random_s_models_differ():
     assert rest["gain"] == pytest.approx(gains[0].mean() - gains[1].mean())
     page = texts(book, "toy")["toy.md"]
     assert re.search(r"One source decides at 1kr: .* the loss on d scatters by 0.16", page)
-    assert "gain over random-1kr (exploratory): cci 0.01" in page
+    said = r"gain over random-1kr \(round `finalists`, exploratory\): cci 0\.01.*; on d: cci -0\.0"
+    assert re.search(said, page)
+    curve = texts(Book(runs, {"": facts({"scaling": part})}), "toy")["toy.md"]
+    assert re.search(said.replace("finalists", "scaling"), curve)
     assert "coreset and its trainings" not in page  # nothing is known of what they are like
     # Of one outcome alone as well.
     is_macro = pl.col("task") == "heldout_pool_macro"

@@ -11,7 +11,7 @@ import polars as pl
 from scipy import stats
 
 from coresift.report.controls import row_of
-from coresift.study.book import FINAL, POOL_SET, Book, title_of
+from coresift.study.book import FINAL, POOL_SET, SCALING, Book, title_of
 from coresift.study.cells import by_budget
 from coresift.study.tables import MACRO
 from coresift.study.words import listed, table_lines
@@ -123,24 +123,34 @@ def all_but(source: str) -> str:
 
 
 def sources_in_short(book: Book) -> Iterator[str]:
-    """Where one source decides, what is gained over random on the others."""
-    if FINAL not in book.started:
-        return
-    table = by_source(book, FINAL)
-    for (budget,), rows in table.group_by("budget", maintain_order=True):
-        found = deciding(book, str(budget))
-        if found is None:
+    """Where one source decides, what is gained over random on the others, and on it.
+
+    Of the round that counts, and along the curve.
+    """
+    for part in (FINAL, SCALING):
+        if part not in book.started:
             continue
-        rest = rows.filter(pl.col("source") == all_but(found.source))
-        said = [
-            f"{r['selection']} {_interval(r)}{_best_matched(rest, r)}"
-            for r in rest.to_dicts()
-            if _is_shown(r["selection"])
-        ]
-        yield (
-            f"- {_decides(found)} Over the other sources, gain over random-{budget} (exploratory): "
-            f"{listed(said)}."
-        )
+        for (budget,), rows in by_source(book, part).group_by("budget", maintain_order=True):
+            found = deciding(book, str(budget))
+            if found is None:
+                continue
+            rest, it = (
+                listed(_gains_shown(rows.filter(pl.col("source") == name)))
+                for name in (all_but(found.source), found.source)
+            )
+            yield (
+                f"- {_decides(found)} Over the other sources, gain over random-{budget} "
+                f"(round `{part}`, exploratory): {rest}; on {found.source}: {it}."
+            )
+
+
+def _gains_shown(rows: pl.DataFrame) -> list[str]:
+    """Gains on one source, of what has a column on the page."""
+    return [
+        f"{row['selection']} {_interval(row)}{_best_matched(rows, row)}"
+        for row in rows.to_dicts()
+        if _is_shown(row["selection"])
+    ]
 
 
 def _is_shown(selection: str) -> bool:
