@@ -784,6 +784,23 @@ def of_sources(**losses):
     return pl.concat(frames)
 
 
+def test_controls_of_an_exploratory_round_are_said():
+    """Better than random in it: what is gained over the strongest control, which may be nothing."""
+    book = Book(made_up(), {"": facts({"mixture": ROUND})})
+    page = texts(book, "toy")["toy.md"]
+    (said,) = (line for line in page.splitlines() if "round `mixture` (exploratory)" in line)
+    found = dict(re.findall(r"(\w+) at 1kr \((.*?)\)[,. a]", said))
+    assert list(found) == ["cci", "top_influence", "loss"]  # bottom_influence is worse
+    assert found["cci"].startswith("+0.099; over random_length:cci-1kr +0.089 [0.08")
+    row = book.decisions.filter(selection="top_influence").row(0, named=True)
+    assert row["low"] < row["gain"] < row["high"]
+    assert found["top_influence"].endswith(
+        f"top_influence-1kr {row['gain']:+.4f} [{row['low']:.4f}, {row['high']:.4f}]"
+    )
+    finalists = texts(Book(made_up(), {"": facts({"finalists": ROUND})}), "toy")["toy.md"]
+    assert "(exploratory): better than random, with" not in finalists
+
+
 def test_one_source_on_which_random_s_models_differ():
     """Luck of one source hides what is gained on all others."""
     rng = np.random.default_rng(0)

@@ -18,6 +18,7 @@ from coresift.study.book import FINAL, SCALING, Book, title_of
 from coresift.study.cells import ROW
 from coresift.study.findings import (
     TRAITS,
+    controls_in_short,
     curve_in_short,
     decision_lines,
     decisions_in_short,
@@ -181,6 +182,7 @@ def short_lines(book: Book) -> Iterator[str]:
     yield from decisions_in_short(book)
     yield from power_in_short(book)
     yield from curve_in_short(book)
+    yield from controls_in_short(book)
     yield from changes_in_short(book)
     yield from validity_in_short(book)
     yield from tasks_in_short(book)
