@@ -182,6 +182,10 @@ class Cluster:
             raise ClusterError(f"{' '.join(command)}: {done.stderr.strip()}")
         return done.stdout
 
+    def cancel_jobs(self) -> None:
+        """Cancel every job, whatever its state."""
+        self.slurm("scancel", "--user", self._values["user"])
+
     def _start(self) -> None:
         folder, values = self.folder, self._values
         for name in ("bin", "state", "spool", "database"):
@@ -277,7 +281,7 @@ class Cluster:
         """Cancel every job, then stop the daemons by their own process ids, last first."""
         if any(name == "slurmd" for name, _ in self._daemons):
             try:
-                self.slurm("scancel", "--user", self._values["user"])
+                self.cancel_jobs()
                 self._wait("scancel", lambda: not self.slurm("squeue", "--noheader"), 30)
             except ClusterError as error:
                 print(error, file=sys.stderr)

@@ -1,7 +1,6 @@
 """The real Snakefile through sbatch on a real Slurm: `make test-slurm`."""
 
 import contextlib
-import getpass
 import os
 import re
 import signal
@@ -73,7 +72,7 @@ class SlurmProject(Project):
                 process.wait()
             for rule in HELD:
                 self.release(rule)
-            self.cluster.slurm("scancel", "--user", getpass.getuser())
+            self.cluster.cancel_jobs()
 
     def hold(self, rule):
         """Have the jobs of a rule wait at their start, until `release`."""

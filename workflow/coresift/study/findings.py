@@ -116,22 +116,23 @@ def controls_in_short(book: Book) -> Iterator[str]:
     for part in book.started:
         if part == FINAL or not book.rounds[part].controls:
             continue
-        rows = book.comparisons.filter(pl.col("round") == part, pl.col("role") == "random")
-        better = rows.filter(pl.col("mark") == "better", HELD_OUT).select(
-            "task",
-            pl.col("selection").map_batches(by_selection, pl.String),
-            budget=pl.col("selection").map_batches(by_budget, pl.String),
+        better = book.comparisons.filter(
+            pl.col("round") == part,
+            pl.col("role") == "random",
+            pl.col("mark") == "better",
+            HELD_OUT,
         )
+        names = set(better.select("task", "selection").iter_rows())
         known = book.decisions.filter(pl.col("round") == part, pl.col("low").is_not_null())
-        found = known.join(
-            better, on=["task", "selection", "budget"], how="semi", maintain_order="left"
-        )
-        for (task,), own in found.group_by("task", maintain_order=True):
+        for (task,), rows in known.group_by("task", maintain_order=True):
             said = [
                 f"{at_budget(r)} ({_nats(r['gain_random'])}; over {r['control']} "
                 f"{_nats(r['gain'])} [{r['low']:.4f}, {r['high']:.4f}])"
-                for r in own.to_dicts()
+                for r in rows.to_dicts()
+                if (task, f"{r['selection']}-{r['budget']}") in names
             ]
+            if not said:
+                continue
             yield (
                 f"- {title_of(str(task))}, round `{part}` (exploratory): better than random, with "
                 f"the gain over the strongest control: {listed(said)}."
