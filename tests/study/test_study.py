@@ -801,6 +801,24 @@ def test_controls_of_an_exploratory_round_are_said():
     assert "(exploratory): better than random, with" not in finalists
 
 
+def test_decisions_of_the_round_with_more_seeds_count():
+    few = {**ROUND, "seeds": [0, 1], "strategies": ["random", "random_x10", "cci", "loss"]}
+    book = Book(made_up(), {"": facts({"finalists": few, "shared": few, "power": ROUND})})
+    assert book.in_order == ["finalists", "power", "shared"]
+    page = texts(book, "toy")["toy.md"]
+    told = re.findall(
+        r"- loss, pool(.*): by the rule .* tested \((.*)\) these help: (.*) \(g", page
+    )
+    assert [(part, tested) for part, tested, _ in told] == [
+        ("", "2 at 1kr"),
+        (", round `power`", "4 at 1kr"),
+    ]
+    assert re.fullmatch(r"cci at 1kr \(\+0\.08\d\)", told[1][2])
+    assert re.search(r"- loss, pool, round `power`: worse than .* bottom_influence at 1kr", page)
+    assert page.count("(its decisions count)") == 2
+    assert "round `power` (exploratory)" not in page
+
+
 def test_one_source_on_which_random_s_models_differ():
     """Luck of one source hides what is gained on all others."""
     rng = np.random.default_rng(0)

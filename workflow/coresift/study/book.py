@@ -21,8 +21,11 @@ from coresift.study.disguise import traits_table
 from coresift.study.settings import Round
 from coresift.study.tables import CORESET_TRAITS, MACRO
 
-#: The round whose decisions count: planned, with seeds that no other round has.
+#: Rounds whose decisions count: planned, with seeds that no other round has. The second has again
+#: what the first leaves undecided, with the seeds that the difference asked for takes.
 FINAL = "finalists"
+POWER = "power"
+DECISIVE = (FINAL, POWER)
 SCREEN = "screen"
 #: One thing of the method is changed at a time.
 ABLATIONS = "ablations"
@@ -131,8 +134,13 @@ class Book:
 
     @property
     def in_order(self) -> list[str]:
-        """The rounds there are, that which counts first."""
-        return sorted(self.started, key=lambda name: name != FINAL)
+        """The rounds there are, those which count first."""
+        return [*self.decisive, *(name for name in self.started if name not in DECISIVE)]
+
+    @property
+    def decisive(self) -> list[str]:
+        """The rounds there are whose decisions count."""
+        return [name for name in DECISIVE if name in self.started]
 
     @cached_property
     def traits(self) -> pl.DataFrame:

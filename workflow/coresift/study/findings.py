@@ -9,7 +9,7 @@ import polars as pl
 
 from coresift.report.controls import UNIGRAM, row_of
 from coresift.report.verdict import gains, resolution
-from coresift.study.book import ABLATIONS, FINAL, SCALING, SCREEN, Book, title_of
+from coresift.study.book import ABLATIONS, DECISIVE, FINAL, SCALING, SCREEN, Book, title_of
 from coresift.study.cells import HELD_OUT, by_budget, by_selection
 from coresift.study.decide import PAPER, chosen, ranking
 from coresift.study.disguise import MATCHED
@@ -46,7 +46,13 @@ def decisions_in_short(book: Book) -> Iterator[str]:
         if SCREEN in book.started:
             yield "- The screen below chooses what is to be tested, on seeds not used again."
         return
-    table = book.decisions.filter(pl.col("round") == FINAL)
+    for part in book.decisive:
+        yield from _decided_in(book, part)
+
+
+def _decided_in(book: Book, part: str) -> Iterator[str]:
+    """What one round decided."""
+    table = book.decisions.filter(pl.col("round") == part)
     for (task,), rows in table.group_by("task", maintain_order=True):
         said = {
             kind: [_decided(r) for r in rows.to_dicts() if r["decision"] == kind]
@@ -56,7 +62,7 @@ def decisions_in_short(book: Book) -> Iterator[str]:
             "budget", maintain_order=True
         )
         counts = [f"{n} at {budget}" for budget, n in tested.len().rows()]
-        title = title_of(str(task))
+        title = _outcome(part, str(task))
         yield (
             f"- {title}: by the rule of README.md, of the selections tested ({listed(counts)}) "
             f"these help: {listed(said.pop('helps'))} (gains over the strongest control in "
@@ -72,7 +78,7 @@ def decisions_in_short(book: Book) -> Iterator[str]:
                 f"- {title}: the whole interval of the gain is below the gain that counts, taken "
                 f"as exact, for {listed(names)}."
             )
-        for row in _asking_little(book, str(task)):
+        for row in _asking_little(book, part, str(task)):
             yield (
                 f"- {title}, {row_of(row['selection']).budget}: ten times the "
                 f"sequences are not shown to help in this round ({_nats(row['gain'])}, adjusted p "
@@ -81,10 +87,15 @@ def decisions_in_short(book: Book) -> Iterator[str]:
             )
 
 
-def _asking_little(book: Book, task: str) -> list[dict[str, Any]]:
-    """The comparisons of ten times the sequences with random that show no gain, of finalists."""
+def _outcome(part: str, task: str) -> str:
+    """An outcome as a decisive round has it: the finalists' needs no name."""
+    return title_of(task) if part == FINAL else f"{title_of(task)}, round `{part}`"
+
+
+def _asking_little(book: Book, part: str, task: str) -> list[dict[str, Any]]:
+    """The comparisons of ten times the sequences with random that show no gain, of a round."""
     rows = book.comparisons.filter(
-        pl.col("round") == FINAL, pl.col("task") == task, pl.col("role") == "regime"
+        pl.col("round") == part, pl.col("task") == task, pl.col("role") == "regime"
     )
     known = rows.filter(~pl.col("mark").is_in(["better", "unknown"])).to_dicts()
     return [row for row in known if row_of(row["selection"]).kind == "random_x10"]
@@ -114,7 +125,7 @@ def curve_in_short(book: Book) -> Iterator[str]:
 def controls_in_short(book: Book) -> Iterator[str]:
     """What is better than random in exploratory rounds with matched controls, and over these."""
     for part in book.started:
-        if part == FINAL or not book.rounds[part].controls:
+        if part in DECISIVE or not book.rounds[part].controls:
             continue
         better = book.comparisons.filter(
             pl.col("round") == part,
@@ -185,16 +196,20 @@ def floors_in_short(book: Book) -> Iterator[str]:
 
 def power_in_short(book: Book) -> Iterator[str]:
     """Where gains that count are smaller than what the seeds can detect."""
-    if FINAL not in book.started:
-        return
-    decided = book.decisions.filter(pl.col("round") == FINAL).with_columns(
+    for part in book.decisive:
+        yield from _power_of(book, part)
+
+
+def _power_of(book: Book, part: str) -> Iterator[str]:
+    """The same of one round."""
+    decided = book.decisions.filter(pl.col("round") == part).with_columns(
         row=pl.format("{}-{}", "selection", "budget")
     )
-    own = book.comparisons.filter(pl.col("round") == FINAL)
+    own = book.comparisons.filter(pl.col("round") == part)
     for (task,), of_task in decided.group_by("task", maintain_order=True):
         family = own.filter(pl.col("task") == task, pl.col("role") != "regime").height
         # Holm's first step: what the smallest p-value is held against.
-        table = book.at_level(FINAL, book.level / max(1, family)).select(
+        table = book.at_level(part, book.level / max(1, family)).select(
             "task", "control", "detectable", row="selection"
         )
         known = of_task.join(
@@ -213,7 +228,7 @@ def power_in_short(book: Book) -> Iterator[str]:
                 every = len(blunt) == rows.height
                 names = "every selection" if every else listed([at_budget(r) for r in blunt])
                 yield (
-                    f"- {title_of(str(task))}, {budget}: a gain that counts is "
+                    f"- {_outcome(part, str(task))}, {budget}: a gain that counts is "
                     f"{blunt[0]['asked']:.2g}, but these seeds detect {span} of {names} (80 % "
                     f"power after correction over {family} comparisons): smaller gains are "
                     "undecided there, not refuted."
@@ -227,7 +242,7 @@ def decision_lines(book: Book) -> Iterator[str]:
         elsewhere = part == ABLATIONS or book.rounds[part].tasks  # has a section of its own
         if not rows.height or elsewhere:
             continue
-        role = "its decisions count" if part == FINAL else "exploratory, no finding"
+        role = "its decisions count" if part in DECISIVE else "exploratory, no finding"
         yield f"### Round `{part}` ({role})\n"
         if part == SCREEN:
             yield from screen_lines(book)
@@ -238,7 +253,7 @@ def decision_lines(book: Book) -> Iterator[str]:
                 "same lengths or sources beside it.\n"
             )
         yield from table_lines(rows.drop("round").with_columns(TITLE))
-        if part == FINAL:
+        if part in DECISIVE:
             own = book.comparisons.filter(pl.col("round") == part, HELD_OUT).with_columns(TITLE)
             yield from (f"- {line}" for line in gains(own))
             yield from (f"- {line}" for line in resolution(own, book.level))

@@ -14,7 +14,7 @@ import polars as pl
 from coresift.report.controls import row_of
 from coresift.selection.names import budget_of
 from coresift.study.ablations import ablation_lines, changes_in_short, trained_on
-from coresift.study.book import FINAL, SCALING, Book, title_of
+from coresift.study.book import DECISIVE, FINAL, SCALING, Book, title_of
 from coresift.study.cells import ROW
 from coresift.study.findings import (
     TRAITS,
@@ -267,7 +267,7 @@ def limit_lines(book: Book) -> Iterator[str]:
         if f"heldout_pool{MACRO}" not in tasks:
             yield "- No mean over groups: the pool's largest groups decide."
         unknown = book.decisions.filter(
-            pl.col("round") == FINAL, pl.col("decision") == "unknown"
+            pl.col("round").is_in(DECISIVE), pl.col("decision") == "unknown"
         ).height
         if unknown:
             yield f"- {unknown} of the decisions are unknown: seeds or controls are missing."

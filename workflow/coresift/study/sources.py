@@ -11,7 +11,7 @@ import polars as pl
 from scipy import stats
 
 from coresift.report.controls import row_of
-from coresift.study.book import FINAL, POOL_SET, SCALING, Book, title_of
+from coresift.study.book import DECISIVE, FINAL, POOL_SET, SCALING, Book, title_of
 from coresift.study.cells import by_budget
 from coresift.study.tables import MACRO
 from coresift.study.words import listed, table_lines
@@ -125,9 +125,9 @@ def all_but(source: str) -> str:
 def sources_in_short(book: Book) -> Iterator[str]:
     """Where one source decides, what is gained over random on the others, and on it.
 
-    Of the round that counts, and along the curve.
+    Of the rounds that count, and along the curve.
     """
-    for part in (FINAL, SCALING):
+    for part in (*DECISIVE, SCALING):
         if part not in book.started:
             continue
         for (budget,), rows in by_source(book, part).group_by("budget", maintain_order=True):
