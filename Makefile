@@ -77,7 +77,7 @@ endef
 
 study: study-rna study-protein
 
-study-rna: STUDY_STEPS += study_mixture
+study-rna: STUDY_STEPS += study_mixture study_mixture_top study_power study_tasks_structure
 study-rna study-protein: study-%: $(STAMP)
 	$(call study,$*,study_$*,config/study.yaml $(wildcard config/study_finalists_$*.yaml))
 

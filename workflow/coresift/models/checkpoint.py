@@ -142,7 +142,8 @@ def load_model(
     the same in every job.
 
     Args:
-        max_tokens: longest input; the model's own limit is kept where it is lower.
+        max_tokens: longest input; where positions are absolute, that of the model and that which
+            its tokenizer gives are kept if lower: no position beyond them was learnt.
         lm_head: whether the LM head is needed (not where only the encoder's states are read).
 
     Raises:
@@ -154,7 +155,9 @@ def load_model(
     config = read_config(directory)
     tokenizer = _read_tokenizer(directory, config)
     model = _read_model(directory, config, lm_head)
-    max_tokens = min(max_tokens, position_limit(model) or max_tokens)
+    limit = position_limit(model)
+    if limit is not None:
+        max_tokens = min(max_tokens, limit, tokenizer.model_max_length)
     try:
         encoder = Encoder.from_tokenizer(tokenizer, modality, max_tokens)
     except VocabularyError as error:
