@@ -71,7 +71,8 @@ if CFG.base.checkpoint is None:
             modality=CFG.modality,
             base=plain(CFG.base),
             architecture=architecture(CFG.base.preset),
-            options=CFG.finetune.model_dump(include=BASE_OPTIONS),
+            options=CFG.finetune.model_dump(include=BASE_OPTIONS)
+            | {"max_tokens": CFG.longest_input(CFG.finetune.max_tokens)},
             seed=CFG.seed,
             device=CFG.device,
             work=out("work/base"),

@@ -35,6 +35,7 @@ rule untrained:
         modality=CFG.modality,
         preset=CFG.pretrain.preset,
         architecture=architecture(CFG.pretrain.preset),
+        max_tokens=CFG.longest_input(CFG.pretrain.max_tokens),
         seed=lambda w: int(w.seed),
         code=code("untrained"),
     script:

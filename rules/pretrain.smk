@@ -34,7 +34,8 @@ rule pretrain:
         checkpoint_steps=CFG.pretrain.checkpoint_steps,
     params:
         modality=CFG.modality,
-        options=CFG.pretrain.model_dump(exclude={"compute", *INERT}),
+        options=CFG.pretrain.model_dump(exclude={"compute", *INERT})
+        | {"max_tokens": CFG.longest_input(CFG.pretrain.max_tokens)},
         compute=lambda w: (
             "equal_tokens"
             if parse_coreset(w.name)[0] in EQUAL_RESIDUES

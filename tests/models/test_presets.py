@@ -25,6 +25,7 @@ from coresift.models.checkpoint import (
 from coresift.models.settings import MULTIMOLECULE, model_presets
 from coresift.settings import plain
 from coresift.training.mlm import train_mlm
+from coresift.training.runs import pretrain
 from coresift.training.settings import Finetune
 from folders import ARCHITECTURES, write_folder
 
@@ -99,6 +100,22 @@ def test_models_from_scratch_read_no_position_that_they_did_not_learn(key, train
     load_config(config("demo", max_tokens=130))
     load_config(config("demo", length=128))
     load_config(config("esm2-8m"))  # rotary
+
+
+@pytest.mark.parametrize(("preset", "read"), [("demo", 12), ("tiny", 40)])  # tiny's are rotary
+def test_tasks_read_absolute_positions_as_far_as_they_were_learnt(tmp_path, preset, read):
+    rows = pl.DataFrame({"seq_id": ["a", "b"], "sequence": ["ACGUACGUACGU", "GGGCCCAAAU"]})
+    options = plain(Finetune()) | {"max_tokens": 12, "tokens_per_step": 24, "checkpoint_steps": 9}
+    files = (tmp_path / "m", tmp_path / "m.jsonl", tmp_path / "work")
+    cut = pretrain(preset, "rna", rows, 40, options, 0, CPU, *files)
+    assert cut["sequences"] == 1  # of twelve residues ten fit
+    assert load_model(tmp_path / "m", "rna", 40)[2].max_tokens == read
+    save_model(tmp_path / "u", *build_model(preset, "rna", 0, 12))
+    assert load_model(tmp_path / "u", "rna", 40)[2].max_tokens == read
+    config = load_config(
+        {"run": "r", "modality": "rna", "corpus": {"fasta": ["a"], "max_length": 128}}
+    )
+    assert [config.longest_input(n) for n in (12, 130, 1024)] == [12, 130, 130]
 
 
 def test_a_model_of_few_positions_is_scored_by_the_reference_preset_and_estimated(tmp_path):

@@ -15,6 +15,7 @@ OPTIONS = ["--cores", "2", "--nolock"]
 
 def small_config():
     training = {"tokens_per_step": 1024, "tokens_per_batch": 1024, "checkpoint_steps": 2}
+    training["max_tokens"] = 600
     return {
         "run": "small",
         "modality": "rna",

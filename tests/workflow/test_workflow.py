@@ -90,6 +90,9 @@ def test_every_model_is_tested_on_the_held_out_sequences(project):
     assert loss["unigram"] < np.log(4) < loss["untrained-s0"] < 1.5
     model, _, _ = load_model(out / "models/untrained-s0/checkpoint", "rna", 1024)
     assert model_hash(model) == model_hash(build_model("tiny", "rna", 0)[0])
+    for made in (*(f"models/{n}/checkpoint" for n in names - {"unigram"}), "influence/base"):
+        saved = json.loads((out / made / "tokenizer_config.json").read_text())
+        assert saved["model_max_length"] == 600  # what it was trained on
     for name in names - {"untrained-s0", "unigram"}:
         lines = (out / f"models/{name}/metrics.jsonl").read_text().splitlines()
         records = [json.loads(line) for line in lines]

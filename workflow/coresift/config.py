@@ -206,6 +206,10 @@ class Config(Section):
                 f"validate.scores: no score {', '.join(unknown)}; allowed: {', '.join(self.scores)}"
             )
 
+    def longest_input(self, max_tokens: int) -> int:
+        """Tokens of the longest input that there is in the pool, at most `max_tokens`."""
+        return min(max_tokens, self.corpus.max_length + 2)
+
     def _check_positions(self) -> None:
         """Hold what models from scratch read to the positions that they learnt."""
         pretrain, tuned, base = self.pretrain, self.finetune.max_tokens, self.base
@@ -215,7 +219,7 @@ class Config(Section):
             read.append(("influence", self.influence, "finetune", tuned, base.preset))
         for key, section, name, learnt, preset in read:
             most = section.max_tokens
-            longest = min(most, self.corpus.max_length + 2)
+            longest = self.longest_input(most)
             if longest > learnt and not reads_any_position(architecture(preset)):
                 raise ValueError(
                     f"{key}.max_tokens {most} is above {name}.max_tokens {learnt}: the model "

@@ -57,13 +57,15 @@ POSITIONS = re.compile(r"(^|\.)(position_embeddings?|embed_positions|pos_embed\w
 
 
 def build_model(
-    preset: str | Mapping[str, Any], modality: str, seed: int
+    preset: str | Mapping[str, Any], modality: str, seed: int, max_tokens: int | None = None
 ) -> tuple[PreTrainedModel, Any]:
     """A model of an architecture with seeded random weights, and its tokenizer.
 
     Args:
         preset: a preset, a Hugging Face config.json of any encoder trained by masking, or values as
             `architecture` has them; the special tokens are those of the modality's own vocabulary.
+        max_tokens: longest input that it is to be trained on, where it could read more: kept by
+            its tokenizer, and by `load_model` where positions are absolute.
 
     Raises:
         ValueError: no such architecture, or one that cannot be built for the modality.
@@ -78,7 +80,7 @@ def build_model(
     limit = position_limit(model)
     # ESM's rotary models, too, are trained on inputs of two tokens less than this.
     longest = limit or config.max_position_embeddings - (2 if config.model_type == "esm" else 0)
-    return model, build_tokenizer(modality, longest)
+    return model, build_tokenizer(modality, min(longest, max_tokens or longest))
 
 
 def check_architecture(preset: str, modality: str) -> None:

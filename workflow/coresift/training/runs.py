@@ -14,7 +14,7 @@ import torch
 from coresift.files import atomic_directory, write_text
 from coresift.models.checkpoint import build_model, load_model, save_model
 from coresift.models.cropping import count_cropped, room_of
-from coresift.models.tokenizer import Encoder, build_tokenizer
+from coresift.models.tokenizer import Encoder
 from coresift.training.mlm import Record, finish, records_text, train_mlm
 from coresift.training.validation import Validation
 
@@ -61,10 +61,8 @@ def pretrain(
     Returns:
         Counts of the sequences that were cut into pieces, see `count_cropped`.
     """
-    model, tokenizer = build_model(preset, modality, seed)
-    limit = min(options["max_tokens"], tokenizer.model_max_length)
-    tokenizer = build_tokenizer(modality, limit)  # saved with the model: it learns no further
-    encoder = Encoder.from_tokenizer(tokenizer, modality, limit)
+    model, tokenizer = build_model(preset, modality, seed, options["max_tokens"])
+    encoder = Encoder.from_tokenizer(tokenizer, modality, tokenizer.model_max_length)
     rows = sequences.sort("seq_id")["sequence"].to_list()
     cut = _count_cut(rows, encoder, options)
     records = train_mlm(
