@@ -577,6 +577,28 @@ def test_an_earlier_page_keeps_its_order_and_runs_beside_that_are_still_asked_fo
     assert set(with_kept(here, kept).facts) == {""}
 
 
+def test_figures_of_a_task_with_other_settings_are_not_taken_of_an_earlier_page():
+    def page(max_tokens, *more):
+        told = [{"task": name, "selection": "cci-1kr"} for name in ("t", "u", *more)]
+        made = facts({"finalists": ROUND}, trainings=told, identity={"seen": told})
+        same = {"kind": "class", "max_tokens": 9}
+        made["config"]["tasks"] = {"t": {**same, "max_tokens": max_tokens}, "u": same}
+        made["config"]["tasks"] |= dict.fromkeys(more, same)
+        return {"": made}
+
+    on_tasks = [made_up(task) for task in ("heldout_pool", "t", "u", "gone")]
+    kept = Book(pl.concat(on_tasks), page(1026, "gone"))
+    here = Book(of_models(made_up(), ["random-1kr"]), page(130))
+    found = with_kept(here, kept)
+    assert set(found.runs["task"]) == {"heldout_pool", "u"}
+    assert set(found.main.filter(task="u")["model"]) == {*found.done, "unigram"} - {
+        f"random-1kr-s{seed}" for seed in range(SEEDS)
+    }
+    assert found.own["trainings"] == here.own["trainings"]
+    assert [row["task"] for row in found.own["identity"]["seen"]] == ["t", "u"]
+    assert "t" in set(with_kept(here, Book(pl.concat(on_tasks), page(130))).runs["task"])
+
+
 def test_an_earlier_page_of_another_study_is_refused():
     own = Book(made_up(), {"": facts({"finalists": ROUND})})
     other = facts({"finalists": ROUND})

@@ -16,8 +16,8 @@ from coresift.report.controls import UNIGRAM
 from coresift.study.book import SCORED, TRAINED, Book, differing
 from coresift.study.cells import HELD_OUT
 
-#: Sections of a configuration that figures hang on.
-FIGURES = (*TRAINED, *SCORED, "selection", "tasks", "evaluate", "validate")
+#: Sections of a configuration that all figures hang on; of `tasks` each task's own do.
+FIGURES = (*TRAINED, *SCORED, "selection", "evaluate", "validate")
 #: Keys in them that say what is made and in how many jobs, not what a figure is.
 NOT_FIGURES = {
     "influence": {"shards", "fisher_shards"},
@@ -49,7 +49,8 @@ def joined(parts: Mapping[str, tuple[pl.DataFrame, Mapping[str, Any]]]) -> Book:
 def with_kept(book: Book, kept: Book) -> Book:
     """A study with what an earlier page of it has and it has not: models, runs beside, checks.
 
-    A model that is here is no other's: none of its figures is taken, of no task either.
+    A model that is here is no other's: none of its figures is taken, of no task either. Nor are
+    figures of a task that there is no more, or that has other settings here.
 
     Args:
         kept: what the earlier page was made of, which may have been joined so itself.
@@ -64,13 +65,14 @@ def with_kept(book: Book, kept: Book) -> Book:
         if label in book.facts:
             _check_same(label, kept.facts[label], book.facts[label])
     _check_letters("study.kept", book.main, kept.main)
-    asked = kept.runs.filter(pl.col("variant").is_in(labels))
+    others = _other_tasks(kept.own, book.own)
+    asked = kept.runs.filter(pl.col("variant").is_in(labels), ~pl.col("task").is_in(others))
     new = _missing(asked, book.runs)
     facts = {**book.facts}
     for label in labels:
         taken = set(new.filter("drawn", pl.col("variant") == label)["model"].to_list())
-        own = book.facts.get(label)
-        facts[label] = kept.facts[label] if own is None else _both(own, kept.facts[label], taken)
+        own, earlier = book.facts.get(label), _without(kept.facts[label], others)
+        facts[label] = earlier if own is None else _both(own, earlier, taken)
     return Book(_ordered(pl.concat([book.runs, new]), asked), facts)
 
 
@@ -85,6 +87,24 @@ def _check_same(label: str, one: Mapping[str, Any], other: Mapping[str, Any]) ->
     if found:
         who = f"run beside {label}" if label else "study"
         raise JoinError(f"study.kept: made with another {', '.join(found)} than this {who}")
+
+
+def _other_tasks(kept: Mapping[str, Any], own: Mapping[str, Any]) -> list[str]:
+    """The tasks of an earlier page that the study has not, or with other settings."""
+    theirs, ours = kept["config"]["tasks"], own["config"]["tasks"]
+    both = [name for name in theirs if name in ours]
+    changed = differing({"config": theirs}, {"config": ours}, both, {})
+    return [name for name in theirs if name not in both or name in changed]
+
+
+def _without(facts: Mapping[str, Any], tasks: Collection[str]) -> dict[str, Any]:
+    """Facts of a run without what they say of some tasks."""
+
+    def left(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [row for row in rows if row["task"] not in tasks]
+
+    identity = {name: left(rows) for name, rows in facts["identity"].items()}
+    return {**facts, "trainings": left(facts["trainings"]), "identity": identity}
 
 
 def _missing(kept: pl.DataFrame, own: pl.DataFrame) -> pl.DataFrame:
