@@ -14,8 +14,8 @@ from pathlib import Path
 
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(["snakemake.cli", "pandas", "polars", "pydantic"])
-#: Seconds after which a run is given up.
-TIMEOUT = 500
+#: Seconds after which a run is given up: a whole one takes 100 to 700, by what else a machine does.
+TIMEOUT = 1500
 
 
 def snakemake(arguments, folder):

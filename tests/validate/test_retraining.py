@@ -48,8 +48,8 @@ def one_thread():
 def small_preset(monkeypatch):
     """Retrain a model that is smaller than the smallest preset."""
 
-    def build(preset, modality, seed):
-        return build_model(SMALL if preset == "tiny" else preset, modality, seed)
+    def build(preset, *rest):
+        return build_model(SMALL if preset == "tiny" else preset, *rest)
 
     monkeypatch.setattr(retrain, "build_model", build)
 

@@ -49,7 +49,7 @@ class Book:
 
     Attributes:
         runs: columns of `RUN`, of all variants.
-        facts: of `facts.study_facts` by variant, "" the study's own.
+        facts: of `facts.study_facts` by variant in order of their names, "" the study's own, first.
     """
 
     runs: pl.DataFrame

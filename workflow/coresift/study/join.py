@@ -43,7 +43,7 @@ def joined(parts: Mapping[str, tuple[pl.DataFrame, Mapping[str, Any]]]) -> Book:
     for name, (table, _) in parts.items():
         _check_letters(f"study.beside.{name}", parts[""][0], table)
     runs = [table.with_columns(variant=pl.lit(name)) for name, (table, _) in parts.items()]
-    return Book(pl.concat(runs), {name: facts for name, (_, facts) in parts.items()})
+    return Book(pl.concat(runs), {name: facts for name, (_, facts) in sorted(parts.items())})
 
 
 def with_kept(book: Book, kept: Book) -> Book:
@@ -73,7 +73,7 @@ def with_kept(book: Book, kept: Book) -> Book:
         taken = set(new.filter("drawn", pl.col("variant") == label)["model"].to_list())
         own, earlier = book.facts.get(label), _without(kept.facts[label], others)
         facts[label] = earlier if own is None else _both(own, earlier, taken)
-    return Book(_ordered(pl.concat([book.runs, new]), asked), facts)
+    return Book(_ordered(pl.concat([book.runs, new]), asked), dict(sorted(facts.items())))
 
 
 def _check_same(label: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> None:
