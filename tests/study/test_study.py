@@ -839,6 +839,9 @@ def test_decisions_of_the_round_with_more_seeds_count():
     assert re.search(r"- loss, pool, round `power`: worse than .* bottom_influence at 1kr", page)
     assert page.count("(its decisions count)") == 2
     assert "round `power` (exploratory)" not in page
+    alone = texts(Book(made_up(), {"": facts({"power": ROUND})}), "toy")["toy.md"]
+    assert "nothing on this page is a finding yet" not in alone
+    assert "No mean over groups" in alone
 
 
 def test_one_source_on_which_random_s_models_differ():
@@ -874,6 +877,9 @@ def test_one_source_on_which_random_s_models_differ():
     assert re.search(said, page)
     curve = texts(Book(runs, {"": facts({"scaling": part})}), "toy")["toy.md"]
     assert re.search(said.replace("finalists", "scaling"), curve)
+    both = texts(Book(runs, {"": facts({"finalists": part, "scaling": part})}), "toy")["toy.md"]
+    assert both.count("\n- One source decides at 1kr") == 1
+    assert re.search(rf"One source decides.*{said}.* {said.replace('finalists', 'scaling')}", both)
     assert "coreset and its trainings" not in page  # nothing is known of what they are like
     # Of one outcome alone as well.
     is_macro = pl.col("task") == "heldout_pool_macro"

@@ -149,7 +149,7 @@ def make_model(name: str, modality: str) -> tuple[PreTrainedModel, Encoder]:
         model = AutoModelForMaskedLM.from_config(config)
         longest = position_limit(model) or config.max_position_embeddings - 2
         tokenizer = build_tokenizer(modality, longest)
-    encoder = Encoder.from_tokenizer(tokenizer, modality, int(tokenizer.model_max_length))
+    encoder = Encoder.from_tokenizer(tokenizer, modality)
     return model, encoder
 
 

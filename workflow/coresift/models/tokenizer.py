@@ -63,11 +63,16 @@ class Encoder:
     max_tokens: int
 
     @classmethod
-    def from_tokenizer(cls, tokenizer: Any, modality: str, max_tokens: int) -> Encoder:
+    def from_tokenizer(
+        cls, tokenizer: Any, modality: str, max_tokens: int | None = None
+    ) -> Encoder:
         """Read the ids by token name from a checkpoint's own tokenizer.
 
         RNA letters missing from a T vocabulary (BEACON's, RiNALMo's) take the id of T for U; [SEP]
         ends a sequence where there is no eos token, and bos starts it where there is no cls token.
+
+        Args:
+            max_tokens: longest input; None for the tokenizer's own `model_max_length`.
 
         Raises:
             VocabularyError: a special token or a canonical residue has no id.
@@ -111,7 +116,7 @@ class Encoder:
             special["unk"],
             special["mask"],
             letters,
-            max_tokens,
+            int(tokenizer.model_max_length) if max_tokens is None else max_tokens,
         )
 
     @property

@@ -14,17 +14,17 @@ def wide(table: pl.DataFrame) -> pl.DataFrame:
     """
     text = pl.format(
         "{}{} [{}, {}]",
-        pl.col("mean").map_elements(lambda v: f"{v:.4f}", pl.String),
+        pl.col("mean").map_elements(lambda v: f"{v:z.4f}", pl.String),
         pl.when(pl.col("std").is_null())
         .then(pl.lit(""))
         .otherwise(
             pl.format(
                 " ± {}",
-                pl.col("std").fill_null(0.0).map_elements(lambda v: f"{v:.4f}", pl.String),
+                pl.col("std").fill_null(0.0).map_elements(lambda v: f"{v:z.4f}", pl.String),
             )
         ),
-        pl.col("low").map_elements(lambda v: f"{v:.4f}", pl.String),
-        pl.col("high").map_elements(lambda v: f"{v:.4f}", pl.String),
+        pl.col("low").map_elements(lambda v: f"{v:z.4f}", pl.String),
+        pl.col("high").map_elements(lambda v: f"{v:z.4f}", pl.String),
     )
     main = table.filter("primary").with_columns(
         cell=text,
@@ -43,7 +43,9 @@ _SMALLEST_P = 0.0001
 
 def as_text(table: pl.DataFrame) -> pl.DataFrame:
     """A table of strings: numbers to four decimals, nothing where there is none."""
-    shown = table.with_columns(pl.selectors.float().round(4)).cast(pl.String).fill_null("")
+    floats = pl.selectors.float()
+    rounded = table.with_columns(floats.round(4).cast(pl.String).replace("-0.0", "0.0"))
+    shown = rounded.cast(pl.String).fill_null("")
     small = [
         pl.when(table[name] < _SMALLEST_P)
         .then(pl.lit(f"< {_SMALLEST_P}"))

@@ -54,8 +54,8 @@ def _changed(row: dict[str, Any]) -> str:
     """A change that is shown to do something, with its gain."""
     where = "" if row["run"] == OWN else f" ({row['run']})"
     random = row["over_random"]
-    over = "" if random is None else f" (over random {random:+.3f})"
-    return f"{row['selection']}{where} {row['gain']:+.3f}{over}"
+    over = "" if random is None else f" (over random {random:+z.3f})"
+    return f"{row['selection']}{where} {row['gain']:+z.3f}{over}"
 
 
 def ablation_lines(book: Book) -> Iterator[str]:
@@ -93,7 +93,7 @@ def _redrawn(book: Book) -> Iterator[str]:
     """What is within reach of chance: other draws of D_sub, of the same size."""
     own = book.changes.filter(pl.col("run").is_in(book.redraws))
     for (task, selection), rows in own.group_by("task", "selection", maintain_order=True):
-        gains = [f"{gain:+.3f}" for gain in rows["gain"]]
+        gains = [f"{gain:+z.3f}" for gain in rows["gain"]]
         beside = book.changes.filter(
             pl.col("task") == task,
             pl.col("selection") == selection,
@@ -112,11 +112,11 @@ def _redrawn(book: Book) -> Iterator[str]:
 def _side_by_side(table: pl.DataFrame) -> pl.DataFrame:
     """One row a change, outcomes beside each other, as text."""
     cells = [
-        ("" if r["low"] is None else f"{r['gain']:+.3f} [{r['low']:.3f}, {r['high']:.3f}] ")
+        ("" if r["low"] is None else f"{r['gain']:+z.3f} [{r['low']:z.3f}, {r['high']:z.3f}] ")
         + r["mark"]
         for r in table.to_dicts()
     ]
-    random = [None if v is None else f"{v:+.3f}" for v in table["over_random"]]
+    random = [None if v is None else f"{v:+z.3f}" for v in table["over_random"]]
     shown = table.with_columns(
         TITLE.alias("outcome"),
         gain=pl.Series(cells, dtype=pl.String),

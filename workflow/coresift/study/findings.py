@@ -38,7 +38,7 @@ TRAITS = {
 
 def decisions_in_short(book: Book) -> Iterator[str]:
     """What was decided of each finalist."""
-    if FINAL not in book.started:
+    if not book.decisive:
         yield (
             f"- The round `{FINAL}`, whose decisions count, has not been run: nothing on this page "
             "is a finding yet."
@@ -138,7 +138,7 @@ def controls_in_short(book: Book) -> Iterator[str]:
         for (task,), rows in known.group_by("task", maintain_order=True):
             said = [
                 f"{at_budget(r)} ({_nats(r['gain_random'])}; over {r['control']} "
-                f"{_nats(r['gain'])} [{r['low']:.4f}, {r['high']:.4f}])"
+                f"{_nats(r['gain'])} [{r['low']:z.4f}, {r['high']:z.4f}])"
                 for r in rows.to_dicts()
                 if (task, f"{r['selection']}-{r['budget']}") in names
             ]
@@ -158,7 +158,7 @@ def _decided(row: dict[str, Any]) -> str:
 
 def _nats(gain: float) -> str:
     """A gain with its sign; small ones count where more data give little."""
-    return f"{gain:+.4f}" if abs(gain) < _SMALL else f"{gain:+.3f}"
+    return f"{gain:+z.4f}" if abs(gain) < _SMALL else f"{gain:+z.3f}"
 
 
 def floors_in_short(book: Book) -> Iterator[str]:
@@ -180,7 +180,7 @@ def floors_in_short(book: Book) -> Iterator[str]:
             for mark in ("worse", "no different")
         )
         letters = [
-            f"{r['row']} {r['gain']:+.3f} ({r['mark']})"
+            f"{r['row']} {r['gain']:+z.3f} ({r['mark']})"
             for r in rows.to_dicts()
             if r["control"] == UNIGRAM and row_of(r["row"]).kind == "random"
         ]

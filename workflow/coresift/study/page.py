@@ -262,8 +262,8 @@ def limit_lines(book: Book) -> Iterator[str]:
     few = [name for name in book.started if len(book.rounds[name].seeds) < 3]
     if few:
         yield f"- Two seeds at most in {listed(few)}: only large differences are found there."
-    if FINAL in book.started:
-        tasks = book.outcomes(FINAL)
+    if book.decisive:
+        tasks = {task for part in book.decisive for task in book.outcomes(part)}
         if f"heldout_pool{MACRO}" not in tasks:
             yield "- No mean over groups: the pool's largest groups decide."
         unknown = book.decisions.filter(

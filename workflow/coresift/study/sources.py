@@ -127,21 +127,31 @@ def sources_in_short(book: Book) -> Iterator[str]:
 
     Of the rounds that count, and along the curve.
     """
-    for part in (*DECISIVE, SCALING):
-        if part not in book.started:
+    parts = [part for part in (*DECISIVE, SCALING) if part in book.started]
+    gained = [by_source(book, part) for part in parts]
+    if not gained:
+        return
+    for (budget,), of_budget in pl.concat(gained).group_by("budget", maintain_order=True):
+        found = deciding(book, str(budget))
+        if found is None:
             continue
-        for (budget,), rows in by_source(book, part).group_by("budget", maintain_order=True):
-            found = deciding(book, str(budget))
-            if found is None:
-                continue
-            rest, it = (
-                listed(_gains_shown(rows.filter(pl.col("source") == name)))
-                for name in (all_but(found.source), found.source)
-            )
-            yield (
-                f"- {_decides(found)} Over the other sources, gain over random-{budget} "
-                f"(round `{part}`, exploratory): {rest}; on {found.source}: {it}."
-            )
+        said = [
+            _beside_it(found, str(part), rows)
+            for (part,), rows in of_budget.group_by("round", maintain_order=True)
+        ]
+        yield f"- {_decides(found)} {' '.join(said)}"
+
+
+def _beside_it(found: Deciding, part: str, rows: pl.DataFrame) -> str:
+    """What a round gains on the other sources and on the one that decides."""
+    rest, it = (
+        listed(_gains_shown(rows.filter(pl.col("source") == name)))
+        for name in (all_but(found.source), found.source)
+    )
+    return (
+        f"Over the other sources, gain over random-{found.budget} (round `{part}`, exploratory): "
+        f"{rest}; on {found.source}: {it}."
+    )
 
 
 def _gains_shown(rows: pl.DataFrame) -> list[str]:
@@ -169,7 +179,7 @@ def _best_matched(rows: pl.DataFrame, row: Mapping[str, Any]) -> str:
     if not matched:
         return ""
     best = max(matched, key=lambda r: float(r["gain"]))
-    return f" (its {row_of(best['selection'] + '-1').kind} {best['gain']:.3f})"
+    return f" (its {row_of(best['selection'] + '-1').kind} {best['gain']:z.3f})"
 
 
 def _decides(found: Deciding) -> str:
@@ -183,8 +193,8 @@ def _decides(found: Deciding) -> str:
 
 def _interval(row: Mapping[str, Any]) -> str:
     if row["low"] is None:
-        return f"{row['gain']:.3f}"
-    return f"{row['gain']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
+        return f"{row['gain']:z.3f}"
+    return f"{row['gain']:z.3f} [{row['low']:z.3f}, {row['high']:z.3f}]"
 
 
 def source_lines(book: Book) -> Iterator[str]:

@@ -106,7 +106,7 @@ def _against_floors(comparisons: pl.DataFrame) -> Iterator[str]:
             gains = [float(gain) for gain in rows["gain"]]
             yield (
                 f"- {task}, against {control}: not tested, as one of the two has one seed; rows "
-                f"are {min(gains):+.3f} to {max(gains):+.3f} from it."
+                f"are {min(gains):+z.3f} to {max(gains):+z.3f} from it."
             )
             continue
         found = {

@@ -62,7 +62,7 @@ def pretrain(
         Counts of the sequences that were cut into pieces, see `count_cropped`.
     """
     model, tokenizer = build_model(preset, modality, seed, options["max_tokens"])
-    encoder = Encoder.from_tokenizer(tokenizer, modality, tokenizer.model_max_length)
+    encoder = Encoder.from_tokenizer(tokenizer, modality)
     rows = sequences.sort("seq_id")["sequence"].to_list()
     cut = _count_cut(rows, encoder, options)
     records = train_mlm(

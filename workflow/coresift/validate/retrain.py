@@ -138,7 +138,7 @@ class Bench:
     def _losses(self, run: Run, questions: Questions, cache: Path) -> pl.DataFrame:
         preset = self.options["preset"]
         model, tokenizer = build_model(preset, self.modality, run.seed, self.options["max_tokens"])
-        encoder = Encoder.from_tokenizer(tokenizer, self.modality, tokenizer.model_max_length)
+        encoder = Encoder.from_tokenizer(tokenizer, self.modality)
         key = content_hash([origin(model, encoder), self._key(run)])
         path = cache / f"{key}.parquet"
         if path.is_file():
