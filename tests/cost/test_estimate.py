@@ -333,7 +333,7 @@ def test_calibration_measures_the_passes_a_config_needs(tmp_path):
     assert [(r.model, r.path, r.precision) for r in calibration.rates] == [
         ("tiny", "head", "float32"), ("tiny", "train", "float32"), ("tiny", "train", "bf16")
     ]  # fmt: skip
-    assert all(0 < r.linear + r.attention + r.sequence < 0.1 for r in calibration.rates)
+    assert all(r.linear + r.attention + r.sequence > 0 for r in calibration.rates)
     path = tmp_path / "c.json"
     path.write_text(calibration.model_dump_json())
     assert load_calibration(path) == calibration
