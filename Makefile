@@ -31,7 +31,7 @@ types: $(STAMP)
 tests: $(STAMP)
 	$(BIN)/pytest $(PARALLEL)
 
-# The dearest whole runs: 5 minutes more.
+# The dearest whole runs: 7 minutes more.
 test-long: $(STAMP)
 	$(BIN)/pytest $(PARALLEL) -m long
 

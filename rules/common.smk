@@ -22,8 +22,9 @@ from coresift.config import (
     source_name,
 )
 from coresift.corpus.blocks import overlapping
+from coresift.dag.code import Sources
 from coresift.dag.environment import export_library
-from coresift.dag.provenance import Fingerprints, code_digest
+from coresift.dag.fingerprints import Fingerprints
 from coresift.dag.readonly import read_only_records
 from coresift.files import read_yaml
 from coresift.models.settings import architecture
@@ -52,6 +53,7 @@ try:
         read_yaml(path)  # Snakemake takes the last of two equal keys
     CFG = load_config(config)
     hashed = Fingerprints(out("fingerprints.json"))
+    PARSED = Sources(out("code.json"))
     if workflow.is_main_process:  # jobs read this file again
         check_paths(CFG)
         check_downloads(CFG, lambda path, name: hashed(path, algorithm=name))
@@ -70,8 +72,8 @@ def bench(name):
 
 
 def code(script):
-    """Digest of a script and what it imports, see coresift.dag.provenance."""
-    return code_digest(os.path.join(LIBRARY, "scripts", f"{script}.py"))
+    """Digest of a script and what it imports, see coresift.dag.code."""
+    return PARSED.digest(os.path.join(LIBRARY, "scripts", f"{script}.py"))
 
 
 def memory(mb):

@@ -7,6 +7,9 @@ from coresift.dag.order import run_first
 from coresift.dag.slurm import cancel_run
 from snakemake.logging import logger
 
+if workflow.is_main_process:  # every rule has asked for its code by now
+    PARSED.keep()
+
 
 onstart:
     hold_run(CFG.run, out(".lock"), CFG.downloads)

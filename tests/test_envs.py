@@ -7,11 +7,12 @@ import sys
 
 import pytest
 import yaml
-from coresift.dag.provenance import imported_files
+from coresift.dag.code import Sources
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ENVS = ("corpus", "torch", "report")
+SOURCES = Sources()
 
 
 def pins(lines):
@@ -89,7 +90,7 @@ def test_what_scripts_import_is_listed(root, name):
     _, _, pip = read_env(root, name)
     packages = importlib.metadata.packages_distributions()
     for script in scripts_by_env(root)[name]:
-        files = imported_files(root / f"workflow/scripts/{script}.py")
+        files = SOURCES.imported_files(root / f"workflow/scripts/{script}.py")
         for module in set().union(*map(module_imports, files)):
             given = {canonicalize_name(dist) for dist in packages[module]}
             assert given & set(pins(pip)), f"{script} imports {module}: not in envs/{name}.yaml"

@@ -11,6 +11,7 @@ from coresift.corpus.fasta import read_fasta
 pytestmark = pytest.mark.workflow
 
 
+@pytest.mark.long
 def test_mmseqs_decontamination_and_clusters_by_the_rules(root, tmp_path, run_rules):
     if shutil.which("mmseqs") is None:
         pytest.skip("needs mmseqs on PATH (Debian package mmseqs2)")

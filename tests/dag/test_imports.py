@@ -4,8 +4,9 @@ import re
 from graphlib import TopologicalSorter
 
 import pytest
-from coresift.dag.provenance import PACKAGE, direct_imports, imported_files
+from coresift.dag.code import PACKAGE, Sources
 
+SOURCES = Sources()
 #: Rooms from the ground up; a module imports from its own room and from those in lines above it.
 FLOORS = (
     {"alphabet", "hashing", "settings", "files", "tables"},
@@ -82,12 +83,12 @@ def test_every_module_has_a_floor():
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: p.relative_to(PACKAGE).as_posix())
 def test_a_module_imports_downwards(path):
-    upwards = [p for p in direct_imports(path) if room(p) not in rooms_below(path)]
+    upwards = [p for p in SOURCES.direct_imports(path) if room(p) not in rooms_below(path)]
     assert not upwards
 
 
 def test_no_circle():
-    graph = {path: set(direct_imports(path)) for path in MODULES}
+    graph = {path: set(SOURCES.direct_imports(path)) for path in MODULES}
     TopologicalSorter(graph).prepare()
 
 
@@ -99,7 +100,7 @@ def test_every_script_belongs_to_a_stage(root):
 @pytest.mark.parametrize("rules", REACH)
 def test_a_script_reaches_its_stage_and_what_is_below(root, rules):
     for script in scripts_of(root, rules):
-        for path in imported_files(script):
+        for path in SOURCES.imported_files(script):
             if PACKAGE not in path.parents or path.name == "__init__.py":
                 continue
             names = {room(path), ".".join(path.relative_to(PACKAGE).with_suffix("").parts)}
@@ -109,6 +110,6 @@ def test_a_script_reaches_its_stage_and_what_is_below(root, rules):
 def test_no_script_or_stage_imports_the_whole_configuration(root):
     whole = PACKAGE / "config.py"
     for script in (root / "workflow/scripts").glob("*.py"):
-        assert whole not in imported_files(script)
-    users = {room(path) for path in MODULES if whole in direct_imports(path)}
+        assert whole not in SOURCES.imported_files(script)
+    users = {room(path) for path in MODULES if whole in SOURCES.direct_imports(path)}
     assert users <= {"cost", "docs"}

@@ -96,6 +96,7 @@ def test_a_new_budget_scores_nothing(project):
     assert 2500 <= seen < 2500 + 1024  # one epoch: the budget itself, in whole steps
 
 
+@pytest.mark.long
 def test_a_selection_on_embeddings_embeds_the_pool_and_scores_nothing(own_project):
     config = small_config()
     config["selection"] |= {"strategies": ["semdedup", "d2.loss"], "controls": []}

@@ -40,7 +40,10 @@ def start_scoring(project, *arguments):
     return process
 
 
-@pytest.mark.parametrize("victim", ["all", "job", "snakemake"])
+@pytest.mark.parametrize(
+    "victim",
+    ["all", *(pytest.param(part, marks=pytest.mark.long) for part in ("job", "snakemake"))],
+)
 def test_a_run_killed_in_scoring_completes_with_equal_bytes(own_project, victim):
     names = (
         "influence/scores.parquet",

@@ -201,6 +201,7 @@ def test_a_run_that_another_process_holds_is_not_started(project):
     assert "ingest" in project.planned(config, "scores")  # a dry run needs no lock
 
 
+@pytest.mark.long
 def test_any_checkpoint_can_be_evaluated(project):
     config = small_config()
     name = "top_influence-40-s0"

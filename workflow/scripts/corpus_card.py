@@ -4,7 +4,7 @@ from coresift.dag.logs import start
 
 start(snakemake.log[0])
 
-from coresift.dag.provenance import PACKAGE
+from coresift.dag.code import PACKAGE
 from coresift.dag.version import git_commit
 from coresift.export.card import Origin, corpus_card
 from coresift.files import read_json, write_text

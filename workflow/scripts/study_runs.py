@@ -5,7 +5,7 @@ from coresift.dag.logs import start
 start(snakemake.log[0])
 
 from coresift.corpus.tables import HELD_OUT
-from coresift.dag.provenance import PACKAGE
+from coresift.dag.code import PACKAGE
 from coresift.files import read_json, write_json
 from coresift.heldout.masks import Masks
 from coresift.report.identity import identity_tables

@@ -25,7 +25,7 @@ from transformers import (
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
 from coresift.alphabet import ALPHABETS
-from coresift.dag.provenance import code_digest
+from coresift.dag.code import code_digest
 from coresift.files import atomic_directory
 from coresift.hashing import content_hash
 from coresift.models.folder import VOCABULARIES

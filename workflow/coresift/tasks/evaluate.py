@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 import torch
 
-from coresift.dag.provenance import code_digest
+from coresift.dag.code import code_digest
 from coresift.models.checkpoint import load_model, origin
 from coresift.models.states import EncoderStates, StoredStates
 from coresift.tasks import frozen

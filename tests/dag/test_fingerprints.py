@@ -4,8 +4,8 @@ import os
 import time
 
 import pytest
-from coresift.dag import provenance
-from coresift.dag.provenance import Fingerprints
+from coresift.dag import fingerprints
+from coresift.dag.fingerprints import Fingerprints
 
 
 def test_a_folder_is_its_names_and_bytes(tmp_path):
@@ -41,7 +41,7 @@ def test_of_a_folder_some_endings_count(tmp_path):
 
 def settle(monkeypatch):
     """Let every file be one that was changed long ago."""
-    monkeypatch.setattr(provenance, "SETTLED_NS", -time.time_ns())
+    monkeypatch.setattr(fingerprints, "SETTLED_NS", -time.time_ns())
 
 
 def test_a_settled_file_is_read_once(tmp_path, monkeypatch):
@@ -49,7 +49,7 @@ def test_a_settled_file_is_read_once(tmp_path, monkeypatch):
     path.write_text("1")
     settle(monkeypatch)
     first = Fingerprints(cache)(path)
-    monkeypatch.setattr(provenance.xxhash, "xxh3_128", None)  # cannot hash
+    monkeypatch.setattr(fingerprints.xxhash, "xxh3_128", None)  # cannot hash
     assert Fingerprints(cache)(path) == first
 
 
@@ -60,7 +60,7 @@ def test_equal_size_and_time_do_not_hide_other_bytes(tmp_path, monkeypatch, sett
     if settled:
         settle(monkeypatch)
     else:  # both writes in one tick of the file system's clock
-        monkeypatch.setattr(provenance, "content_hash", lambda _: "equal")
+        monkeypatch.setattr(fingerprints, "content_hash", lambda _: "equal")
     before = path.stat()
     first = Fingerprints(cache)(path)
     path.write_text("2")

@@ -1,15 +1,13 @@
-"""What a rule's result depends on beyond its files: the code it imports, the bytes it reads."""
+"""What input files hold, told apart from when they were written."""
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import json
 import os
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from functools import cache
 from pathlib import Path
 
 import xxhash
@@ -17,83 +15,8 @@ import xxhash
 from coresift.files import write_json
 from coresift.hashing import content_hash
 
-PACKAGE = Path(__file__).resolve().parents[1]
 #: Coarsest clock of a file system (FAT, NFS: 2 s), and some difference between a server's and ours.
 SETTLED_NS = 5_000_000_000
-
-
-def _module_path(name: str) -> Path | None:
-    """File of a coresift module, or None if it is not one."""
-    parts = name.split(".")
-    if parts[0] != PACKAGE.name:
-        return None
-    path = PACKAGE.joinpath(*parts[1:])
-    for candidate in (path.with_suffix(".py"), path / "__init__.py"):
-        if candidate.is_file():
-            return candidate
-    return None
-
-
-class _Undocumented(ast.NodeTransformer):
-    """Drops what is written for people: docstrings and the descriptions of settings."""
-
-    def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
-        text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
-        return None if text else node
-
-    def visit_Call(self, node: ast.Call) -> ast.Call:
-        if isinstance(node.func, ast.Name) and node.func.id == "Field":
-            node.keywords = [k for k in node.keywords if k.arg != "description"]
-        self.generic_visit(node)
-        return node
-
-
-@cache
-def _parse(path: Path) -> tuple[str, tuple[Path, ...]]:
-    """Source without comments, documentation and layout, and the coresift files it imports."""
-    tree = _Undocumented().visit(ast.parse(path.read_text(encoding="utf-8")))
-    names = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    found = {p for p in map(_module_path, names) if p is not None}
-    return ast.dump(tree), tuple(sorted(found))
-
-
-def direct_imports(path: str | Path) -> tuple[Path, ...]:
-    """The coresift files that a file imports itself, wherever in it."""
-    return _parse(Path(path).resolve())[1]
-
-
-def imported_files(script: str | Path) -> list[Path]:
-    """The script and every coresift file it imports, transitively."""
-    seen: set[Path] = set()
-    queue = [Path(script).resolve()]
-    while queue:
-        path = queue.pop()
-        if path not in seen:
-            seen.add(path)
-            queue.extend(direct_imports(path))
-    return sorted(seen)
-
-
-def code_digest(script: str | Path) -> str:
-    """16 hex digits of the code a script runs: it and its coresift imports, documentation aside.
-
-    Snakemake watches a rule's script but not what the script imports; as a `params` value this
-    makes an edited module rerun the rules that use it, and no others.
-    """
-    root = PACKAGE.parent
-    digest = xxhash.xxh3_64()
-    for path in imported_files(script):
-        try:
-            name = path.relative_to(root).as_posix()
-        except ValueError:
-            name = path.name
-        digest.update(f"{name}\0{_parse(path)[0]}\0".encode())
-    return digest.hexdigest()
 
 
 def _files(folder: Path, endings: tuple[str, ...]) -> Iterator[Path]:
