@@ -3,9 +3,14 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import settings
 from snakemake_runs import snakemake
 
 ROOT = Path(__file__).resolve().parents[1]
+
+# No test is timed: a machine may be busy.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 def pytest_collection_modifyitems(items):

@@ -917,6 +917,7 @@ def test_rows_of_tasks_are_held_against_those_without_pretraining():
     own["config"]["study"]["rounds"]["probes"]["tasks"] = ["nrc"]
     page = texts(Book(runs, {"": own}), "toy")["toy.md"]
     assert "- nrc, against untrained: better all 2." in page
+    assert "\n\nIn all rounds:\n\n- " in page  # no line of the list before
     assert "- nrc, against cnn: not tested, as one of the two has one seed; rows are -0.3" in page
     assert "How near tests are was not compared: nrc (pool) and nrc (train)." in page
     short = page.split("## Does the model learn?")[0]

@@ -51,7 +51,9 @@ def task_lines(book: Book) -> Iterator[str]:
         yield from _against_floors(compared)
         if missing := set(book.rounds[part].tasks) - set(done):
             yield f"- Not run: {listed(sorted(missing))}."
+        yield ""
     if found:
+        yield "In all rounds:\n"
         yield from _cut_short(book)
         yield from _seen(book)
     else:
