@@ -92,7 +92,7 @@ def test_arrow_files_are_held_to_their_schema(tmp_path):
             read_arrow([tmp_path / "cut.arrow"], CORESET)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(cuts=st.lists(st.integers(0, 50), max_size=6))
 def test_bytes_do_not_depend_on_how_rows_are_cut(tmp_path_factory, cuts):
     folder = tmp_path_factory.mktemp("cuts")

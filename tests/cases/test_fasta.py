@@ -268,7 +268,7 @@ def mutated(draw):
     return data, "x.fa.gz" if packed else "x.fa"
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES)
 @given(mutated(), st.integers(1, 40))
 def test_broken_bytes_give_the_records_or_an_error(tmp_path_factory, file, size):
     data, name = file

@@ -64,7 +64,7 @@ def outcome(parse, *arguments):
         return re.search(r"line \d+|empty file", str(error))[0]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.lists(LINES, max_size=30),
     st.sampled_from(["\n", "\r\n", "\r"]),
@@ -123,7 +123,7 @@ def test_only_odd_text_is_read_record_by_record(tmp_path, monkeypatch, text, rea
     assert found == fasta_reference.parse(text)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.text("ACGU", max_size=300), min_size=1, max_size=9), st.integers(1, 65536))
 def test_digests_and_blocks_are_those_of_single_sequences(sequences, n_blocks):
     ends = pl.Series([len(s) for s in sequences]).cum_sum().to_numpy()

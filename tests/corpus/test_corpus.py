@@ -162,7 +162,7 @@ def test_missing_file_is_named(tmp_path):
         list(read_fasta(tmp_path / "absent.fa"))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.lists(st.text("ACGTacgtuN", min_size=5, max_size=12), min_size=1, max_size=40),
     st.integers(1, 4),
@@ -281,7 +281,7 @@ def naive_kmers(sequence, k):
     return {sequence[i : i + k] for i in range(len(sequence) - k + 1)}
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.lists(st.text("ACGU", max_size=30), min_size=1, max_size=6), st.integers(1, 13)
 )  # fmt: skip
@@ -300,7 +300,7 @@ def leak_frames(pool, examples):
     return pl.DataFrame(frame), table.reverse()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.text("AC", min_size=1, max_size=25), min_size=1, max_size=8, unique=True),
     st.lists(st.text("AC", min_size=1, max_size=25), min_size=1, max_size=5, unique=True),

@@ -51,7 +51,7 @@ RECORDS = st.tuples(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     files=st.dictionaries(
         st.sampled_from("pqrs"), st.lists(RECORDS, min_size=1, max_size=20), min_size=1

@@ -61,7 +61,7 @@ def pool():
 
 
 @pytest.mark.parametrize("kind", ["hash", "group"])
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     shares=st.tuples(st.floats(0, 0.99), st.floats(0, 0.99)).map(sorted),
     seed=st.integers(0, 5),
@@ -110,7 +110,7 @@ def words(sequence, k):
     return {sequence[i : i + k] for i in range(len(sequence) - k + 1)}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(st.text("AC", min_size=2, max_size=25), min_size=1, max_size=7, unique=True),
     st.lists(st.text("AC", min_size=4, max_size=30), min_size=1, max_size=9, unique=True),

@@ -84,7 +84,7 @@ LIMITS = st.builds(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.integers(0, 60), max_size=12), LIMITS)
 def test_windows_cover_all_within_the_limits(lengths, limits):
     lengths = np.array(lengths, np.int64)
@@ -123,7 +123,7 @@ def taken(folder, files, limits, n_buckets=1, chunk_bytes=1 << 20):
     return pl.concat(buckets), reports, pl.concat(rejects)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.text("ACGu", max_size=25) | st.text("ACN!", max_size=25), min_size=1, max_size=12),
     LIMITS,

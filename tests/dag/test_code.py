@@ -17,9 +17,7 @@ def package(tmp_path, monkeypatch):
     (folder / "c.py").write_text("y = 3\n")
     (tmp_path / "job.py").write_text("from coresift.a import x\n\nprint(x)\n")
     monkeypatch.setattr(code, "PACKAGE", folder)
-    code._module_path.cache_clear()
-    yield tmp_path
-    code._module_path.cache_clear()
+    return tmp_path
 
 
 def test_a_script_is_what_it_reaches(package):

@@ -55,7 +55,7 @@ def drawn(strategy, pool, states, budget, seed=0, **options):
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(1, 150), st.floats(0, 1), st.integers(0, 9), st.integers(1, 60), st.data())
 def test_budgets_are_exact_and_nested(strategy, n, share, seed, cell_rows, data):
     pool, states = make_pool(n, seed)

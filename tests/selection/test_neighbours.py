@@ -124,7 +124,7 @@ def test_message_passing_is_the_papers():
     np.testing.assert_allclose(found, values, atol=1e-5)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(1, 200), st.integers(1, 30), st.integers(0, 9), st.booleans())
 def test_cells_hold_every_row_once_and_no_more_than_they_may(n, cell_rows, seed, equal):
     rng = np.random.default_rng(seed)

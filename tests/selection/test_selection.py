@@ -152,7 +152,7 @@ def scaled_budget(budget, factor):
     return replace(budget, amount=max(1, int(factor * budget.amount)))
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(st.integers(5, 120), st.floats(0.05, 1), st.integers(0, 99), st.booleans(), st.data())
 @pytest.mark.parametrize("unit", ["sequences", "residues"])
 @pytest.mark.parametrize("name", NAMES)
@@ -247,7 +247,7 @@ def test_ranked_strategies_take_the_extreme_scores(name, column, largest):
 
 
 @given(st.integers(1, 60), st.data())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_loss_mid_is_a_stretch_around_the_median(n, data):
     budget = data.draw(st.integers(1, n))
     scores = make_scores(n)
@@ -260,7 +260,7 @@ def test_loss_mid_is_a_stretch_around_the_median(n, data):
 
 
 @given(st.integers(10, 99), st.booleans(), st.integers(0, 9))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_deciles_are_a_partition_in_the_scores_order(n, ties, seed):
     scores = make_scores(n, seed, ties)
     value = dict(scores.select("seq_id", "influence").iter_rows())
@@ -361,7 +361,7 @@ def literal_fill(sizes, budget):
     return counts
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=12), st.data())
 def test_cci_fills_strata_as_the_reference_does(sizes, data):
     values = np.repeat(np.arange(len(sizes)), sizes).astype(float)
@@ -405,7 +405,7 @@ def strata_of(values, n_strata, scale, strata, lengths=None, groups=None, prune_
 
 @given(st.integers(0, 999), st.integers(1, 3 * 10**7))
 @example(290, 100)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_a_share_is_pruned_exactly(thousandths, n):
     assert n_pruned(n, thousandths / 1000) == thousandths * n // 1000
 
@@ -432,7 +432,6 @@ def test_strata_scales():
 
 
 @given(st.lists(st.integers(0, 9), min_size=2, max_size=40), st.integers(1, 9))
-@settings(deadline=None)
 def test_equal_mass_cuts_at_the_quantiles(values, n_strata):
     # Exactly: quantile j/K lies at place (n - 1) j/K, between two values by linear interpolation.
     ordered, n = sorted(values), len(values)
@@ -497,7 +496,7 @@ def test_group_cci_shares_the_budget_in_proportion_and_fills_strata_inside():
         assert np.bincount(found, minlength=5).tolist() == literal_fill(sizes, expected)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=25), st.integers(0, 9), st.data())
 def test_groups_are_shared_by_weight_up_to_their_sizes(sizes, seed, data):
     sizes = np.array(sizes)
@@ -528,7 +527,7 @@ def test_small_groups_have_their_chance():
     assert abs(np.mean(found) - 10) < 1  # the mean's standard error is below 0.35
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(1, 150), st.integers(0, 50), st.data())
 def test_balanced_takes_of_every_group_in_turn(n, seed, data):
     scores = make_scores(n, seed)

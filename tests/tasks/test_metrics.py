@@ -213,7 +213,7 @@ def test_predictions_table_keeps_what_metrics_read(target):
         assert metric(again) == metric(sample)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 1000), st.sampled_from(["pooled_f1", "mean_f1", "pooled_f1_shift1"]))
 def test_bootstrap_of_sums_is_that_of_rows(seed, name):
     """Resampling the terms of a metric equals resampling whole examples."""
@@ -262,7 +262,7 @@ BY_ROWS = {
 
 
 @pytest.mark.filterwarnings("ignore")
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(st.integers(0, 10**6), st.sampled_from(sorted(BY_ROWS)))
 def test_resamples_are_those_of_rows_drawn_one_by_one(seed, names):
     kind, name = names

@@ -72,7 +72,7 @@ def frame_of(sequences, groups=None):
     return add_keys(pl.DataFrame(columns).with_columns(partner=pl.lit("")), symmetric=False)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(st.integers(0, 25), st.integers(0, 8)), min_size=30, max_size=60),
     st.booleans(),

@@ -17,7 +17,6 @@ from coresift.files import write_json
 PACKAGE = Path(__file__).resolve().parents[1]
 
 
-@cache
 def _module_path(name: str) -> Path | None:
     """File of a coresift module, or None if it is not one."""
     parts = name.split(".")
@@ -87,21 +86,21 @@ class Sources:
         self._path = kept
         self._kept = {} if kept is None else _read(Path(kept))
         self._used: dict[str, Source] = {}
-        self._of_path: dict[Path, Source] = {}
+        self._of_path: dict[Path, tuple[str, tuple[Path, ...]]] = {}
 
-    def __getitem__(self, path: Path) -> Source:
-        found = self._of_path.get(path)
-        if found is None:
+    def _file(self, path: Path) -> tuple[str, tuple[Path, ...]]:
+        """Digest of a resolved file, and the coresift files that it imports itself."""
+        if path not in self._of_path:
             text = path.read_bytes()
             key = xxhash.xxh3_128_hexdigest(_parser() + text)
-            found = self._kept.get(key) or parse(text)
-            self._of_path[path] = self._used[key] = found
-        return found
+            source = self._used[key] = self._kept.get(key) or parse(text)
+            found = {p for p in map(_module_path, source.names) if p is not None}
+            self._of_path[path] = source.digest, tuple(sorted(found))
+        return self._of_path[path]
 
     def direct_imports(self, path: str | Path) -> tuple[Path, ...]:
         """The coresift files that a file imports itself, wherever in it."""
-        found = map(_module_path, self[Path(path).resolve()].names)
-        return tuple(sorted({p for p in found if p is not None}))
+        return self._file(Path(path).resolve())[1]
 
     def imported_files(self, script: str | Path) -> list[Path]:
         """The script and every coresift file it imports, transitively."""
@@ -111,7 +110,7 @@ class Sources:
             path = queue.pop()
             if path not in seen:
                 seen.add(path)
-                queue.extend(self.direct_imports(path))
+                queue.extend(self._file(path)[1])
         return sorted(seen)
 
     def digest(self, script: str | Path) -> str:
@@ -124,7 +123,7 @@ class Sources:
         digest = xxhash.xxh3_64()
         for path in self.imported_files(script):
             name = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
-            digest.update(f"{name}\0{self[path].digest}\0".encode())
+            digest.update(f"{name}\0{self._file(path)[0]}\0".encode())
         return digest.hexdigest()
 
     def keep(self) -> None:

@@ -14,17 +14,12 @@ def wide(table: pl.DataFrame) -> pl.DataFrame:
     """
     text = pl.format(
         "{}{} [{}, {}]",
-        pl.col("mean").map_elements(lambda v: f"{v:z.4f}", pl.String),
+        four_places("mean"),
         pl.when(pl.col("std").is_null())
         .then(pl.lit(""))
-        .otherwise(
-            pl.format(
-                " ± {}",
-                pl.col("std").fill_null(0.0).map_elements(lambda v: f"{v:z.4f}", pl.String),
-            )
-        ),
-        pl.col("low").map_elements(lambda v: f"{v:z.4f}", pl.String),
-        pl.col("high").map_elements(lambda v: f"{v:z.4f}", pl.String),
+        .otherwise(pl.format(" ± {}", four_places("std"))),
+        four_places("low"),
+        four_places("high"),
     )
     main = table.filter("primary").with_columns(
         cell=text,
@@ -35,6 +30,11 @@ def wide(table: pl.DataFrame) -> pl.DataFrame:
         ),
     )
     return main.pivot(on="column", index="selection", values="cell").fill_null("")
+
+
+def four_places(name: str) -> pl.Expr:
+    """A column of numbers as text; null stays null."""
+    return pl.col(name).map_elements(lambda v: f"{v:z.4f}", pl.String)
 
 
 #: A p-value of a table below this is shown as below it.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from coresift.report.markup import four_places
 from coresift.report.notes import NOTE
 from coresift.tasks.tables import BINS
 
@@ -49,10 +50,7 @@ def wide_by_identity(table: pl.DataFrame) -> pl.DataFrame:
     Args:
         table: columns of `tables.BY_IDENTITY`.
     """
-    mean, low, high = (
-        pl.col(name).map_elements(lambda v: f"{v:.4f}", pl.String)
-        for name in ("mean", "low", "high")
-    )
+    mean, low, high = map(four_places, ("mean", "low", "high"))
     interval = pl.format(" [{}, {}]", low, high).fill_null("")
     text = table.with_columns(cell=pl.format("{}{} ({})", mean, interval, "n"))
     index = ["task", "protocol", "against", "selection", "metric"]
